@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later WITH Linux-syscall-note */
+/*
+ * /dev/morsel and the files of morselfs: the versioned ioctl interface of morsel.ko. Plain C, for the module, the
+ * agent and any program in the guest.
+ *
+ * Rules of every request, so that later versions can grow:
+ *  - a structure begins with its own size in bytes; a size the module does not know is refused with EINVAL if smaller
+ *    than the first version's, and with E2BIG if larger and the surplus is not all zero;
+ *  - reserved fields and unknown flags must be zero, else EINVAL;
+ *  - the interface's version is asked for with MORSEL_IOC_VERSION; it stands in the agent's greeting, and a host that
+ *    knows another one refuses the session.
+ *
+ * Privilege: requests on an object need a descriptor of the object's file, opened for writing if they change it (else
+ * EBADF). Global requests (/dev/morsel) need CAP_SYS_ADMIN, because they show physical addresses and inject faults.
+ * Memory: tables and frames are charged to the memory cgroup of whoever causes them (GFP_KERNEL_ACCOUNT).
+ */
+#ifndef MORSEL_IOCTL_H
+#define MORSEL_IOCTL_H
+
+#ifdef __KERNEL__
+#include <linux/ioctl.h>
+#include <linux/types.h>
+#else
+#include <linux/types.h>
+#include <sys/ioctl.h>
+#endif
+
+#define MORSEL_ABI_VERSION 1
+#define MORSEL_NAME_BYTES 64		/* object names in replies, NUL-terminated */
+#define MORSEL_MAX_VIEWS 16		/* views of one object */
+
+/* Page-table formats. FROZEN numbers, as in engine/format/format.hpp. */
+enum morsel_format {
+	MORSEL_FORMAT_AMD64 = 1,
+	MORSEL_FORMAT_AMD64_L5 = 2,
+	MORSEL_FORMAT_NPT = 3,
+	MORSEL_FORMAT_EPT = 4,
+	MORSEL_FORMAT_EPT_L5 = 5,
+};
+
+/* Rights, and kinds of access. */
+#define MORSEL_READ 1u
+#define MORSEL_WRITE 2u
+#define MORSEL_EXEC 4u
+
+/* Level of an object's root table. */
+enum morsel_root_level { MORSEL_ROOT_PTE = 0, MORSEL_ROOT_PMD = 1, MORSEL_ROOT_PUD = 2 };
+
+/* How an access through a view ended; also why a fill refused. */
+enum morsel_access_result {
+	MORSEL_ACCESS_HIT = 0,		/* the view already allowed it */
+	MORSEL_ACCESS_FILLED = 1,	/* the view was filled, then it was allowed */
+	MORSEL_ACCESS_POPULATED = 2,	/* the primary was a hole: populated, filled, allowed */
+	MORSEL_ACCESS_DENIED = 3,	/* the primary forbids it */
+};
+
+/* Who walked the tables for an access. */
+enum morsel_walker {
+	MORSEL_WALKER_ENGINE = 0,	/* the engine's own walker in the module */
+	MORSEL_WALKER_CPU = 1,		/* the CPU's MMU, for a process that maps the view */
+};
+
+struct morsel_version {
+	__u32 size;
+	__u32 abi_version;		/* out */
+	__u32 point_count;		/* out */
+	__u32 journal_version;		/* out */
+};
+
+/* Global, on /dev/morsel: make an object as a file of morselfs and return a descriptor of it. */
+struct morsel_create {
+	__u32 size;
+	__u32 root_level;		/* enum morsel_root_level */
+	__u64 bytes;			/* multiple of 4096, at most what the root level covers */
+	char name[MORSEL_NAME_BYTES];	/* file name in the morselfs that the module mounts for itself */
+	__s32 fd;			/* out */
+	__u32 reserved;
+};
+
+/* populate, unmap, protect */
+struct morsel_range {
+	__u32 size;
+	__u32 rights;			/* populate, protect: MORSEL_READ [| WRITE | EXEC]; unmap: 0 */
+	__u64 start;			/* bytes, multiples of 4096; half-open */
+	__u64 end;
+	__u32 leaf_level;		/* populate: 0 for 4-KiB leaves, 1 for 2-MiB leaves */
+	__u32 reserved;
+	__u64 changed_pages;		/* out */
+};
+
+struct morsel_view_add {
+	__u32 size;
+	__u32 format;			/* enum morsel_format */
+	__u32 view;			/* out: the view's number, from 1 */
+	__u32 reserved;
+};
+
+struct morsel_view_drop {
+	__u32 size;
+	__u32 view;
+};
+
+/* Fill one page of a view, as a violation handler would; with MORSEL_ACCESS_* also read or write one 64-bit word. */
+#define MORSEL_ACCESS_POPULATE 1u	/* a hole in the primary is populated (else ENXIO) */
+#define MORSEL_ACCESS_TOUCH 2u		/* after the fill, do the access through the view by the engine's walker */
+struct morsel_access {
+	__u32 size;
+	__u32 view;			/* view number; 0: the primary itself */
+	__u64 offset;			/* bytes; with TOUCH a multiple of 8 */
+	__u32 rights;			/* exactly one of MORSEL_READ, WRITE, EXEC */
+	__u32 flags;
+	__u64 value;			/* in: to write; out: what was read */
+	__u32 result;			/* out: enum morsel_access_result */
+	__u32 walker;			/* out: enum morsel_walker */
+};
+
+struct morsel_view_info {
+	__u32 view;			/* number, 0: free slot */
+	__u32 format;			/* enum morsel_format */
+	__u64 root_pa;			/* physical address of the root table */
+	__u32 root_level;
+	__u32 attached;			/* mappings of this view by processes */
+};
+
+struct morsel_info {
+	__u32 size;
+	__u32 object_id;
+	__u64 bytes;
+	__u64 root_pa;			/* primary */
+	__u32 root_level;
+	__u32 attached;			/* mappings of the primary by processes */
+	__u64 tables;			/* primary and views, now */
+	__u64 frames;
+	__u32 view_count;
+	__u32 reserved;
+	char name[MORSEL_NAME_BYTES];
+	struct morsel_view_info views[MORSEL_MAX_VIEWS];
+};
+
+/* Select which tree this descriptor's later mmap() maps: 0 the primary, else an AMD64 view's number. */
+struct morsel_map_view {
+	__u32 size;
+	__u32 view;
+};
+
+/* Global: fault injection, counted per rule. Field names are those of Linux's fault-injection framework. */
+struct morsel_inject {
+	__u32 size;
+	__u32 point;			/* enum morsel_point */
+	__u32 action;			/* enum morsel_fault_action */
+	__u32 view;			/* 0xffffffff: any tree */
+	__u64 nth;			/* fires at the nth matching access from now, 1: the next one */
+	__u64 times;			/* how often it then fires */
+	__u64 fired;			/* out, MORSEL_IOC_INJECT_LIST */
+	__u32 rule;			/* out: number of the rule; in: for LIST, from 1 */
+	__u32 reserved;
+};
+
+/* Global: what the module holds right now; all zero after the last object is gone. */
+struct morsel_counters {
+	__u32 size;
+	__u32 reserved;
+	__u64 objects;
+	__u64 views;
+	__u64 tables;
+	__u64 frames;
+	__u64 attachments;
+	__u64 contexts;			/* processes registered for notification */
+	__u64 attached_total;		/* since load */
+	__u64 detached_total;
+	__u64 flushes_total;
+	__u64 fills_total;
+	__u64 bad_entries;		/* entries that were not what the module had put there; must stay zero */
+};
+
+/* A list of the objects: fills `names` with NUL-terminated names, one after the other. */
+struct morsel_list {
+	__u32 size;
+	__u32 reserved;
+	__u64 names;			/* user pointer */
+	__u64 names_bytes;		/* in: room; out: needed */
+	__u64 count;			/* out */
+};
+
+#define MORSEL_IOC_MAGIC 0xB7
+#define MORSEL_IOC_VERSION _IOWR(MORSEL_IOC_MAGIC, 0, struct morsel_version)
+#define MORSEL_IOC_CREATE _IOWR(MORSEL_IOC_MAGIC, 1, struct morsel_create)
+#define MORSEL_IOC_COUNTERS _IOWR(MORSEL_IOC_MAGIC, 2, struct morsel_counters)
+#define MORSEL_IOC_INJECT_ADD _IOWR(MORSEL_IOC_MAGIC, 3, struct morsel_inject)
+#define MORSEL_IOC_INJECT_LIST _IOWR(MORSEL_IOC_MAGIC, 4, struct morsel_inject)
+#define MORSEL_IOC_INJECT_CLEAR _IO(MORSEL_IOC_MAGIC, 5)
+#define MORSEL_IOC_LIST _IOWR(MORSEL_IOC_MAGIC, 6, struct morsel_list)
+#define MORSEL_IOC_INFO _IOWR(MORSEL_IOC_MAGIC, 32, struct morsel_info)
+#define MORSEL_IOC_POPULATE _IOWR(MORSEL_IOC_MAGIC, 33, struct morsel_range)
+#define MORSEL_IOC_UNMAP _IOWR(MORSEL_IOC_MAGIC, 34, struct morsel_range)
+#define MORSEL_IOC_PROTECT _IOWR(MORSEL_IOC_MAGIC, 35, struct morsel_range)
+#define MORSEL_IOC_VIEW_ADD _IOWR(MORSEL_IOC_MAGIC, 36, struct morsel_view_add)
+#define MORSEL_IOC_VIEW_DROP _IOWR(MORSEL_IOC_MAGIC, 37, struct morsel_view_drop)
+#define MORSEL_IOC_ACCESS _IOWR(MORSEL_IOC_MAGIC, 38, struct morsel_access)
+#define MORSEL_IOC_MAP_VIEW _IOWR(MORSEL_IOC_MAGIC, 39, struct morsel_map_view)
+
+#endif /* MORSEL_IOCTL_H */

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Every format, and the step from a format chosen at run time to code made for it. The second and last place that a
+// new format touches.
+#pragma once
+#include <utility>
+
+#include "engine/base/expected.hpp"
+#include "engine/format/amd64.hpp"
+#include "engine/format/ept.hpp"
+#include "engine/format/format.hpp"
+#include "engine/format/npt.hpp"
+
+namespace morsel {
+
+template <class... Fs>
+struct FormatList {
+  // Calls visit.template operator()<F>() with the format whose id is `id`; `otherwise` if there is none.
+  template <class R, class V>
+  static constexpr R dispatch(FormatId id, R otherwise, V&& visit)
+  {
+    R result = otherwise;
+    (void)((Fs::id == id ? (result = visit.template operator()<Fs>(), true) : false) || ...);
+    return result;
+  }
+  template <class V>
+  static constexpr void for_each(V&& visit) { (visit.template operator()<Fs>(), ...); }
+  static constexpr std::size_t count = sizeof...(Fs);
+};
+
+using AllFormats = FormatList<Amd64L4, Amd64L5, Npt, EptL4, EptL5>;
+
+// The same facts as data, for whoever shows formats.
+struct FormatInfo {
+  FormatId id;
+  std::string_view name;
+  std::string_view title;
+  std::span<const LevelInfo> levels;
+  std::span<const Field> fields;
+  u64 accessed_bit;
+  u64 dirty_bit;
+  EntryKind (*kind)(u64, Level);
+  PhysAddr (*address)(u64, Level);
+  Rights (*access)(u64);
+  Rights (*reduce)(Rights);
+};
+
+template <PageFormat F>
+constexpr FormatInfo describe()
+{
+  return {F::id,         F::name,  F::title,    F::levels,  F::fields, F::accessed_bit,
+          F::dirty_bit,  F::kind,  F::address,  F::access,  F::reduce};
+}
+
+inline constexpr auto format_table = []<class... Fs>(FormatList<Fs...>) {
+  return std::array<FormatInfo, sizeof...(Fs)>{describe<Fs>()...};
+}(AllFormats{});
+
+constexpr const FormatInfo* find_format(FormatId id)
+{
+  for (const FormatInfo& f : format_table)
+    if (f.id == id) return &f;
+  return nullptr;
+}
+constexpr const FormatInfo* find_format(std::string_view name)
+{
+  for (const FormatInfo& f : format_table)
+    if (f.name == name) return &f;
+  return nullptr;
+}
+
+}  // namespace morsel

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The world as the engine sees it: memory for tables and frames, atomic accesses to entries, flushes, grace sections.
+// Every shared access names its SyncPoint, so that a platform can step, record, fault or explore it; one that does not
+// care ignores the name and pays nothing. A Platform value is one actor's door to one object: it is made for an
+// operation and used by one thread.
+//
+// Memory order. All accesses are sequentially consistent: change, link, reserve and the loads of the walks that follow
+// must be (I1; seq_cst read-modify-writes with acquire loads are not enough in C++). On x86 that is a plain load and a
+// locked read-modify-write.
+#pragma once
+#include <concepts>
+
+#include "engine/base/expected.hpp"
+#include "engine/base/types.hpp"
+#include "engine/platform/point.hpp"
+
+namespace morsel {
+
+// A tree of an object: 0 is the primary, views are numbered from 1.
+using TreeId = u16;
+inline constexpr TreeId primary_tree = 0;
+
+// One entry: the word, and where it stands (for whoever observes). `offset` is the start of the span it covers.
+struct EntryRef {
+  u64* word = nullptr;
+  u64 offset = 0;
+  TreeId tree = primary_tree;
+  Level level = 0;
+};
+
+// A shared counter of a tree: pending flushes, attachments.
+struct Counter {
+  u32 value = 0;
+};
+
+// Make every walker of `tree` forget `range`, cached table pointers included. It promises that what was cached before
+// it began is gone when it has returned, in-flight accesses included.
+struct FlushRequest {
+  TreeId tree = primary_tree;
+  Range range;
+};
+
+template <class P>
+concept Platform = requires(P p, SyncPoint at, EntryRef entry, u64 word, TreeId tree, Level level, PhysAddr pa,
+                            Counter counter, FlushRequest request, typename P::Retired retired, int delta, void* slot) {
+  // Grace sections: nothing retired after `enter` is reused before `leave`. They do not nest.
+  { p.enter() };
+  { p.leave() };
+
+  // Tables: zeroed, as large as the level's index says. `words` of any table reachable inside the section is valid.
+  { p.allocate_table(tree, level) } -> std::same_as<Expected<PhysAddr>>;
+  { p.discard_table(tree, level, pa) };   // one that was never linked
+  { p.words(pa) } -> std::same_as<u64*>;
+
+  // Frames: zeroed, naturally aligned, as large as a leaf at `level`.
+  { p.allocate_frame(level) } -> std::same_as<Expected<PhysAddr>>;
+  { p.discard_frame(pa, level) };         // one that was never mapped
+
+  // One shared access each.
+  { p.load(at, entry) } -> std::same_as<u64>;
+  { p.exchange(at, entry, word) } -> std::same_as<u64>;
+  { p.compare_exchange(at, entry, word, word) } -> std::same_as<bool>;   // expected, desired
+  { p.add(at, tree, counter, delta) };
+  { p.read(at, tree, counter) } -> std::same_as<u32>;
+  { p.load_word(at, word) } -> std::same_as<u64>;                        // a word that is no entry: the size
+  { p.store_word(at, word, word) };
+  { p.load_pointer(at, slot) } -> std::same_as<void*>;                   // a slot of the list of views
+  { p.store_pointer(at, slot, slot) };
+  { p.flush(at, request) };
+  { p.carry(at, pa, level) };             // this frame was written: for the dirty log and for the verdict at release
+
+  // What an operation has unlinked, until its grace period is over. The platform keeps the list without allocating.
+  { p.note_table(retired, tree, level, pa) };
+  { p.note_frame(retired, pa, level) };
+  { p.for_each_table(retired, [](TreeId, Level, PhysAddr) {}) };
+  { p.retire(at, retired) };              // after a grace period: release() each (engine/morsel/reclaim.hpp)
+
+  // Tables and frames whose grace period is over (called by release()).
+  { p.free_table(tree, level, pa) };
+  { p.free_frame(pa, level) };
+
+  // Unique among all reservations of this object's trees, at most software::max_token, never the same twice.
+  { p.token() } -> std::same_as<u64>;
+};
+
+// Keeps a grace section for a scope.
+template <class P>
+class GraceSection {
+ public:
+  explicit GraceSection(P& platform) : platform_(platform) { platform_.enter(); }
+  ~GraceSection() { platform_.leave(); }
+  GraceSection(const GraceSection&) = delete;
+  GraceSection& operator=(const GraceSection&) = delete;
+
+ private:
+  P& platform_;
+};
+
+}  // namespace morsel

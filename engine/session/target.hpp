@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A target: a machine that holds objects. The embedded machine and the test VM stand behind this one interface, and
+// command line and window know nothing else. Every request throws Failure when it cannot be done.
+//
+// Thread safety: one thread at a time calls requests; listeners are called from the target's own thread or from within
+// a request, and must not call back.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/abi/morsel_journal.h"
+#include "engine/format/all.hpp"
+#include "engine/inspect/physical_memory.hpp"
+#include "engine/inspect/snapshot.hpp"
+#include "engine/platform/platform.hpp"
+#include "engine/session/failure.hpp"
+
+namespace morsel::session {
+
+struct ViewState {
+  TreeId number = 0;        // from 1
+  FormatId format = FormatId::amd64;
+  PhysAddr root;
+  Level root_level = 0;
+  u32 attached = 0;         // mappings of this view by processes
+  inspect::TreeSource source() const { return {format, root, root_level}; }
+};
+
+struct ObjectState {
+  std::string name;
+  u32 id = 0;
+  u64 bytes = 0;
+  PhysAddr root;
+  Level root_level = 0;
+  u32 attached = 0;         // mappings of the primary by processes
+  u64 tables = 0;           // of the primary and all views
+  u64 frames = 0;
+  std::vector<ViewState> views;
+  inspect::TreeSource source() const { return {FormatId::amd64, root, root_level}; }
+  Range range() const { return {0, bytes}; }
+};
+
+enum class AccessOutcome : u8 { hit, filled, populated, denied };
+constexpr std::string_view outcome_name(AccessOutcome o)
+{
+  constexpr std::string_view names[] = {"hit", "filled", "populated", "denied"};
+  return names[static_cast<u8>(o)];
+}
+
+struct AccessRequest {
+  std::string object;
+  TreeId view = primary_tree;   // primary_tree: the primary itself
+  u64 offset = 0;               // bytes, multiple of 8
+  Rights right = right_read;    // exactly one
+  u64 value = 0;                // to write
+  bool populate = true;         // a hole in the primary is populated; else outcome denied
+};
+struct AccessReply {
+  AccessOutcome outcome = AccessOutcome::denied;
+  std::string walker;           // who walked: "the engine's walker in the module", "the embedded machine's walker", …
+  u64 value = 0;                // read
+};
+
+struct InjectRule {
+  u32 number = 0;               // given by the target
+  SyncPoint point = SyncPoint::invalidate;
+  morsel_fault_action action = MORSEL_FAULT_DROP;
+  std::optional<TreeId> tree;   // empty: any
+  u64 nth = 1;                  // fires at the nth matching access from now on
+  u64 times = 1;
+  u64 fired = 0;
+};
+
+// What the target holds; all zero when the last object is gone.
+struct Counters {
+  u64 objects = 0, views = 0, tables = 0, frames = 0, attachments = 0, contexts = 0;
+  u64 attached_total = 0, detached_total = 0, flushes_total = 0, fills_total = 0, bad_entries = 0;
+};
+
+struct TargetInfo {
+  std::string kind;        // "embedded", "vm"
+  std::string name;        // "embedded", the VM's name
+  std::string machine;     // who walks tables, in words: "QEMU 7.2 TCG, Linux 6.1.0-56-amd64"
+  u64 memory_bytes = 0;
+};
+
+struct Event {
+  enum class Kind : u8 { object_changed, program_ended, target_lost } kind = Kind::object_changed;
+  std::string object;      // object_changed: its name
+  std::string text;        // for people
+};
+
+// A program in the guest (the VM only).
+struct ProgramResult {
+  std::optional<int> exit_status;
+  std::optional<int> signal;
+  std::string output, errors;
+};
+
+class Target {
+ public:
+  virtual ~Target() = default;
+
+  virtual TargetInfo info() const = 0;
+  virtual Counters counters() = 0;
+  // Valid as long as the target; its bytes change while the target runs.
+  virtual const inspect::PhysicalMemory& memory() const = 0;
+
+  virtual std::vector<ObjectState> objects() = 0;
+  virtual ObjectState object(const std::string& name) = 0;
+  // Without a root level: the lowest that covers `bytes`.
+  virtual ObjectState create_object(const std::string& name, u64 bytes, std::optional<Level> root_level) = 0;
+  virtual void destroy_object(const std::string& name) = 0;
+  // Each returns the pages changed.
+  virtual u64 populate(const std::string& name, Range range, Rights rights, Level leaf_level) = 0;
+  virtual u64 unmap(const std::string& name, Range range) = 0;
+  virtual u64 protect(const std::string& name, Range range, Rights rights) = 0;
+
+  virtual ViewState add_view(const std::string& name, FormatId format) = 0;
+  virtual void drop_view(const std::string& name, TreeId view) = 0;
+  virtual AccessReply access(const AccessRequest& request) = 0;
+
+  virtual u32 inject(const InjectRule& rule) = 0;
+  virtual std::vector<InjectRule> injected() = 0;
+  virtual void clear_injected() = 0;
+
+  // Runs a program in the guest until it ends. Targets without a guest throw Failure(Exit::skipped).
+  virtual ProgramResult run_program(const std::vector<std::string>& argv) = 0;
+  // Starts one that stays; returns its process id. end_program sends SIGKILL and waits.
+  virtual u32 start_program(const std::vector<std::string>& argv) = 0;
+  virtual ProgramResult end_program(u32 pid) = 0;
+  // The guest's kernel log since its start; empty without a guest.
+  virtual std::string kernel_log() = 0;
+
+  // The listener is kept until it is replaced; an empty one ends it.
+  virtual void listen(std::function<void(const Event&)> listener) = 0;
+};
+
+}  // namespace morsel::session
