@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Compiler flags of all hosted code. Warnings are errors; -Wconversion is left out of tests (morsel_test.cmake), where
+# literals of every width would only hide the assertion.
+add_compile_options(-Wall -Wextra -Wshadow -Werror)
+set(MORSEL_STRICT_WARNINGS -Wconversion)
+add_compile_options("$<$<NOT:$<BOOL:$<TARGET_PROPERTY:MORSEL_IS_TEST>>>:${MORSEL_STRICT_WARNINGS}>")
+
+# The build for development keeps assertions and stays quick to compile.
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O1 -g")
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Kind of build" FORCE)
+endif()
+
+find_program(MORSEL_CCACHE ccache)
+if(MORSEL_CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER "${MORSEL_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${MORSEL_CCACHE}")
+endif()

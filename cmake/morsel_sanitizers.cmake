@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# MORSEL_SANITIZE names the sanitizers of the whole build, as the compiler spells them: "address,undefined", "thread",
+# "fuzzer-no-link,address,undefined" (clang). Programs for libFuzzer add -fsanitize=fuzzer themselves (MORSEL_FUZZ).
+set(MORSEL_SANITIZE "" CACHE STRING "Sanitizers for the whole build, comma-separated")
+option(MORSEL_FUZZ "Build the libFuzzer programs (needs clang)" OFF)
+
+if(MORSEL_SANITIZE)
+  add_compile_options(-fsanitize=${MORSEL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${MORSEL_SANITIZE})
+endif()
+if(MORSEL_FUZZ AND NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  message(FATAL_ERROR "MORSEL_FUZZ needs clang: use the preset 'fuzz'")
+endif()
