@@ -51,7 +51,7 @@ function(morsel_add_test)
       set_tests_properties(${ARG_NAME} PROPERTIES RUN_SERIAL TRUE)
     endif()
   else()
-    # gtest_discover_tests loses lists in PROPERTIES: they are set by a script that ctest reads after the discovered tests.
+    # gtest_discover_tests loses lists in PROPERTIES: a script that ctest reads after the discovered tests sets them.
     gtest_discover_tests(${ARG_NAME} TEST_PREFIX "${ARG_NAME}." DISCOVERY_TIMEOUT 120 TEST_LIST ${ARG_NAME}_TESTS
                          PROPERTIES TIMEOUT ${ARG_TIMEOUT})
     set(script "${CMAKE_CURRENT_BINARY_DIR}/${ARG_NAME}_properties.cmake")
