@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Secondary views as wholes: add, drop, empty, and the tables that processes attach. A view's tree starts at its
+// format's top level, so that its root is what a CR3, nCR3 or EPTP points to; the object begins at address zero.
+//
+// Thread safety: add_view and drop_view of one object are called by one thread at a time; everything else may run
+// meanwhile. Invariants: I7 (dropping a view changes nothing but cost), I3 (order of drop_view: unlink, flush, collect,
+// then unlist, then retire the root), I1 (order of add_view: list, then allow fills: attach_first in the model's list).
+#pragma once
+#include "engine/morsel/fill.hpp"
+#include "engine/morsel/operation.hpp"
+
+namespace morsel {
+
+// An empty view in slot `number` - 1. invalid: unknown format or number. exists: the slot is taken. no_memory.
+template <Platform P>
+Status add_view(P& p, Object& object, View& view, FormatId format, TreeId number)
+{
+  const FormatInfo* const info = find_format(format);
+  if (!info || number == primary_tree || number > max_views) return Error::invalid;
+  if (object.views[number - 1]) return Error::exists;
+  const auto top = static_cast<Level>(info->levels.size() - 1);
+  const auto root = p.allocate_table(number, top);
+  if (!root) return root.error();
+  view.tree = {*root, {}, {}, number, format, top};
+  p.store_pointer(SyncPoint::list, object.views[number - 1], &view);
+  return {};
+}
+
+// The owner has already taken hardware's root pointer and all attachments away. The View itself may be freed after a
+// grace period that begins now.
+template <Platform P>
+void drop_view(P& p, Object& object, View& view)
+{
+  view.tree.attached = {};   // no attachment is left: tables may be unlinked
+  Operation<P> op(p, object, {0, ~u64{0}}, Operation<P>::Changes::view_only);
+  op.invalidate_all(view.tree);
+  p.store_pointer(SyncPoint::unlist, object.views[view.tree.id - 1], nullptr);
+  op.retire_root(view.tree);   // swept once more when its grace period is over: fillers may still link into it
+  op.complete();
+}
+
+// Empties the view within `range`; the next accesses fill it again. unaligned.
+template <Platform P>
+Status invalidate(P& p, Object& object, View& view, Range range)
+{
+  if (!is_aligned(range.start, page_bytes) || !is_aligned(range.end, page_bytes)) return Error::unaligned;
+  Operation<P> op(p, object, range, Operation<P>::Changes::view_only);
+  op.finish_view(view.tree);
+  return {};
+}
+
+// The table at `level` that covers `offset`, made if it is missing: for a process that attaches it. The tree's
+// `attached` counter was raised, and a grace period has passed since, so that the table stays. exists: a larger leaf
+// stands there. busy: a fill or move of a larger leaf is under way there. no_memory, corrupt.
+template <PageFormat F, Platform P>
+Expected<PhysAddr> ensure_table_in(P& p, Tree& tree, u64 offset, Level level)
+{
+  GraceSection<P> section(p);
+  if (level >= tree.root_level) return Error::invalid;
+  const bool primary = tree.id == primary_tree;
+  PhysAddr table = tree.root;
+  for (Level at = tree.root_level; at > level;) {
+    const EntryRef e = entry_in<F>(p, tree.id, table, at, offset);
+    const u64 word = p.load(primary ? SyncPoint::find : SyncPoint::descend, e);
+    switch (F::kind(word, at)) {
+      case EntryKind::table:
+        table = F::address(word, at);
+        --at;
+        break;
+      case EntryKind::hole: {
+        const auto below = static_cast<Level>(at - 1);
+        const auto fresh = p.allocate_table(tree.id, below);
+        if (!fresh) return fresh.error();
+        if (!p.compare_exchange(primary ? SyncPoint::link_primary : SyncPoint::link, e, 0, F::make_table(*fresh)))
+          p.discard_table(tree.id, below, *fresh);
+        break;
+      }
+      case EntryKind::leaf: return Error::exists;
+      case EntryKind::reserved:
+      case EntryKind::moving: return Error::busy;
+      case EntryKind::malformed: return Error::corrupt;
+    }
+  }
+  return table;
+}
+
+template <Platform P>
+Expected<PhysAddr> ensure_table(P& p, Tree& tree, u64 offset, Level level)
+{
+  return AllFormats::dispatch(tree.format, Expected<PhysAddr>{Error::invalid},
+                              [&]<class F>() { return ensure_table_in<F>(p, tree, offset, level); });
+}
+
+}  // namespace morsel
