@@ -2,7 +2,8 @@
 //
 // A snapshot: copies of all tables of one tree within a range, read out of physical memory that may change or lie
 // meanwhile. A table that is reached twice, lies outside memory or exceeds the limit is reported and not followed, so
-// that loops end. Everything later (diff, trees on the screen, walks) reads the copy.
+// that loops end. Malformed entries above level 0 are reported too; those at level 0 are left to diff and decode.
+// Everything later (diff, trees on the screen, walks) reads the copy.
 #pragma once
 #include <span>
 #include <string_view>
@@ -51,15 +52,25 @@ struct EntryAt {
   bool readable = true;      // false: its table could not be read (see the anomalies)
 };
 
+template <class F>
+class TableReader;
+
 class Snapshot {
  public:
   static constexpr u32 no_table = ~u32{0};
 
   // `range` in bytes of the object; what lies outside is not read below the level where it separates.
-  static Snapshot take(const PhysicalMemory& memory, TreeSource source, Range range, SnapshotLimits limits = {});
+  static Snapshot take(const PhysicalMemory& memory, TreeSource source, Range range, SnapshotLimits limits = {})
+  {
+    Snapshot s;
+    s.retake(memory, source, range, limits);
+    return s;
+  }
+  // The same into this snapshot, whose buffers are reused.
+  void retake(const PhysicalMemory& memory, TreeSource source, Range range, SnapshotLimits limits = {});
 
   FormatId format() const { return source_.format; }
-  const FormatInfo& format_info() const { return *info_; }
+  const FormatInfo& format_info() const { return *find_format(source_.format); }
   TreeSource source() const { return source_; }
   Range range() const { return range_; }
   u64 table_count() const { return tables_.size(); }
@@ -84,6 +95,8 @@ class Snapshot {
 
   // The entry that governs `offset` at `level` or above.
   EntryAt entry(u64 offset, Level level) const;
+  // The copy of the table at `level` that covers `offset`; no_table if the tree ends above.
+  u32 table_at(u64 offset, Level level) const;
 
  private:
   struct Table {
@@ -95,10 +108,9 @@ class Snapshot {
     Level level;
   };
   template <class F>
-  class Reader;
+  friend class TableReader;
 
   TreeSource source_;
-  const FormatInfo* info_ = nullptr;
   Range range_;
   std::vector<Table> tables_;
   std::vector<u64> words_;

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Walks both snapshots side by side. Where both have a table, entry by entry; where one ends earlier (a hole, a large
+// leaf), its governing entry stands for everything below. The loop over two tables of leaves is made for each format.
+#include "engine/inspect/diff.hpp"
+
+#include <algorithm>
+
+namespace morsel::inspect {
+
+std::string_view diff_state_name(DiffState state)
+{
+  switch (state) {
+    case DiffState::hole: return "hole";
+    case DiffState::same: return "same";
+    case DiffState::unfilled: return "unfilled";
+    case DiffState::reserved: return "reserved";
+    case DiffState::rights: return "rights";
+    case DiffState::format: return "format";
+    case DiffState::frame: return "frame";
+    case DiffState::stale: return "stale";
+  }
+  return "unknown";
+}
+
+bool is_clean(const DiffRun& run)
+{
+  switch (run.state) {
+    case DiffState::hole:
+    case DiffState::same:
+    case DiffState::unfilled:
+    case DiffState::reserved: return true;
+    case DiffState::rights: return !run.widened;
+    case DiffState::format:
+    case DiffState::frame:
+    case DiffState::stale: return false;
+  }
+  return false;
+}
+
+namespace {
+
+struct Verdict {
+  DiffState state;
+  bool widened;
+  bool operator==(const Verdict&) const = default;
+};
+
+Verdict compare_leaves(PhysAddr primary_page, Rights expected, PhysAddr view_page, Rights actual)
+{
+  if (primary_page != view_page) return {DiffState::frame, false};
+  if (expected == actual) return {DiffState::same, false};
+  return {DiffState::rights, !expected.includes(actual)};
+}
+
+// The state of a page whose view entry is no leaf.
+Verdict without_view_leaf(bool primary_maps, EntryKind view)
+{
+  if (view == EntryKind::reserved) return {DiffState::reserved, false};
+  if (view != EntryKind::hole) return {DiffState::format, false};
+  return {primary_maps ? DiffState::unfilled : DiffState::hole, false};
+}
+
+PhysAddr page_of(const FormatInfo& info, const EntryAt& e, u64 offset)
+{
+  return info.address(e.word, e.level) + align_down(offset - e.offset, page_bytes);
+}
+
+}  // namespace
+
+DiffRun compare_entries(const FormatInfo& primary, EntryAt p, const FormatInfo& view, EntryAt v, u64 offset)
+{
+  const bool primary_maps = p.kind == EntryKind::leaf;
+  const Range page{align_down(offset, page_bytes), align_down(offset, page_bytes) + page_bytes};
+  auto run = [&](Verdict verdict) { return DiffRun{page, verdict.state, verdict.widened}; };
+  if (!v.readable) return run({DiffState::format, false});
+  if (v.kind != EntryKind::leaf) return run(without_view_leaf(primary_maps, v.kind));
+  if (!primary_maps) return run({DiffState::stale, false});
+  return run(compare_leaves(page_of(primary, p, page.start), view.reduce(primary.access(p.word)),
+                            page_of(view, v, page.start), view.access(v.word)));
+}
+
+class DiffBuilder {
+ public:
+  DiffBuilder(Diff& diff, const Snapshot& primary, const Snapshot& view, Range range)
+      : diff_(diff), primary_(primary), view_(view), range_(range), primary_info_(primary.format_info()),
+        view_info_(view.format_info())
+  {
+  }
+
+  void run()
+  {
+    const Level level = std::min(primary_.source().root_level, view_.source().root_level);
+    const u64 step = lg2_bytes(primary_info_.levels[level].shift_lg2 + primary_info_.levels[level].index_bits);
+    for (u64 base = align_down(range_.start, step); base < range_.end; base += step)
+      compare(level, base, side(primary_, base, level), side(view_, base, level));
+  }
+
+ private:
+  // What stands for a table's range: a copy of the table, or the entry above that governs all of it.
+  struct Side {
+    u32 table = Snapshot::no_table;
+    EntryAt governing;
+  };
+
+  static Side side(const Snapshot& s, u64 offset, Level level)
+  {
+    const u32 table = s.table_at(offset, level);
+    if (table != Snapshot::no_table) return {table, {}};
+    return {table, s.entry(offset, level)};
+  }
+
+  EntryAt entry(const Snapshot& s, const FormatInfo& info, const Side& side, Level level, u32 index, u64 offset) const
+  {
+    if (side.table == Snapshot::no_table) return side.governing;
+    const u64 word = s.words(side.table)[index];
+    return {word, offset, level, info.kind(word, level), true};
+  }
+  static Side below(const Snapshot& s, const Side& side, const EntryAt& e, u32 index)
+  {
+    if (side.table == Snapshot::no_table || e.kind != EntryKind::table) return {Snapshot::no_table, e};
+    const u32 child = s.child(side.table, index);
+    EntryAt governing = e;
+    governing.readable = child != Snapshot::no_table;
+    return {child, governing};
+  }
+
+  void compare(Level level, u64 base, const Side& p, const Side& v)
+  {
+    if (level == 0 && p.table != Snapshot::no_table && v.table != Snapshot::no_table)
+      return compare_leaf_tables(base, primary_.words(p.table), view_.words(v.table));
+    const u64 step = lg2_bytes(primary_info_.levels[level].shift_lg2);
+    const u32 entries = 1u << primary_info_.levels[level].index_bits;
+    for (u32 i = 0; i < entries; ++i) {
+      const u64 offset = base + i * step;
+      const Range span = intersect({offset, offset + step}, range_);
+      if (span.empty()) continue;
+      const EntryAt pe = entry(primary_, primary_info_, p, level, i, offset);
+      const EntryAt ve = entry(view_, view_info_, v, level, i, offset);
+      const Side pb = below(primary_, p, pe, i);
+      const Side vb = below(view_, v, ve, i);
+      if (level > 0 && (pb.table != Snapshot::no_table || vb.table != Snapshot::no_table))
+        compare(static_cast<Level>(level - 1), offset, pb, vb);
+      else
+        uniform(span, pb.governing, vb.governing);
+    }
+  }
+
+  // One verdict holds for all of `span`: both sides are governed by one entry each.
+  void uniform(Range span, const EntryAt& p, const EntryAt& v)
+  {
+    const DiffRun r = compare_entries(primary_info_, p, view_info_, v, span.start);
+    add(span, {r.state, r.widened});
+  }
+
+  void compare_leaf_tables(u64 base, std::span<const u64> p, std::span<const u64> v)
+  {
+    AllFormats::dispatch(view_.format(), false, [&]<class F>() {
+      compare_leaf_words<F>(base, p.data(), v.data());
+      return true;
+    });
+  }
+
+  template <class F>
+  static Verdict verdict(u64 p, u64 v)
+  {
+    using P = Amd64L4;
+    const bool primary_maps = P::kind(p, 0) == EntryKind::leaf;
+    const EntryKind kind = v == 0 ? EntryKind::hole : F::kind(v, 0);
+    if (kind != EntryKind::leaf) return without_view_leaf(primary_maps, kind);
+    if (!primary_maps) return {DiffState::stale, false};
+    return compare_leaves(P::address(p, 0), F::reduce(P::access(p)), F::address(v, 0), F::access(v));
+  }
+
+  template <class F>
+  void compare_leaf_words(u64 base, const u64* p, const u64* v)
+  {
+    const Range span = intersect({base, base + table_span<F>(0)}, range_);
+    if (span.empty()) return;
+    u64 start = span.start;
+    Verdict last = verdict<F>(p[entry_index<F>(start, 0)], v[entry_index<F>(start, 0)]);
+    for (u64 offset = start + page_bytes; offset < span.end; offset += page_bytes) {
+      const u32 i = entry_index<F>(offset, 0);
+      const Verdict now = verdict<F>(p[i], v[i]);
+      if (now == last) continue;
+      add({start, offset}, last);
+      start = offset;
+      last = now;
+    }
+    add({start, span.end}, last);
+  }
+
+  void add(Range range, Verdict verdict)
+  {
+    diff_.pages_[static_cast<std::size_t>(verdict.state)] += range.bytes() >> page_lg2;
+    if (verdict.widened) diff_.widened_pages_ += range.bytes() >> page_lg2;
+    if (!diff_.runs_.empty()) {
+      DiffRun& back = diff_.runs_.back();
+      if (back.state == verdict.state && back.widened == verdict.widened && back.range.end == range.start) {
+        back.range.end = range.end;
+        return;
+      }
+    }
+    diff_.runs_.push_back({range, verdict.state, verdict.widened});
+  }
+
+  Diff& diff_;
+  const Snapshot& primary_;
+  const Snapshot& view_;
+  const Range range_;
+  const FormatInfo& primary_info_;
+  const FormatInfo& view_info_;
+};
+
+Diff Diff::compare(const Snapshot& primary, const Snapshot& view, Range range)
+{
+  Diff diff;
+  DiffBuilder(diff, primary, view, range).run();
+  return diff;
+}
+
+bool Diff::clean() const { return std::all_of(runs_.begin(), runs_.end(), is_clean); }
+
+DiffState Diff::at(u64 offset) const
+{
+  const auto run = std::upper_bound(runs_.begin(), runs_.end(), offset,
+                                    [](u64 o, const DiffRun& r) { return o < r.range.end; });
+  return run == runs_.end() || !run->range.contains(offset) ? DiffState::hole : run->state;
+}
+
+DiffState Diff::worst(Range range) const
+{
+  auto run = std::upper_bound(runs_.begin(), runs_.end(), range.start,
+                              [](u64 o, const DiffRun& r) { return o < r.range.end; });
+  DiffState worst = DiffState::hole;
+  for (; run != runs_.end() && run->range.start < range.end; ++run) worst = std::max(worst, run->state);
+  return worst;
+}
+
+const DiffRun* Diff::next_difference(u64 offset) const
+{
+  for (const DiffRun& run : runs_)
+    if (run.range.end > offset && !is_clean(run)) return &run;
+  return nullptr;
+}
+
+const DiffRun* Diff::previous_difference(u64 offset) const
+{
+  const DiffRun* found = nullptr;
+  for (const DiffRun& run : runs_) {
+    if (run.range.start >= offset) break;
+    if (!is_clean(run)) found = &run;
+  }
+  return found;
+}
+
+}  // namespace morsel::inspect
