@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/sim/arena.hpp"
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <new>
+
+namespace morsel::sim {
+
+Arena::Arena(u64 bytes) : bytes_(bytes), blocks_(bytes / (block_pages * page_bytes))
+{
+  void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) throw std::bad_alloc();
+  memory_ = static_cast<std::byte*>(at);
+}
+
+Arena::~Arena() { ::munmap(memory_, bytes_); }
+
+Expected<PhysAddr> Arena::allocate(u32 order_lg2)
+{
+  const std::lock_guard lock(mutex_);
+  if (order_lg2 == 0) return allocate_page();
+  if (order_lg2 == 9) return allocate_block();
+  return Error::no_memory;
+}
+
+PhysAddr Arena::zeroed(std::size_t block, u32 page, u32 count)
+{
+  const PhysAddr at = base + (block * block_pages + page) * page_bytes;
+  for (u32 i = page; i < page + count; ++i) {
+    if (blocks_[block].written[i]) std::memset(host(at + (i - page) * page_bytes), 0, page_bytes);
+    blocks_[block].written[i] = true;
+    blocks_[block].used[i] = true;
+  }
+  used_pages_ += count;
+  return at;
+}
+
+Expected<PhysAddr> Arena::allocate_page()
+{
+  for (; first_partial_ < blocks_.size(); ++first_partial_) {
+    const auto free = ~blocks_[first_partial_].used;
+    if (free.any()) return zeroed(first_partial_, static_cast<u32>(free._Find_first()), 1);
+  }
+  return Error::no_memory;
+}
+
+// From the end, so that single pages and blocks do not mix.
+Expected<PhysAddr> Arena::allocate_block()
+{
+  for (std::size_t i = blocks_.size(); i-- > 0;)
+    if (blocks_[i].used.none()) return zeroed(i, 0, block_pages);
+  return Error::no_memory;
+}
+
+void Arena::release(PhysAddr at, u32 order_lg2)
+{
+  const std::lock_guard lock(mutex_);
+  const u64 first = page_number(at);
+  for (u64 page = first; page < first + (u64{1} << order_lg2); ++page)
+    blocks_[page / block_pages].used[page % block_pages] = false;
+  used_pages_ -= u64{1} << order_lg2;
+  if (first / block_pages < first_partial_) first_partial_ = first / block_pages;
+}
+
+u64 Arena::used_pages() const
+{
+  const std::lock_guard lock(mutex_);
+  return used_pages_;
+}
+
+}  // namespace morsel::sim

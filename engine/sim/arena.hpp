@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Physical memory of a machine inside this process: one reserved mapping, of which only what is used takes memory, and
+// an allocator of 4-KiB pages and naturally aligned 2-MiB blocks. A block may be given back page by page.
+//
+// Thread safety: allocation and release may run at once; the contents are the callers'.
+#pragma once
+#include <bitset>
+#include <cstddef>
+#include <mutex>
+#include <vector>
+
+#include "engine/base/bits.hpp"
+#include "engine/base/expected.hpp"
+#include "engine/inspect/physical_memory.hpp"
+
+namespace morsel::sim {
+
+class Arena {
+ public:
+  // `bytes`: a multiple of 2 MiB. Throws std::bad_alloc if the address space cannot be reserved.
+  explicit Arena(u64 bytes);
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  // One zeroed page, or 2^order_lg2 naturally aligned ones (order 0 and 9). no_memory when full.
+  Expected<PhysAddr> allocate(u32 order_lg2);
+  void release(PhysAddr at, u32 order_lg2);
+
+  std::byte* host(PhysAddr at) const { return memory_ + (at.value - base.value); }
+  u64* words(PhysAddr at) const { return reinterpret_cast<u64*>(host(at)); }
+  bool contains(PhysAddr at) const { return at.value >= base.value && at.value - base.value < bytes_; }
+  u64 page_number(PhysAddr at) const { return (at.value - base.value) >> page_lg2; }
+  u64 pages() const { return bytes_ >> page_lg2; }
+  u64 used_pages() const;
+  inspect::PhysicalMemory memory() const { return inspect::PhysicalMemory({{base.value, bytes_, memory_}}); }
+
+  // Not zero, so that a physical address is never mistaken for a hole.
+  static constexpr PhysAddr base{u64{1} << 30};
+
+ private:
+  static constexpr u32 block_pages = 512;
+  struct Block {
+    std::bitset<block_pages> used;
+    std::bitset<block_pages> written;   // handed out before: must be zeroed
+  };
+  Expected<PhysAddr> allocate_page();
+  Expected<PhysAddr> allocate_block();
+  PhysAddr zeroed(std::size_t block, u32 page, u32 count);
+
+  mutable std::mutex mutex_;
+  std::byte* memory_ = nullptr;
+  const u64 bytes_;
+  std::vector<Block> blocks_;
+  std::size_t first_partial_ = 0;   // no block before it has a free page
+  u64 used_pages_ = 0;
+};
+
+}  // namespace morsel::sim

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Faults on purpose: counted rules that fire at a point. Names and meaning of the parameters follow Linux's fault
+// injection (Documentation/fault-injection): `nth` counts down to the first time, `times` limits how often.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "engine/abi/morsel_journal.h"
+#include "engine/platform/platform.hpp"
+
+namespace morsel::sim {
+
+struct FaultRule {
+  u32 number = 0;
+  SyncPoint point = SyncPoint::invalidate;
+  morsel_fault_action action = MORSEL_FAULT_DROP;
+  std::optional<TreeId> tree;   // empty: any
+  u64 nth = 1;                  // fires at the nth matching access
+  u64 times = 1;
+  u64 seen = 0;
+  u64 fired = 0;
+};
+
+class FaultPlan {
+ public:
+  u32 add(FaultRule rule)
+  {
+    rule.number = ++last_number_;
+    rules_.push_back(rule);
+    return rule.number;
+  }
+  void clear() { rules_.clear(); }
+  const std::vector<FaultRule>& rules() const { return rules_; }
+
+  // What happens to this access. Every matching rule counts it; the first that fires decides.
+  morsel_fault_action decide(SyncPoint point, TreeId tree)
+  {
+    morsel_fault_action action = MORSEL_FAULT_NONE;
+    for (FaultRule& r : rules_) {
+      if (r.point != point || (r.tree && *r.tree != tree)) continue;
+      ++r.seen;
+      if (action != MORSEL_FAULT_NONE || r.seen < r.nth || r.fired >= r.times) continue;
+      ++r.fired;
+      action = r.action;
+    }
+    return action;
+  }
+
+ private:
+  std::vector<FaultRule> rules_;
+  u32 last_number_ = 0;
+};
+
+}  // namespace morsel::sim
