@@ -172,22 +172,46 @@ class DiffBuilder {
     return compare_leaves(P::address(p, 0), F::reduce(P::access(p)), F::address(v, 0), F::access(v));
   }
 
+  // Do `count` pairs continue a run of equal leaves that began with (p, v)? The verdict on two leaves depends on nothing
+  // but their bits beside the frame, and on whether the frames are equal: no branch for each entry.
+  template <class F>
+  static bool continues(u64 p, u64 v, const u64* ps, const u64* vs, u32 count)
+  {
+    using P = Amd64L4;
+    constexpr u64 frame = P::frame_mask(0);
+    static_assert(F::frame_mask(0) == frame);
+    constexpr u64 in_primary = ~(frame | P::accessed_bit | P::dirty_bit);
+    constexpr u64 in_view = ~(frame | F::accessed_bit | F::dirty_bit);
+    u64 differs = 0;
+    for (u32 i = 0; i < count; ++i)
+      differs |= ((ps[i] ^ p) & in_primary) | ((vs[i] ^ v) & in_view) | ((ps[i] ^ vs[i]) & frame);
+    return differs == 0;
+  }
+
   template <class F>
   void compare_leaf_words(u64 base, const u64* p, const u64* v)
   {
+    constexpr u32 stride = 32;
     const Range span = intersect({base, base + table_span<F>(0)}, range_);
     if (span.empty()) return;
-    u64 start = span.start;
-    Verdict last = verdict<F>(p[entry_index<F>(start, 0)], v[entry_index<F>(start, 0)]);
-    for (u64 offset = start + page_bytes; offset < span.end; offset += page_bytes) {
-      const u32 i = entry_index<F>(offset, 0);
+    const u32 end = static_cast<u32>((span.end - base) >> page_lg2);
+    u32 start = static_cast<u32>((span.start - base) >> page_lg2);
+    auto offset = [&](u32 i) { return base + (u64{i} << page_lg2); };
+    Verdict last = verdict<F>(p[start], v[start]);
+    for (u32 i = start + 1; i < end;) {
+      if (last.state == DiffState::same && i + stride <= end && continues<F>(p[i - 1], v[i - 1], p + i, v + i, stride)) {
+        i += stride;
+        continue;
+      }
       const Verdict now = verdict<F>(p[i], v[i]);
-      if (now == last) continue;
-      add({start, offset}, last);
-      start = offset;
-      last = now;
+      if (now != last) {
+        add({offset(start), offset(i)}, last);
+        start = i;
+        last = now;
+      }
+      ++i;
     }
-    add({start, span.end}, last);
+    add({offset(start), offset(end)}, last);
   }
 
   void add(Range range, Verdict verdict)
