@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// How fast looking is. Each measurement stands beside the plain loop that bounds it; scripts/bench runs them interleaved
-// and makes rows of the medians.
+// How fast looking is. Each measurement stands beside the plain loop that bounds it; scripts/bench runs them
+// interleaved and makes rows of the medians.
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>

@@ -172,8 +172,8 @@ class DiffBuilder {
     return compare_leaves(P::address(p, 0), F::reduce(P::access(p)), F::address(v, 0), F::access(v));
   }
 
-  // Do `count` pairs continue a run of equal leaves that began with (p, v)? The verdict on two leaves depends on nothing
-  // but their bits beside the frame, and on whether the frames are equal: no branch for each entry.
+  // Do `count` pairs continue a run of equal leaves that began with (p, v)? The verdict on two leaves depends on their
+  // bits beside the frame and on whether the frames are equal, on nothing else: no branch for each entry.
   template <class F>
   static bool continues(u64 p, u64 v, const u64* ps, const u64* vs, u32 count)
   {
@@ -199,7 +199,8 @@ class DiffBuilder {
     auto offset = [&](u32 i) { return base + (u64{i} << page_lg2); };
     Verdict last = verdict<F>(p[start], v[start]);
     for (u32 i = start + 1; i < end;) {
-      if (last.state == DiffState::same && i + stride <= end && continues<F>(p[i - 1], v[i - 1], p + i, v + i, stride)) {
+      const bool room = i + stride <= end;
+      if (last.state == DiffState::same && room && continues<F>(p[i - 1], v[i - 1], p + i, v + i, stride)) {
         i += stride;
         continue;
       }

@@ -59,6 +59,14 @@ class Layers(TidyTest):
         self.header("engine/platform/point.hpp", '#include "engine/abi/points.h"\n')
         self.assertEqual(self.rules(), [])
 
+    def test_the_embedded_machine_implements_the_target_and_knows_no_session(self):
+        self.header("engine/session/target.hpp", "")
+        self.header("engine/session/session.hpp", '#include "engine/session/target.hpp"\n')
+        self.header("engine/sim/target.hpp", '#include "engine/session/target.hpp"\n')
+        self.assertEqual(self.rules(), [])
+        self.header("engine/sim/target.hpp", '#include "engine/session/session.hpp"\n')
+        self.assertEqual(self.rules(), ["layer"])
+
     def test_kernel_c_does_not_see_the_engine(self):
         self.header("engine/morsel/fill.hpp", "")
         self.write("kmod/Kbuild", "morsel-y := main.o engine.o\n")

@@ -11,7 +11,8 @@ ARROWS = {
     "engine/table": ["engine/format", "engine/platform"],
     "engine/morsel": ["engine/table"],
     "engine/inspect": ["engine/format"],
-    "engine/sim": ["engine/morsel", "engine/inspect", "engine/abi"],
+    "target": ["engine/platform", "engine/inspect", "engine/abi"],
+    "engine/sim": ["engine/morsel", "engine/inspect", "engine/abi", "target"],
     "engine/session": ["engine/inspect", "engine/sim"],
     "engine/bench": ["engine/sim", "engine/inspect"],
     "engine/tests": ["engine/sim", "engine/inspect"],
@@ -23,6 +24,8 @@ ARROWS = {
     # Programs put the parts together: they alone know every kind of target.
     "program": ["gui", "testvm", "gdbstub", "engine/session"],
 }
+# What every kind of target implements: an interface below the embedded machine, though it stands with the session.
+TARGET = ("engine/session/target.hpp", "engine/session/failure.hpp")
 PROGRAMS = ("gui/main.cpp", "scripts/morselctl/")
 
 FREESTANDING = ("engine/base", "engine/format", "engine/platform", "engine/table", "engine/morsel")
@@ -56,6 +59,8 @@ ALLOWED = {layer: closure(layer) for layer in ARROWS}
 def layer_of(path):
     if path.startswith(PROGRAMS):
         return "program"
+    if path in TARGET:
+        return "target"
     known = [layer for layer in ARROWS if path.startswith(layer + "/")]
     return max(known, key=len) if known else None
 
