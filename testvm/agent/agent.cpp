@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The loop. The channel is watched edge-triggered: a virtio port without a host is permanently "hung up", and would
+// wake a level-triggered loop for ever. So every reader reads until there is nothing more.
+#include "testvm/agent/agent.hpp"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "testvm/agent/facts.hpp"
+
+namespace morsel::agent {
+namespace {
+
+Json without_output(Json result)
+{
+  for (const char* key : {"stdout", "stderr", "stdout_cut", "stderr_cut"}) result.erase(key);
+  return result;
+}
+
+}  // namespace
+
+Agent::Agent(Module& module, UniqueFd channel, Channel kind)
+    : module_(module),
+      channel_(std::move(channel)),
+      kind_(kind),
+      programs_(
+          poller_,
+          [this](pid_t pid, const Json& result) {
+            Json data = without_output(result);
+            data["pid"] = pid;
+            send(encode_event("PROGRAM_ENDED", data));
+          },
+          [this](pid_t pid, const char* stream, const std::string& text) {
+            send(encode_event("PROGRAM_OUTPUT", {{"pid", pid}, {"stream", stream}, {"text", text}}));
+          })
+{
+  fcntl(channel_.get(), F_SETFL, fcntl(channel_.get(), F_GETFL) | O_NONBLOCK);
+  poller_.add(channel_.get(), EPOLLIN | EPOLLOUT | EPOLLET, [this](std::uint32_t events) { channel_ready(events); });
+}
+
+End Agent::serve()
+{
+  while (!ended_ && !power_off_) poller_.wait();
+  if (!power_off_) return End::channel_closed;
+  send_all_blocking();
+  return End::power_off;
+}
+
+void Agent::channel_ready(std::uint32_t events)
+{
+  // A stream's last requests may still be unread when it is hung up; a port's are lost with its host.
+  if (kind_ == Channel::port) set_connected(!(events & EPOLLHUP));
+  if (kind_ == Channel::stream && !connected_) set_connected(true);
+  if (events & EPOLLOUT) send_now();
+  read_channel();
+}
+
+void Agent::set_connected(bool connected)
+{
+  if (connected == connected_) return;
+  connected_ = connected;
+  lines_.reset();
+  unsent_.clear();
+  ++peer_;
+  programs_.pause_output(false);
+  if (!connected) return;
+  try {
+    send(encode({{"morsel", greeting(module_)}}));
+  } catch (const RequestError& error) {
+    send(encode_error(error.number(), std::string("greeting: ") + error.what(), nullptr));
+  }
+}
+
+void Agent::read_channel()
+{
+  handle_lines();  // those that were left when the channel was congested
+  while (connected_ && !ended_ && !power_off_ && !is_congested() && read_once()) handle_lines();
+}
+
+// False when there is nothing to read now.
+bool Agent::read_once()
+{
+  char buffer[64 * 1024];
+  const ssize_t length = read(channel_.get(), buffer, sizeof buffer);
+  if (length > 0) {
+    lines_.append({buffer, static_cast<std::size_t>(length)});
+    return true;
+  }
+  if (length < 0 && errno == EINTR) return true;
+  if (length < 0 && errno == EAGAIN) return false;
+  if (kind_ == Channel::port)
+    set_connected(false);
+  else
+    ended_ = true;
+  return false;
+}
+
+void Agent::handle_lines()
+{
+  while (!ended_ && !power_off_ && !is_congested()) {
+    const auto line = lines_.next();
+    if (!line) return;
+    if (const auto* text = std::get_if<std::string>(&*line))
+      handle(*text);
+    else
+      send(encode_error(EMSGSIZE, "a line is at most " + std::to_string(max_line_bytes) + " bytes", nullptr));
+  }
+}
+
+void Agent::handle(const std::string& line)
+{
+  Json id;
+  handling_ = true;
+  std::string reply;
+  try {
+    const Request request = parse_request(line, id);
+    Context context{
+        .module = module_,
+        .programs = programs_,
+        .emit = [this](const std::string& name, const Json& data) { send(encode_event(name, data)); },
+        .reply_later =
+            [this, id, peer = peer_](const Json& value) {
+              if (peer == peer_) send(encode_return(value, id));
+            },
+        .power_off = [this] { power_off_ = true; },
+    };
+    if (const auto value = execute(context, request)) reply = encode_return(*value, id);
+  } catch (const RequestError& error) {
+    reply = encode_error(error.number(), error.what(), id);
+  } catch (const std::bad_alloc&) {
+    reply = encode_error(ENOMEM, "the agent has no memory for that", id);
+  } catch (const std::exception& error) {
+    reply = encode_error(EIO, error.what(), id);
+  }
+  handling_ = false;
+  send(std::move(reply));
+  send(std::exchange(events_, {}));
+}
+
+void Agent::send(std::string line)
+{
+  if (handling_) {
+    events_ += line;
+    return;
+  }
+  if (!connected_ || line.empty()) return;
+  unsent_ += line;
+  send_now();
+}
+
+void Agent::send_now()
+{
+  while (!unsent_.empty()) {
+    const ssize_t length = write(channel_.get(), unsent_.data(), std::min<std::size_t>(unsent_.size(), 32 * 1024));
+    if (length < 0 && errno == EINTR) continue;
+    if (length < 0 && errno == EAGAIN) break;
+    if (length < 0) {
+      unsent_.clear();
+      if (kind_ == Channel::stream) ended_ = true;
+      break;
+    }
+    unsent_.erase(0, static_cast<std::size_t>(length));
+  }
+  programs_.pause_output(is_congested());
+}
+
+// Before power-off: a write that may wait returns once the host has the bytes.
+void Agent::send_all_blocking()
+{
+  fcntl(channel_.get(), F_SETFL, fcntl(channel_.get(), F_GETFL) & ~O_NONBLOCK);
+  send_now();
+}
+
+}  // namespace morsel::agent

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// morsel.ko through its device, its file system and the kernel's module calls.
+#include "testvm/agent/kernel_module.hpp"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "testvm/agent/error.hpp"
+#include "testvm/agent/unique_fd.hpp"
+
+namespace morsel::agent {
+namespace {
+
+constexpr const char* device = "/dev/morsel";
+constexpr const char* module_file = "/lib/morsel/morsel.ko";
+constexpr const char* mount_point = "/morsel";
+
+[[noreturn]] void fail(const std::string& what)
+{
+  const int number = errno;
+  throw RequestError(number, what + ": " + std::strerror(number));
+}
+
+UniqueFd open_file(const std::string& path, int flags)
+{
+  UniqueFd fd(open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) fail("opening " + path);
+  return fd;
+}
+
+std::string path_of(const std::string& object) { return std::string(mount_point) + "/" + object; }
+
+void control(const UniqueFd& fd, const std::string& path, unsigned long code, void* argument)
+{
+  if (ioctl(fd.get(), code, argument) != 0) fail("request " + std::to_string(_IOC_NR(code)) + " on " + path);
+}
+
+}  // namespace
+
+bool KernelModule::is_loaded() { return access("/sys/module/morsel", F_OK) == 0; }
+
+void KernelModule::request(unsigned long code, void* argument)
+{
+  control(open_file(device, O_RDWR), device, code, argument);
+}
+
+void KernelModule::request_on(const std::string& name, Open how, unsigned long code, void* argument)
+{
+  const std::string path = path_of(name);
+  control(open_file(path, how == Open::for_writing ? O_RDWR : O_RDONLY), path, code, argument);
+}
+
+void KernelModule::remove(const std::string& name)
+{
+  if (unlink(path_of(name).c_str()) != 0) fail("removing " + path_of(name));
+}
+
+void KernelModule::load(const std::string& parameters)
+{
+  const UniqueFd file = open_file(module_file, O_RDONLY);
+  if (syscall(SYS_finit_module, file.get(), parameters.c_str(), 0) != 0)
+    fail("loading morsel.ko with '" + parameters + "'");
+  if (mount("morselfs", mount_point, "morselfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
+    const int number = errno;
+    syscall(SYS_delete_module, "morsel", O_NONBLOCK);
+    errno = number;
+    fail(std::string("mounting morselfs on ") + mount_point);
+  }
+}
+
+void KernelModule::unload()
+{
+  // EINVAL: nothing is mounted there, which is what we want.
+  if (umount2(mount_point, 0) != 0 && errno != EINVAL) fail(std::string("unmounting ") + mount_point);
+  if (syscall(SYS_delete_module, "morsel", O_NONBLOCK) == 0) return;
+  const int number = errno;
+  if (is_loaded()) mount("morselfs", mount_point, "morselfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
+  errno = number;
+  fail("unloading morsel.ko");
+}
+
+}  // namespace morsel::agent

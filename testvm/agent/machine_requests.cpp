@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Requests about the guest itself: programs, module, log, power.
+#include <csignal>
+#include <cstring>
+#include <limits>
+
+#include "testvm/agent/facts.hpp"
+#include "testvm/agent/requests.hpp"
+
+namespace morsel::agent {
+namespace {
+
+std::optional<Json> greet(Context& context, const Arguments&) { return Json{{"morsel", greeting(context.module)}}; }
+
+std::optional<Json> run(Context& context, const Arguments& arguments)
+{
+  const bool detach = arguments.flag("detach");
+  const pid_t pid = context.programs.start(arguments.texts("argv"), arguments.texts("env"),
+                                           detach ? Programs::Attach::detach : Programs::Attach::yes);
+  if (detach) return Json{{"pid", pid}};
+  context.programs.when_ended(pid, context.reply_later);
+  return std::nullopt;
+}
+
+pid_t pid_of(const Arguments& arguments)
+{
+  const std::uint32_t pid = arguments.small_number("pid");
+  if (pid == 0 || pid > static_cast<std::uint32_t>(std::numeric_limits<pid_t>::max()))
+    throw RequestError(EINVAL, "argument 'pid' is a process id");
+  return static_cast<pid_t>(pid);
+}
+
+std::optional<Json> wait(Context& context, const Arguments& arguments)
+{
+  context.programs.when_ended(pid_of(arguments), context.reply_later);
+  return std::nullopt;
+}
+
+// A number, or a name with or without its SIG; by default SIGKILL.
+int signal_of(const Arguments& arguments)
+{
+  if (!arguments.has("signal")) return SIGKILL;
+  if (arguments.is_number("signal")) {
+    const std::uint32_t number = arguments.small_number("signal");
+    if (number > 0 && number < static_cast<std::uint32_t>(NSIG)) return static_cast<int>(number);
+  } else {
+    std::string name = arguments.text("signal");
+    if (name.starts_with("SIG")) name.erase(0, 3);
+    for (int number = 1; number < NSIG; ++number)
+      if (const char* known = sigabbrev_np(number); known && name == known) return number;
+  }
+  throw RequestError(EINVAL, "argument 'signal' is no signal");
+}
+
+std::optional<Json> kill_program(Context& context, const Arguments& arguments)
+{
+  context.programs.send_signal(pid_of(arguments), signal_of(arguments));
+  return Json::object();
+}
+
+std::optional<Json> read_kernel_log(Context&, const Arguments&) { return Json{{"text", kernel_log()}}; }
+
+std::optional<Json> show_landmark(Context&, const Arguments&) { return landmark(); }
+
+std::optional<Json> load_module(Context& context, const Arguments& arguments)
+{
+  context.module.load(arguments.text_or("params", ""));
+  return Json{{"morsel", greeting(context.module)}};
+}
+
+std::optional<Json> unload_module(Context& context, const Arguments&)
+{
+  context.module.unload();
+  return Json::object();
+}
+
+std::optional<Json> power_off(Context& context, const Arguments&)
+{
+  context.power_off();
+  return Json::object();
+}
+
+}  // namespace
+
+std::span<const RequestKind> machine_requests()
+{
+  static const RequestKind kinds[] = {
+      {"greet", {}, greet},
+      {"run", {"argv", "env", "detach"}, run},
+      {"wait", {"pid"}, wait},
+      {"kill", {"pid", "signal"}, kill_program},
+      {"kernel-log", {}, read_kernel_log},
+      {"landmark", {}, show_landmark},
+      {"module-load", {"params"}, load_module},
+      {"module-unload", {}, unload_module},
+      {"power-off", {}, power_off},
+  };
+  return kinds;
+}
+
+}  // namespace morsel::agent

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// morsel-agent: the guest's side of the test VM. Started by init with no arguments, as root; when it ends, the guest
+// ends.
+#include <sys/reboot.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include "testvm/agent/agent.hpp"
+#include "testvm/agent/kernel_module.hpp"
+#include "testvm/agent/port.hpp"
+
+int main()
+{
+  using namespace morsel::agent;
+  signal(SIGPIPE, SIG_IGN);
+  try {
+    KernelModule module;
+    Agent agent(module, open_port(port_name), Channel::port);
+    agent.serve();
+    reboot(RB_POWER_OFF);
+    std::perror("morsel-agent: power-off");
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "morsel-agent: %s\n", error.what());
+  }
+  return 1;
+}

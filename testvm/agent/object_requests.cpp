@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Requests about objects, views and injected faults: each fills one structure of engine/abi/morsel_ioctl.h.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <limits>
+
+#include "engine/abi/morsel_ioctl.h"
+#include "engine/abi/morsel_journal.h"
+#include "engine/abi/morsel_points.h"
+#include "testvm/agent/requests.hpp"
+
+namespace morsel::agent {
+namespace {
+
+using Words = std::vector<Arguments::Word>;
+
+const Words formats = {{"amd64", MORSEL_FORMAT_AMD64},
+                       {"amd64_l5", MORSEL_FORMAT_AMD64_L5},
+                       {"npt", MORSEL_FORMAT_NPT},
+                       {"ept", MORSEL_FORMAT_EPT},
+                       {"ept_l5", MORSEL_FORMAT_EPT_L5}};
+const Words root_levels = {{"pte", MORSEL_ROOT_PTE}, {"pmd", MORSEL_ROOT_PMD}, {"pud", MORSEL_ROOT_PUD}};
+const Words actions = {{"drop", MORSEL_FAULT_DROP}, {"fail", MORSEL_FAULT_FAIL}};
+const Words points = {
+#define MORSEL_POINT_WORD(number, name, text) {#name, number},
+    MORSEL_POINTS(MORSEL_POINT_WORD)
+#undef MORSEL_POINT_WORD
+};
+constexpr std::uint32_t any_tree = 0xffffffff;
+
+// A name where there is one: a newer module may know more than this agent.
+Json name_of(std::uint32_t number, const Words& words)
+{
+  for (const auto& word : words)
+    if (word.number == number) return word.name;
+  return number;
+}
+
+template <class T>
+T sized()
+{
+  T value{};
+  value.size = sizeof value;
+  return value;
+}
+
+morsel_info read_info(Module& module, const std::string& name)
+{
+  auto info = sized<morsel_info>();
+  module.request_on(name, Open::for_reading, MORSEL_IOC_INFO, &info);
+  return info;
+}
+
+Json describe(const morsel_view_info& view)
+{
+  return {{"view", view.view},
+          {"format", name_of(view.format, formats)},
+          {"root_pa", view.root_pa},
+          {"root_level", view.root_level},
+          {"attached", view.attached}};
+}
+
+Json describe(const morsel_info& info, const std::string& name)
+{
+  Json views = Json::array();
+  for (const morsel_view_info& view : info.views)
+    if (view.view != 0) views.push_back(describe(view));
+  return {{"name", name},         {"id", info.object_id},         {"bytes", info.bytes},
+          {"root_pa", info.root_pa}, {"root_level", info.root_level}, {"attached", info.attached},
+          {"tables", info.tables}, {"frames", info.frames},        {"views", views}};
+}
+
+void announce(Context& context, const std::string& name) { context.emit("OBJECT_CHANGED", {{"name", name}}); }
+
+// The lowest root that covers the object, unless one was asked for.
+std::uint32_t root_level_of(const Arguments& arguments, std::uint64_t bytes)
+{
+  if (arguments.has("root_level")) return arguments.word("root_level", root_levels);
+  if (bytes <= std::uint64_t{1} << 21) return MORSEL_ROOT_PTE;
+  return bytes <= std::uint64_t{1} << 30 ? MORSEL_ROOT_PMD : MORSEL_ROOT_PUD;
+}
+
+std::optional<Json> create(Context& context, const Arguments& arguments)
+{
+  const std::string name = arguments.object_name();
+  auto request = sized<morsel_create>();
+  request.bytes = arguments.number("bytes");
+  request.root_level = root_level_of(arguments, request.bytes);
+  std::strncpy(request.name, name.c_str(), sizeof request.name - 1);
+  context.module.request(MORSEL_IOC_CREATE, &request);
+  close(request.fd);
+  announce(context, name);
+  return describe(read_info(context.module, name), name);
+}
+
+std::optional<Json> destroy(Context& context, const Arguments& arguments)
+{
+  const std::string name = arguments.object_name();
+  context.module.remove(name);
+  announce(context, name);
+  return Json::object();
+}
+
+// The names as the module gives them: as often as the list grew between asking for its size and reading it.
+std::vector<std::string> read_names(Module& module)
+{
+  std::vector<char> names(64 * MORSEL_NAME_BYTES);
+  for (;;) {
+    auto request = sized<morsel_list>();
+    request.names = reinterpret_cast<std::uintptr_t>(names.data());
+    request.names_bytes = names.size();
+    module.request(MORSEL_IOC_LIST, &request);
+    if (request.names_bytes > names.size()) {
+      names.resize(request.names_bytes + 64 * MORSEL_NAME_BYTES);
+      continue;
+    }
+    std::vector<std::string> result;
+    for (std::size_t at = 0; at < request.names_bytes && result.size() < request.count;) {
+      result.emplace_back(names.data() + at, strnlen(names.data() + at, request.names_bytes - at));
+      at += result.back().size() + 1;
+    }
+    return result;
+  }
+}
+
+std::optional<Json> list(Context& context, const Arguments&)
+{
+  Json objects = Json::array();
+  for (const std::string& name : read_names(context.module)) {
+    try {
+      objects.push_back(describe(read_info(context.module, name), name));
+    } catch (const RequestError& error) {
+      if (error.number() != ENOENT) throw;  // gone since the list was read
+    }
+  }
+  return Json{{"objects", objects}};
+}
+
+std::optional<Json> show(Context& context, const Arguments& arguments)
+{
+  const std::string name = arguments.object_name();
+  return describe(read_info(context.module, name), name);
+}
+
+Json change_range(Context& context, const Arguments& arguments, unsigned long code, morsel_range request)
+{
+  const std::string name = arguments.object_name();
+  request.start = arguments.number("start");
+  request.end = arguments.number("end");
+  context.module.request_on(name, Open::for_writing, code, &request);
+  announce(context, name);
+  return {{"changed_pages", request.changed_pages}};
+}
+
+std::optional<Json> populate(Context& context, const Arguments& arguments)
+{
+  auto request = sized<morsel_range>();
+  request.rights = arguments.rights("rights");
+  request.leaf_level = arguments.small_number_or("leaf_level", 0);
+  return change_range(context, arguments, MORSEL_IOC_POPULATE, request);
+}
+
+std::optional<Json> unmap(Context& context, const Arguments& arguments)
+{
+  return change_range(context, arguments, MORSEL_IOC_UNMAP, sized<morsel_range>());
+}
+
+std::optional<Json> protect(Context& context, const Arguments& arguments)
+{
+  auto request = sized<morsel_range>();
+  request.rights = arguments.rights("rights");
+  return change_range(context, arguments, MORSEL_IOC_PROTECT, request);
+}
+
+std::optional<Json> add_view(Context& context, const Arguments& arguments)
+{
+  const std::string name = arguments.object_name();
+  auto request = sized<morsel_view_add>();
+  request.format = arguments.word("format", formats);
+  context.module.request_on(name, Open::for_writing, MORSEL_IOC_VIEW_ADD, &request);
+  announce(context, name);
+  const morsel_info info = read_info(context.module, name);
+  for (const morsel_view_info& view : info.views)
+    if (view.view == request.view) return describe(view);
+  throw RequestError(ENOENT, "view " + std::to_string(request.view) + " was added, and is gone already");
+}
+
+std::optional<Json> drop_view(Context& context, const Arguments& arguments)
+{
+  const std::string name = arguments.object_name();
+  auto request = sized<morsel_view_drop>();
+  request.view = arguments.small_number("view");
+  context.module.request_on(name, Open::for_writing, MORSEL_IOC_VIEW_DROP, &request);
+  announce(context, name);
+  return Json::object();
+}
+
+std::optional<Json> access(Context& context, const Arguments& arguments)
+{
+  constexpr const char* results[] = {"hit", "filled", "populated", "denied"};
+  const std::string name = arguments.object_name();
+  auto request = sized<morsel_access>();
+  request.view = arguments.small_number("view");
+  request.offset = arguments.number("offset");
+  request.rights = arguments.rights("rights");
+  request.value = arguments.number_or("value", 0);
+  if (arguments.flag("populate")) request.flags |= MORSEL_ACCESS_POPULATE;
+  if (arguments.flag("touch")) request.flags |= MORSEL_ACCESS_TOUCH;
+  context.module.request_on(name, Open::for_writing, MORSEL_IOC_ACCESS, &request);
+  if (request.result >= std::size(results)) throw RequestError(EPROTO, "the module answered with an unknown result");
+  // Touching a page sets its accessed and dirty bits, whatever else happened.
+  if (request.result != MORSEL_ACCESS_DENIED) announce(context, name);
+  return Json{{"result", results[request.result]},
+              {"walker", request.walker == MORSEL_WALKER_ENGINE ? "engine" : "cpu"},
+              {"value", request.value}};
+}
+
+std::optional<Json> add_injection(Context& context, const Arguments& arguments)
+{
+  auto request = sized<morsel_inject>();
+  request.point = arguments.word("point", points);
+  request.action = arguments.word("action", actions);
+  request.view = arguments.small_number_or("view", any_tree);
+  request.nth = arguments.number_or("nth", 1);
+  request.times = arguments.number_or("times", 1);
+  context.module.request(MORSEL_IOC_INJECT_ADD, &request);
+  return Json{{"rule", request.rule}};
+}
+
+// The module is asked for one rule after the other until it knows no more.
+std::optional<Json> list_injections(Context& context, const Arguments&)
+{
+  Json rules = Json::array();
+  for (std::uint32_t number = 1; number < std::numeric_limits<std::uint32_t>::max(); ++number) {
+    auto request = sized<morsel_inject>();
+    request.rule = number;
+    try {
+      context.module.request(MORSEL_IOC_INJECT_LIST, &request);
+    } catch (const RequestError& error) {
+      if (error.number() == ENOENT) break;
+      throw;
+    }
+    Json rule{{"rule", request.rule},
+              {"point", name_of(request.point, points)},
+              {"action", name_of(request.action, actions)},
+              {"nth", request.nth},
+              {"times", request.times},
+              {"fired", request.fired}};
+    if (request.view != any_tree) rule["view"] = request.view;
+    rules.push_back(rule);
+  }
+  return Json{{"rules", rules}};
+}
+
+std::optional<Json> clear_injections(Context& context, const Arguments&)
+{
+  context.module.request(MORSEL_IOC_INJECT_CLEAR, nullptr);
+  return Json::object();
+}
+
+std::optional<Json> read_counters(Context& context, const Arguments&)
+{
+  auto c = sized<morsel_counters>();
+  context.module.request(MORSEL_IOC_COUNTERS, &c);
+  return Json{{"objects", c.objects},
+              {"views", c.views},
+              {"tables", c.tables},
+              {"frames", c.frames},
+              {"attachments", c.attachments},
+              {"contexts", c.contexts},
+              {"attached_total", c.attached_total},
+              {"detached_total", c.detached_total},
+              {"flushes_total", c.flushes_total},
+              {"fills_total", c.fills_total},
+              {"bad_entries", c.bad_entries}};
+}
+
+}  // namespace
+
+std::span<const RequestKind> object_requests()
+{
+  static const RequestKind kinds[] = {
+      {"object-create", {"name", "bytes", "root_level"}, create},
+      {"object-destroy", {"name"}, destroy},
+      {"object-list", {}, list},
+      {"object-info", {"name"}, show},
+      {"object-populate", {"name", "start", "end", "rights", "leaf_level"}, populate},
+      {"object-unmap", {"name", "start", "end"}, unmap},
+      {"object-protect", {"name", "start", "end", "rights"}, protect},
+      {"view-add", {"name", "format"}, add_view},
+      {"view-drop", {"name", "view"}, drop_view},
+      {"access", {"name", "view", "offset", "rights", "populate", "touch", "value"}, access},
+      {"inject-add", {"point", "action", "view", "nth", "times"}, add_injection},
+      {"inject-list", {}, list_injections},
+      {"inject-clear", {}, clear_injections},
+      {"counters", {}, read_counters},
+  };
+  return kinds;
+}
+
+}  // namespace morsel::agent

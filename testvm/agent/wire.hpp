@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The channel's bytes: one JSON value per line, a line at most 1 MiB, in the shape of QEMU's machine protocol. All that
+// comes in is hostile.
+#pragma once
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "testvm/agent/error.hpp"
+
+namespace morsel::agent {
+
+using Json = nlohmann::json;
+
+inline constexpr int protocol_version = 1;
+inline constexpr std::size_t max_line_bytes = std::size_t{1} << 20;
+
+// Splits the incoming bytes into lines. A line that is too long is dropped up to its end and reported once.
+class LineReader {
+ public:
+  struct TooLong {};
+  using Line = std::variant<std::string, TooLong>;
+
+  void append(std::string_view bytes);
+  std::optional<Line> next();
+  // Forgets everything: a new peer begins a new line.
+  void reset();
+
+ private:
+  std::string bytes_;
+  std::size_t searched_ = 0;   // no newline before here
+  bool skipping_ = false;      // within a line that was reported as too long
+};
+
+// A request as it came: what to do, with what, and the peer's own name for it.
+struct Request {
+  std::string command;
+  Json arguments = Json::object();
+  Json id;   // null: none
+};
+
+// Throws RequestError with `id` filled in as far as it could be read.
+Request parse_request(const std::string& line, Json& id);
+
+// Each returns one line with its newline. Text that is not UTF-8 has its broken bytes replaced.
+std::string encode(const Json& message);
+std::string encode_return(const Json& value, const Json& id);
+std::string encode_error(int number, const std::string& text, const Json& id);
+std::string encode_event(const std::string& name, const Json& data);
+
+}  // namespace morsel::agent
