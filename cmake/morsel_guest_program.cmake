@@ -3,6 +3,7 @@
 # morsel_add_guest_program(NAME <name> SOURCES <file>... [LIBS <target>...])
 #
 # A program for the guest: static, without symbols, in <build>/guest/bin; everything there goes into the guest's /bin.
+# `guest-programs` builds all of them.
 # The guest has no sanitizer runtime (and none links statically), so such builds leave these programs out.
 function(morsel_add_guest_program)
   cmake_parse_arguments(ARG "" "NAME" "SOURCES;LIBS" ${ARGN})
@@ -16,4 +17,8 @@ function(morsel_add_guest_program)
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/guest/bin")
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_LIBS})
   target_link_options(${ARG_NAME} PRIVATE -static -s)
+  if(NOT TARGET guest-programs)
+    add_custom_target(guest-programs)
+  endif()
+  add_dependencies(guest-programs ${ARG_NAME})
 endfunction()
