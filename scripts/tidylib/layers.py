@@ -26,7 +26,7 @@ ARROWS = {
 }
 # What every kind of target implements: an interface below the embedded machine, though it stands with the session.
 TARGET = ("engine/session/target.hpp", "engine/session/failure.hpp")
-PROGRAMS = ("gui/main.cpp", "scripts/morselctl/")
+PROGRAMS = ("gui/main.cpp", "gui/open_vm.", "scripts/morselctl/")
 
 FREESTANDING = ("engine/base", "engine/format", "engine/platform", "engine/table", "engine/morsel")
 FREESTANDING_HEADERS = set(

@@ -32,7 +32,8 @@ struct Header {
 TreeSource source(const Header& h, int n)
 {
   const FormatInfo& format = format_table[h.formats[n] % format_table.size()];
-  return {format.id, PhysAddr{u64{h.root_pages[n]} << page_lg2}, static_cast<Level>(h.root_levels[n] % format.levels.size())};
+  const auto level = static_cast<Level>(h.root_levels[n] % format.levels.size());
+  return {format.id, PhysAddr{u64{h.root_pages[n]} << page_lg2}, level};
 }
 
 void check(const PhysicalMemory& memory, const Header& h)
