@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Handlers (facts) and renderers (text out of the facts) of the commands, by subject. command_table.cpp ties them to
+// their rows.
+#pragma once
+#include "engine/session/aligned.hpp"
+#include "engine/session/command.hpp"
+#include "engine/session/session.hpp"
+
+namespace morsel::session {
+
+// commands_object.cpp
+Outcome object_create(Session& session, const Arguments& arguments);
+Outcome object_list(Session& session, const Arguments& arguments);
+Outcome object_show(Session& session, const Arguments& arguments);
+Outcome object_destroy(Session& session, const Arguments& arguments);
+Outcome object_populate(Session& session, const Arguments& arguments);
+Outcome object_unmap(Session& session, const Arguments& arguments);
+Outcome object_protect(Session& session, const Arguments& arguments);
+std::string render_object(const Json& facts, const Style& style);
+std::string render_objects(const Json& facts, const Style& style);
+std::string render_change(const Json& facts, const Style& style);
+
+// commands_view.cpp
+Outcome view_add(Session& session, const Arguments& arguments);
+Outcome view_drop(Session& session, const Arguments& arguments);
+Outcome view_list(Session& session, const Arguments& arguments);
+Outcome access(Session& session, const Arguments& arguments);
+std::string render_view_change(const Json& facts, const Style& style);
+std::string render_views(const Json& facts, const Style& style);
+std::string render_access(const Json& facts, const Style& style);
+
+// commands_tree.cpp
+Outcome tree(Session& session, const Arguments& arguments);
+Outcome diff(Session& session, const Arguments& arguments);
+std::string render_tree(const Json& facts, const Style& style);
+std::string render_diff(const Json& facts, const Style& style);
+
+// commands_walk.cpp
+Outcome walk(Session& session, const Arguments& arguments);
+std::string render_walk(const Json& facts, const Style& style);
+
+// commands_format.cpp
+Outcome entry(Session& session, const Arguments& arguments);
+Outcome formats(Session& session, const Arguments& arguments);
+std::string render_entry(const Json& facts, const Style& style);
+std::string render_formats(const Json& facts, const Style& style);
+
+// commands_inject.cpp
+Outcome inject_add(Session& session, const Arguments& arguments);
+Outcome inject_list(Session& session, const Arguments& arguments);
+Outcome inject_clear(Session& session, const Arguments& arguments);
+std::string render_rules(const Json& facts, const Style& style);
+
+// commands_machine.cpp
+Outcome target_info(Session& session, const Arguments& arguments);
+Outcome counters(Session& session, const Arguments& arguments);
+Outcome run_program(Session& session, const Arguments& arguments);
+Outcome kernel_log(Session& session, const Arguments& arguments);
+std::string render_target(const Json& facts, const Style& style);
+std::string render_counters(const Json& facts, const Style& style);
+std::string render_run(const Json& facts, const Style& style);
+std::string render_kernel_log(const Json& facts, const Style& style);
+
+// commands_help.cpp
+Outcome help(Session& session, const Arguments& arguments);
+std::string render_help(const Json& facts, const Style& style);
+
+// tour.cpp
+Outcome tour(Session& session, const Arguments& arguments);
+std::string render_tour(const Json& facts, const Style& style);
+
+}  // namespace morsel::session

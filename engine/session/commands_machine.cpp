@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// target, counters, run, kernel-log: the machine that holds the objects.
+#include <fmt/format.h>
+
+#include "engine/session/commands.hpp"
+#include "engine/session/facts.hpp"
+#include "engine/session/words.hpp"
+
+namespace morsel::session {
+
+Outcome target_info(Session& session, const Arguments&)
+{
+  const TargetInfo info = session.target().info();
+  return {{{"kind", info.kind}, {"name", info.name}, {"machine", info.machine}, {"memory_bytes", info.memory_bytes}}};
+}
+
+Outcome counters(Session& session, const Arguments&) { return {counters_facts(session.target().counters())}; }
+
+Outcome run_program(Session& session, const Arguments& arguments)
+{
+  constexpr int signal_base = 128;   // as shells report a program that a signal ended
+  const auto& argv = arguments.get<std::vector<std::string>>("PROGRAM");
+  const ProgramResult result = session.target().run_program(argv);
+  Json facts{{"argv", argv}};
+  if (result.exit_status) facts["exit_status"] = *result.exit_status;
+  if (result.signal) facts["signal"] = *result.signal;
+  facts["output"] = result.output;
+  facts["errors"] = result.errors;
+  return {facts, result.signal ? signal_base + *result.signal : result.exit_status.value_or(0)};
+}
+
+Outcome kernel_log(Session& session, const Arguments&) { return {{{"text", session.target().kernel_log()}}}; }
+
+std::string render_target(const Json& facts, const Style& style)
+{
+  return fmt::format("{} target '{}': {}, {}\n", facts["kind"].get<std::string>(), style.bold(facts["name"].get<std::string>()),
+                     facts["machine"].get<std::string>(), bytes_text(facts["memory_bytes"].get<u64>()));
+}
+
+std::string render_counters(const Json& facts, const Style& style)
+{
+  using Align = TextTable::Align;
+  TextTable table({Align::left, Align::right});
+  for (const auto& [name, value] : facts.items())
+    table.add({name, name == "bad_entries" && value != 0u ? style.bad(std::to_string(value.get<u64>()))
+                                                          : std::to_string(value.get<u64>())});
+  return table.text();
+}
+
+// Exactly what the program wrote, so that its output can be piped on.
+std::string render_run(const Json& facts, const Style&)
+{
+  std::string out = facts["output"].get<std::string>();
+  if (facts.contains("signal")) {
+    if (!out.empty() && out.back() != '\n') out += '\n';
+    out += fmt::format("ended by signal {}\n", facts["signal"].get<int>());
+  }
+  return out;
+}
+
+std::string render_kernel_log(const Json& facts, const Style& style)
+{
+  std::string text = facts["text"].get<std::string>();
+  if (text.empty()) return style.dim("(this target has no kernel, or its log is empty)") + "\n";
+  if (text.back() != '\n') text += '\n';
+  return text;
+}
+
+}  // namespace morsel::session

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// object create|list|show|destroy|populate|unmap|protect
+#include <fmt/format.h>
+
+#include "engine/session/commands.hpp"
+#include "engine/session/facts.hpp"
+#include "engine/session/words.hpp"
+
+namespace morsel::session {
+
+namespace {
+
+constexpr Level leaf_2m = 1;
+
+// The range asked for, inside the object and on page boundaries.
+Range pages_of(const Arguments& arguments, const ObjectState& object, u64 granule)
+{
+  const Range asked = arguments.get<Range>("RANGE");
+  if (asked == whole_object) return object.range();
+  if (!is_aligned(asked.start, granule) || !is_aligned(asked.end, granule))
+    throw Failure(Exit::usage, arguments.command + ": RANGE",
+                  fmt::format("{} does not begin and end on a multiple of {}", range_text(asked), bytes_text(granule)),
+                  fmt::format("The pages around it: {}.",
+                              range_text({align_down(asked.start, granule), align_up(asked.end, granule)})));
+  if (asked.end > object.bytes)
+    throw Failure(Exit::usage, arguments.command + ": RANGE",
+                  fmt::format("{} leaves the object", range_text(asked)),
+                  fmt::format("'{}' is {}.", object.name, range_text(object.range())));
+  return asked;
+}
+
+Json change_facts(std::string_view done, const ObjectState& object, Range range, u64 changed)
+{
+  return {{"object", object.name}, {"done", done}, {"range", range_facts(range)}, {"changed_pages", changed}};
+}
+
+}  // namespace
+
+Outcome object_create(Session& session, const Arguments& arguments)
+{
+  const u64 bytes = arguments.number("SIZE");
+  if (bytes == 0 || !is_aligned(bytes, page_bytes))
+    throw Failure(Exit::usage, arguments.command + ": SIZE", fmt::format("{} bytes are no positive multiple of 4 KiB", bytes),
+                  "The sizes nearby: " + bytes_text(align_up(bytes + 1, page_bytes)) + ".");
+  std::optional<Level> level;
+  if (arguments.has("--level")) {
+    level = arguments.get<Level>("--level");
+    if (*level > 2)
+      throw Failure(Exit::usage, arguments.command + ": --level", fmt::format("an object has no {} root", level_name(*level)),
+                    "Roots: pte (up to 2 MiB), pmd (up to 1 GiB), pud (up to 512 GiB).");
+    const u64 span = AlignedTree::entry_bytes(static_cast<Level>(*level + 1));
+    if (bytes > span)
+      throw Failure(Exit::usage, arguments.command,
+                    fmt::format("{} do not fit below a {} root, which covers {}", bytes_text(bytes), level_name(*level),
+                                bytes_text(span)),
+                    "Leave --level out: the lowest root that fits is taken.");
+  }
+  return {object_facts(session.target().create_object(arguments.text("NAME"), bytes, level))};
+}
+
+Outcome object_list(Session& session, const Arguments&)
+{
+  Json list = Json::array();
+  for (const ObjectState& o : session.target().objects()) list.push_back(object_facts(o));
+  return {{{"objects", std::move(list)}}};
+}
+
+Outcome object_show(Session& session, const Arguments& arguments)
+{
+  return {object_facts(find_object(session.target(), arguments.command, arguments.text("NAME")))};
+}
+
+Outcome object_destroy(Session& session, const Arguments& arguments)
+{
+  const ObjectState object = find_object(session.target(), arguments.command, arguments.text("NAME"));
+  session.target().destroy_object(object.name);
+  return {change_facts("destroyed", object, object.range(), 0)};
+}
+
+Outcome object_populate(Session& session, const Arguments& arguments)
+{
+  const ObjectState object = find_object(session.target(), arguments.command, arguments.text("NAME"));
+  const Level leaf = arguments.get_or<std::string>("--leaf", "4K") == "2M" ? leaf_2m : Level{0};
+  const Range range = pages_of(arguments, object, AlignedTree::entry_bytes(leaf));
+  const Rights rights = arguments.get_or("--rights", rights_rw);
+  return {change_facts("populated", object, range, session.target().populate(object.name, range, rights, leaf))};
+}
+
+Outcome object_unmap(Session& session, const Arguments& arguments)
+{
+  const ObjectState object = find_object(session.target(), arguments.command, arguments.text("NAME"));
+  const Range range = pages_of(arguments, object, page_bytes);
+  return {change_facts("unmapped", object, range, session.target().unmap(object.name, range))};
+}
+
+Outcome object_protect(Session& session, const Arguments& arguments)
+{
+  const ObjectState object = find_object(session.target(), arguments.command, arguments.text("NAME"));
+  const Range range = pages_of(arguments, object, page_bytes);
+  const Rights rights = arguments.get<Rights>("RIGHTS");
+  return {change_facts("protected", object, range, session.target().protect(object.name, range, rights))};
+}
+
+std::string render_object(const Json& o, const Style& style)
+{
+  std::string out = fmt::format("{}  {}, {} root {} ({}), {}, {}{}\n", style.bold(o["name"].get<std::string>()),
+                                bytes_text(o["bytes"].get<u64>()), o["root_level"].get<std::string>(),
+                                o["root"].get<std::string>(), o["format"].get<std::string>(),
+                                plural(o["tables"].get<u64>(), "table"), plural(o["frames"].get<u64>(), "frame"),
+                                o["attached"] == 0u ? "" : fmt::format(", attached {}×", o["attached"].get<u64>()));
+  for (const Json& v : o["views"])
+    out += fmt::format("  view {}  {}, {} root {}{}\n", v["view"].get<u64>(), v["format"].get<std::string>(),
+                       v["root_level"].get<std::string>(), v["root"].get<std::string>(),
+                       v["attached"] == 0u ? "" : fmt::format(", attached {}×", v["attached"].get<u64>()));
+  return out;
+}
+
+std::string render_objects(const Json& facts, const Style& style)
+{
+  if (facts["objects"].empty()) return "no objects\n";
+  std::string out;
+  for (const Json& o : facts["objects"]) out += render_object(o, style);
+  return out;
+}
+
+std::string render_change(const Json& facts, const Style& style)
+{
+  const std::string done = facts["done"].get<std::string>(), name = style.bold(facts["object"].get<std::string>());
+  if (done == "destroyed") return fmt::format("{}: destroyed\n", name);
+  return fmt::format("{}: {} {}, {} changed\n", name, done, range_text(read_range(facts["range"])),
+                     plural(facts["changed_pages"].get<u64>(), "page"));
+}
+
+}  // namespace morsel::session

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The machines that morselctl can drive, and the commands about them (vm, doctor): the session library must not know
+// the test VM, so its rows join the table here.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "engine/session/session.hpp"
+
+namespace morsel::ctl {
+
+struct Choice {
+  bool embedded = false;
+  std::string vm;   // empty: the default name
+};
+
+std::unique_ptr<morsel::session::Target> open_target(const Choice& choice);
+morsel::session::CommandTable commands(const Choice& choice);
+
+}  // namespace morsel::ctl

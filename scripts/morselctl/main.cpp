@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// morselctl: the command table on a terminal. Global options are parsed here; all other words belong to the table.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+
+#include "engine/session/words.hpp"
+#include "scripts/morselctl/machines.hpp"
+
+namespace {
+
+using namespace morsel;
+using session::Exit;
+using session::Failure;
+using session::Reply;
+using session::Session;
+using Words = std::vector<std::string>;
+
+struct Options {
+  bool embedded = false;
+  std::string vm;
+  bool json = false;
+  bool no_color = false;
+  Words words;
+};
+
+class Program {
+ public:
+  Program(const Options& options, Session& session) : options_(options), session_(session) {}
+
+  int run()
+  {
+    if (options_.words.empty() || options_.words == Words{"-"}) return run_lines();
+    const std::vector<Words> commands = split_commands();
+    for (const Words& words : commands)
+      if (!one(words, commands.size() > 1)) break;
+    return status_;
+  }
+
+ private:
+  // `;` and `--` separate commands; a command that takes a program's words keeps its `--`.
+  std::vector<Words> split_commands() const
+  {
+    std::vector<Words> commands(1);
+    for (const std::string& word : options_.words) {
+      const bool separates = word == ";" || (word == "--" && !keeps_dashes(commands.back()));
+      if (!separates)
+        commands.back().push_back(word);
+      else if (!commands.back().empty())
+        commands.emplace_back();
+    }
+    if (commands.back().empty() && commands.size() > 1) commands.pop_back();
+    return commands;
+  }
+
+  bool keeps_dashes(const Words& words) const
+  {
+    for (const session::Command& c : session_.table().commands())
+      if (c.takes_rest() && !words.empty() && c.path == words[0]) return true;
+    return false;
+  }
+
+  int run_lines()
+  {
+    const bool person = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    std::string line;
+    while (prompt(person) && std::getline(std::cin, line)) {
+      Words words;
+      try {
+        words = session::split_line(line);
+      } catch (const Failure& failure) {
+        fail(failure, options_.json);
+        if (!person) return status_;
+        continue;
+      }
+      if (!words.empty() && !one(words, !person) && !person) return status_;
+    }
+    return person ? 0 : status_;
+  }
+
+  static bool prompt(bool person)
+  {
+    if (person) std::cout << "morsel> " << std::flush;
+    return true;
+  }
+
+  // False after a failure. A check that does not hold is no failure: it is remembered, and the next command runs.
+  bool one(const Words& words, bool echo)
+  {
+    const bool json = options_.json || std::find(words.begin(), words.end(), "--json") != words.end();
+    if (echo && !json) std::cout << session_.style.dim(fmt::format("> {}", fmt::join(words, " "))) << "\n";
+    try {
+      Reply reply = session_.execute(words);
+      reply.as_json = reply.as_json || options_.json;
+      std::cout << reply.shown() << std::flush;
+      if (!reply.as_json) std::cerr << reply.errors;
+      if (reply.status != 0) status_ = reply.status;
+      return true;
+    } catch (const Failure& failure) {
+      fail(failure, json);
+    } catch (const std::exception& e) {
+      fail(Failure(Exit::target_lost, fmt::format("{}", fmt::join(words, " ")), e.what(), {}), json);
+    }
+    return false;
+  }
+
+  void fail(const Failure& failure, bool json)
+  {
+    status_ = static_cast<int>(failure.code());
+    if (json)
+      std::cout << session::failure_facts(failure).dump() << std::endl;
+    else
+      std::cerr << "morselctl: " << failure.what() << std::endl;
+  }
+
+  const Options& options_;
+  Session& session_;
+  int status_ = 0;
+};
+
+bool terminal_has_color(const Options& options)
+{
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* term = std::getenv("TERM");
+  return !options.no_color && !options.json && !(no_color && *no_color) && isatty(STDOUT_FILENO) &&
+         !(term && std::string_view(term) == "dumb");
+}
+
+int morselctl(int argc, char** argv)
+{
+  Options options;
+  CLI::App app{"Drives objects, views and machines of Morselscope. 'morselctl help' lists the commands.", "morselctl"};
+  app.add_flag("--embedded", options.embedded, "The machine inside this process; no VM is needed");
+  app.add_option("--vm", options.vm, "The test VM of this name")->type_name("NAME");
+  app.add_flag("--json", options.json, "One line of JSON per command, with the same facts");
+  app.add_flag("--no-color", options.no_color, "No colours (also: NO_COLOR in the environment)");
+  app.prefix_command();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : static_cast<int>(Exit::usage);
+  }
+  options.words = app.remaining();
+  if (options.embedded && !options.vm.empty()) {
+    std::cerr << "morselctl: --embedded and --vm exclude each other\n";
+    return static_cast<int>(Exit::usage);
+  }
+  const ctl::Choice choice{options.embedded, options.vm};
+  Session session([choice] { return ctl::open_target(choice); }, ctl::commands(choice));
+  session.style.color = terminal_has_color(options);
+  return Program(options, session).run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return morselctl(argc, argv); }
