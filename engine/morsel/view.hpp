@@ -32,7 +32,9 @@ Status add_view(P& p, Object& object, View& view, FormatId format, TreeId number
 template <Platform P>
 void drop_view(P& p, Object& object, View& view)
 {
-  view.tree.attached = {};   // no attachment is left: tables may be unlinked
+  // No attachment is left: tables may be unlinked.
+  const u32 attached = p.read(SyncPoint::read_pending, view.tree.id, view.tree.attached);
+  p.add(SyncPoint::detach, view.tree.id, view.tree.attached, -static_cast<int>(attached));
   Operation<P> op(p, object, {0, ~u64{0}}, Operation<P>::Changes::view_only);
   op.invalidate_all(view.tree);
   p.store_pointer(SyncPoint::unlist, object.views[view.tree.id - 1], nullptr);
