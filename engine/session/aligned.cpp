@@ -22,9 +22,11 @@ Level highest_root(const ObjectState& object, const std::vector<AlignedView>& vi
   return top;
 }
 
+// A table of this tree stands below the row. Above its root, the root does.
 bool has_table(const Snapshot& tree, AlignedRow row)
 {
-  if (row.level == 0 || row.level > tree.source().root_level || tree.root() == Snapshot::no_table) return false;
+  if (row.level > tree.source().root_level) return true;
+  if (row.level == 0 || tree.root() == Snapshot::no_table) return false;
   const EntryAt e = tree.entry(row.offset, row.level);
   return e.readable && e.level == row.level && e.kind == EntryKind::table;
 }
