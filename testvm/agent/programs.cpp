@@ -218,7 +218,8 @@ void Programs::finish(Program& program)
   program.pidfd.reset();
   program.result = result_of(status);
   for (Stream* stream : {&program.output, &program.errors}) {
-    // What it wrote before it ended. A child that it left behind may go on writing for ever: no more than the pipe held.
+    // What it wrote before it ended. A child that it left behind may go on writing for ever: take no more than a
+    // pipe holds.
     for (int reads = 0; reads < 64 && read_some(program, *stream); ++reads) {}
     close_stream(*stream);
     emit_lines(program, *stream, true);

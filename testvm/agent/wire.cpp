@@ -87,6 +87,9 @@ std::string encode_error(int number, const std::string& text, const Json& id)
   return encode(message);
 }
 
-std::string encode_event(const std::string& name, const Json& data) { return encode({{"event", name}, {"data", data}}); }
+std::string encode_event(const std::string& name, const Json& data)
+{
+  return encode({{"event", name}, {"data", data}});
+}
 
 }  // namespace morsel::agent

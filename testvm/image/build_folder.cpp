@@ -75,7 +75,8 @@ fs::path find_build_folder()
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
   for (fs::path folder = program.parent_path(); folder != folder.root_path(); folder = folder.parent_path())
     if (fs::exists(folder / "guest" / "init")) return folder;
-  throw Failure(Exit::skipped, "looking for the build folder", "no folder above " + program.string() + " has guest/init",
+  throw Failure(Exit::skipped, "looking for the build folder",
+                "no folder above " + program.string() + " has guest/init",
                 "run the program from its build folder, or name that folder in MORSEL_BUILD");
 }
 

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The agent's protocol about objects, and what it makes of hostile lines.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "testvm/agent/tests/host.hpp"
+
+namespace morsel::agent {
+namespace {
+
+TEST(Agent, GreetsWithTheModulesVersions)
+{
+  Host host;
+  const Json greeting = host.receive_greeting();
+  EXPECT_EQ(greeting["agent"], 1);
+  EXPECT_EQ(greeting["abi"], MORSEL_ABI_VERSION);
+  EXPECT_EQ(greeting["points"], 40);
+  EXPECT_EQ(greeting["journal"], 1);
+  EXPECT_GT(greeting["memory_bytes"], 0u);
+  EXPECT_GT(greeting["cpus"], 0);
+  EXPECT_TRUE(greeting["la57"].is_boolean());
+  EXPECT_EQ(host.done("greet")["morsel"], greeting);
+}
+
+TEST(Agent, GreetsWithAbi0WithoutAModule)
+{
+  Host host;
+  host.done("module-unload");
+  EXPECT_EQ(host.done("greet")["morsel"]["abi"], 0);
+  EXPECT_EQ(host.refused("counters"), "ENOENT");
+  EXPECT_EQ(host.refused("module-load", {{"params", "nonsense=1"}}), "EINVAL");
+  EXPECT_EQ(host.done("module-load", {{"params", "granularity=2m"}})["morsel"]["abi"], 1);
+}
+
+TEST(Agent, EchoesIdsAsTheyCame)
+{
+  Host host;
+  host.receive_greeting();
+  host.send("{\"execute\":\"greet\",\"id\":\"a text\"}\n");
+  EXPECT_EQ(host.receive()["id"], "a text");
+  host.send("{\"execute\":\"greet\"}\n");
+  EXPECT_FALSE(host.receive().contains("id"));
+}
+
+TEST(Agent, MakesAndDescribesObjects)
+{
+  Host host;
+  const Json made = host.done("object-create", {{"name", "a"}, {"bytes", 64 << 20}});
+  EXPECT_EQ(made["root_level"], 1) << "the lowest that covers 64 MiB";
+  EXPECT_EQ(host.done("object-create", {{"name", "b"}, {"bytes", 4096}, {"root_level", "pud"}})["root_level"], 2);
+  EXPECT_EQ(host.done("object-create", {{"name", "c"}, {"bytes", 4096}})["root_level"], 0);
+  EXPECT_EQ(host.done("object-info", {{"name", "a"}}), made);
+  EXPECT_EQ(host.done("object-list")["objects"].size(), 3u);
+  host.done("object-destroy", {{"name", "b"}});
+  EXPECT_EQ(host.done("object-list")["objects"].size(), 2u);
+  EXPECT_EQ(host.done("counters")["objects"], 2);
+  EXPECT_EQ(host.refused("object-info", {{"name", "b"}}), "ENOENT");
+}
+
+TEST(Agent, ListsMoreObjectsThanItsFirstBufferHolds)
+{
+  Host host;
+  for (int i = 0; i < 200; ++i)
+    host.done("object-create", {{"name", std::string(50, 'n') + std::to_string(i)}, {"bytes", 4096}});
+  EXPECT_EQ(host.done("object-list")["objects"].size(), 200u);
+}
+
+TEST(Agent, SaysAfterTheReplyThatAnObjectChanged)
+{
+  Host host;
+  host.receive_greeting();
+  host.send(R"({"execute":"object-create","arguments":{"name":"a","bytes":8192},"id":1})" "\n");
+  EXPECT_TRUE(host.receive().contains("return"));
+  EXPECT_EQ(host.receive(), (Json{{"event", "OBJECT_CHANGED"}, {"data", {{"name", "a"}}}}));
+  EXPECT_EQ(host.done("object-populate", {{"name", "a"}, {"start", 0}, {"end", 8192}, {"rights", "rw"}})["changed_pages"], 2);
+  EXPECT_EQ(host.event("OBJECT_CHANGED")["name"], "a");
+  EXPECT_EQ(host.done("object-unmap", {{"name", "a"}, {"start", 0}, {"end", 4096}})["changed_pages"], 1);
+  EXPECT_EQ(host.event("OBJECT_CHANGED")["name"], "a");
+  EXPECT_EQ(host.refused("object-unmap", {{"name", "a"}, {"start", 1}, {"end", 4096}}), "EINVAL");
+  host.done("object-info", {{"name", "a"}});
+  EXPECT_TRUE(host.events.empty()) << "neither a refusal nor a look changed it";
+}
+
+TEST(Agent, HandlesViewsByFormatName)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 4096}});
+  const Json view = host.done("view-add", {{"name", "a"}, {"format", "ept"}});
+  EXPECT_EQ(view, (Json{{"view", 1}, {"format", "ept"}, {"root_pa", 0xabc000}, {"root_level", 3}, {"attached", 0}}));
+  EXPECT_EQ(host.done("object-info", {{"name", "a"}})["views"][0], view);
+  EXPECT_EQ(host.refused("view-add", {{"name", "a"}, {"format", "sparc"}}), "EINVAL");
+  host.done("view-drop", {{"name", "a"}, {"view", 1}});
+  EXPECT_TRUE(host.done("object-info", {{"name", "a"}})["views"].empty());
+}
+
+TEST(Agent, TurnsAnAccessIntoTheInterfacesStructure)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 8192}});
+  const Json reply = host.done("access", {{"name", "a"}, {"view", 2}, {"offset", 4096}, {"rights", "w"},
+                                          {"populate", true}, {"touch", true}, {"value", 77}});
+  EXPECT_EQ(reply, (Json{{"result", "filled"}, {"walker", "engine"}, {"value", 0xfeed}}));
+  EXPECT_EQ(host.module.last_access.size, sizeof(morsel_access));
+  EXPECT_EQ(host.module.last_access.view, 2u);
+  EXPECT_EQ(host.module.last_access.offset, 4096u);
+  EXPECT_EQ(host.module.last_access.rights, MORSEL_WRITE);
+  EXPECT_EQ(host.module.last_access.flags, MORSEL_ACCESS_POPULATE | MORSEL_ACCESS_TOUCH);
+  EXPECT_EQ(host.module.last_access.value, 77u);
+}
+
+TEST(Agent, KeepsInjectionRules)
+{
+  Host host;
+  EXPECT_EQ(host.done("inject-add", {{"point", "invalidate"}, {"action", "drop"}, {"view", 1}, {"nth", 3}})["rule"], 1);
+  EXPECT_EQ(host.done("inject-add", {{"point", "alloc"}, {"action", "fail"}})["rule"], 2);
+  const Json rules = host.done("inject-list")["rules"];
+  ASSERT_EQ(rules.size(), 2u);
+  EXPECT_EQ(rules[0], (Json{{"rule", 1}, {"point", "invalidate"}, {"action", "drop"}, {"view", 1}, {"nth", 3},
+                            {"times", 1}, {"fired", 0}}));
+  EXPECT_FALSE(rules[1].contains("view")) << "any tree";
+  host.done("inject-clear");
+  EXPECT_TRUE(host.done("inject-list")["rules"].empty());
+}
+
+TEST(Agent, RefusesArgumentsThatCannotBe)
+{
+  Host host;
+  const Json longest(std::string(MORSEL_NAME_BYTES - 1, 'a')), too_long(std::string(MORSEL_NAME_BYTES, 'a'));
+  for (const Json& name : {Json(""), Json("."), Json(".."), Json("a/b"), Json("../etc"), Json("a\nb"),
+                           Json(std::string("a\0b", 3)), too_long, Json(1), Json(nullptr), Json::array()})
+    EXPECT_EQ(host.refused("object-create", {{"name", name}, {"bytes", 4096}}), "EINVAL") << name;
+  host.done("object-create", {{"name", longest}, {"bytes", 4096}});
+  for (const Json& bytes : {Json(-1), Json(1.5), Json("4096"), Json(nullptr), Json(true), Json::object()})
+    EXPECT_EQ(host.refused("object-create", {{"name", "a"}, {"bytes", bytes}}), "EINVAL") << bytes;
+  EXPECT_EQ(host.refused("object-create", {{"name", "a"}}), "EINVAL");
+  EXPECT_EQ(host.refused("object-create", {{"name", "a"}, {"bytes", 4096}, {"colour", "red"}}), "EINVAL");
+  EXPECT_EQ(host.refused("view-drop", {{"name", longest}, {"view", std::uint64_t{1} << 32}}), "EINVAL");
+  for (const char* rights : {"rr", "q", "rwxr", "R"})
+    EXPECT_EQ(host.refused("access", {{"name", longest}, {"view", 0}, {"offset", 0}, {"rights", rights}}), "EINVAL");
+  EXPECT_EQ(host.refused("dance"), "ENOSYS");
+}
+
+TEST(Agent, AnswersEveryBrokenLineAndGoesOn)
+{
+  Host host;
+  host.receive_greeting();
+  const std::string deep(100'000, '[');
+  for (const std::string& line : {std::string("{"), std::string("nonsense"), std::string("[]"), std::string("1"),
+                                  std::string("{}"), std::string(R"({"execute":1})"), std::string(R"({"execute":""})"),
+                                  std::string(R"({"execute":"greet","arguments":[]})"),
+                                  std::string(R"({"execute":"greet","id":[1]})"),
+                                  std::string(R"({"execute":"greet","id":{}})"),
+                                  std::string(R"({"execute":"greet","surplus":1})"), std::string("\xff\xfe"),
+                                  std::string("{\"execute\":\"\xc0\x80\"}"), std::string("\0\0", 2), deep}) {
+    host.send(line + "\n");
+    const Json reply = host.receive();
+    ASSERT_TRUE(reply.contains("error")) << line.substr(0, 80) << " -> " << reply.dump();
+    EXPECT_EQ(reply["error"]["class"], "EBADMSG") << line.substr(0, 80);
+  }
+  host.send("\n  \r\n\t\n");
+  EXPECT_TRUE(host.done("greet").contains("morsel")) << "empty lines are no requests";
+}
+
+TEST(Agent, DropsALineThatIsTooLongAndGoesOn)
+{
+  Host host;
+  host.receive_greeting();
+  for (int round = 0; round < 3; ++round) {
+    const std::string piece(1 << 20, 'x');
+    for (int i = 0; i < 3; ++i) host.send(piece);
+    host.send("\n");
+    EXPECT_EQ(host.receive()["error"]["class"], "EMSGSIZE");
+    EXPECT_TRUE(host.done("greet").contains("morsel"));
+  }
+}
+
+TEST(Agent, TakesLinesInAnyPieces)
+{
+  Host host;
+  host.receive_greeting();
+  for (const char c : std::string("{\"execute\":\"greet\",\"id\":7}\n{\"execute\":\"greet\",\"id\":8}\n"))
+    host.send(std::string(1, c));
+  EXPECT_EQ(host.receive()["id"], 7);
+  EXPECT_EQ(host.receive()["id"], 8);
+}
+
+// Requests with random damage: each line gets exactly one reply, and afterwards the agent still serves. The seed is
+// printed with a failure.
+TEST(Agent, SurvivesRandomDamage)
+{
+  const auto seed = testing::UnitTest::GetInstance()->random_seed();
+  SCOPED_TRACE("--gtest_random_seed=" + std::to_string(seed));
+  std::mt19937 random(static_cast<unsigned>(seed));
+  const std::vector<std::string> good = {
+      R"({"execute":"object-create","arguments":{"name":"a","bytes":4096},"id":1})",
+      R"({"execute":"object-populate","arguments":{"name":"a","start":0,"end":4096,"rights":"rw"},"id":2})",
+      R"({"execute":"access","arguments":{"name":"a","view":1,"offset":0,"rights":"r","touch":true},"id":3})",
+      R"({"execute":"inject-add","arguments":{"point":"flush","action":"drop","nth":1,"times":2},"id":4})",
+      R"({"execute":"wait","arguments":{"pid":1},"id":5})",
+      R"({"execute":"kill","arguments":{"pid":1,"signal":9},"id":6})"};
+  Host host;
+  host.receive_greeting();
+  for (int round = 0; round < 2000; ++round) {
+    std::string line = good[random() % good.size()];
+    for (unsigned damage = random() % 4; damage > 0; --damage) {
+      const std::size_t at = random() % line.size();
+      switch (random() % 3) {
+        case 0: line[at] = static_cast<char>(random()); break;
+        case 1: line.insert(at, line.substr(random() % line.size(), random() % 16)); break;
+        default: line.erase(at, 1 + random() % 8); break;
+      }
+      if (line.empty()) line = "x";
+    }
+    for (char& c : line)
+      if (c == '\n') c = 'n';
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    host.send(line + "\n");
+    Json reply;
+    do {
+      reply = host.receive();
+    } while (reply.contains("event"));
+    ASSERT_TRUE(reply.contains("return") || reply.contains("error")) << line;
+  }
+  EXPECT_TRUE(host.done("greet").contains("morsel"));
+}
+
+TEST(Agent, SaysWhyItEnded)
+{
+  Host closed;
+  EXPECT_EQ(closed.finish(), End::channel_closed);
+  Host off;
+  EXPECT_EQ(off.done("power-off"), Json::object());
+  EXPECT_EQ(off.finish(), End::power_off);
+}
+
+TEST(Agent, AnswersWhatWasAskedBeforeTheChannelWasClosed)
+{
+  Host host;
+  host.receive_greeting();
+  host.send("{\"execute\":\"greet\",\"id\":1}\n{\"execute\":\"greet\",\"id\":2}\n");
+  EXPECT_EQ(host.receive()["id"], 1);
+  EXPECT_EQ(host.receive()["id"], 2);
+}
+
+}  // namespace
+}  // namespace morsel::agent

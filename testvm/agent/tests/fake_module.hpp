@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A module without a kernel, for tests of the agent: keeps objects as plain data, and refuses what morsel.ko refuses in
+// so far as the agent could tell.
+#pragma once
+#include <fcntl.h>
+
+#include <cstring>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/abi/morsel_ioctl.h"
+#include "testvm/agent/error.hpp"
+#include "testvm/agent/module.hpp"
+
+namespace morsel::agent {
+
+class FakeModule final : public Module {
+ public:
+  bool is_loaded() override { return loaded_; }
+
+  void request(unsigned long code, void* argument) override
+  {
+    if (!loaded_) throw RequestError(ENOENT, "opening /dev/morsel");
+    switch (code) {
+      case MORSEL_IOC_VERSION: return version(*static_cast<morsel_version*>(argument));
+      case MORSEL_IOC_CREATE: return create(*static_cast<morsel_create*>(argument));
+      case MORSEL_IOC_LIST: return list(*static_cast<morsel_list*>(argument));
+      case MORSEL_IOC_COUNTERS: static_cast<morsel_counters*>(argument)->objects = objects_.size(); return;
+      case MORSEL_IOC_INJECT_ADD: return add_rule(*static_cast<morsel_inject*>(argument));
+      case MORSEL_IOC_INJECT_LIST: return show_rule(*static_cast<morsel_inject*>(argument));
+      case MORSEL_IOC_INJECT_CLEAR: rules_.clear(); return;
+      default: throw RequestError(ENOTTY, "unknown request");
+    }
+  }
+
+  void request_on(const std::string& name, Open how, unsigned long code, void* argument) override
+  {
+    const auto found = objects_.find(name);
+    if (found == objects_.end()) throw RequestError(ENOENT, "opening /morsel/" + name);
+    if (code != MORSEL_IOC_INFO && how != Open::for_writing) throw RequestError(EBADF, "not open for writing");
+    morsel_info& object = found->second;
+    switch (code) {
+      case MORSEL_IOC_INFO: *static_cast<morsel_info*>(argument) = object; return;
+      case MORSEL_IOC_POPULATE: return change(object, *static_cast<morsel_range*>(argument), +1);
+      case MORSEL_IOC_UNMAP: return change(object, *static_cast<morsel_range*>(argument), -1);
+      case MORSEL_IOC_PROTECT: return change(object, *static_cast<morsel_range*>(argument), 0);
+      case MORSEL_IOC_VIEW_ADD: return add_view(object, *static_cast<morsel_view_add*>(argument));
+      case MORSEL_IOC_VIEW_DROP: return drop_view(object, *static_cast<morsel_view_drop*>(argument));
+      case MORSEL_IOC_ACCESS: last_access = *static_cast<morsel_access*>(argument);
+        static_cast<morsel_access*>(argument)->result = MORSEL_ACCESS_FILLED;
+        static_cast<morsel_access*>(argument)->value = 0xfeed;
+        return;
+      default: throw RequestError(ENOTTY, "unknown request");
+    }
+  }
+
+  void remove(const std::string& name) override
+  {
+    if (objects_.erase(name) == 0) throw RequestError(ENOENT, "removing /morsel/" + name);
+  }
+  void load(const std::string& parameters) override
+  {
+    if (loaded_) throw RequestError(EEXIST, "loading morsel.ko");
+    if (parameters.find("nonsense") != std::string::npos) throw RequestError(EINVAL, "loading morsel.ko");
+    loaded_ = true;
+  }
+  void unload() override
+  {
+    if (!objects_.empty()) throw RequestError(EBUSY, "unloading morsel.ko");
+    loaded_ = false;
+  }
+
+  morsel_access last_access{};
+
+ private:
+  static void version(morsel_version& v)
+  {
+    v.abi_version = MORSEL_ABI_VERSION;
+    v.point_count = 40;
+    v.journal_version = 1;
+  }
+  void create(morsel_create& request)
+  {
+    if (request.bytes == 0 || request.bytes % 4096) throw RequestError(EINVAL, "creating");
+    if (objects_.contains(request.name)) throw RequestError(EEXIST, "creating");
+    morsel_info info{};
+    info.size = sizeof info;
+    info.object_id = ++last_id_;
+    info.bytes = request.bytes;
+    info.root_pa = 0x1000ull * last_id_;
+    info.root_level = request.root_level;
+    std::strncpy(info.name, request.name, sizeof info.name - 1);
+    objects_[request.name] = info;
+    request.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  }
+  void list(morsel_list& request)
+  {
+    std::string names;
+    for (const auto& [name, info] : objects_) names += name + '\0';
+    if (names.size() <= request.names_bytes)
+      std::memcpy(reinterpret_cast<char*>(request.names), names.data(), names.size());
+    request.names_bytes = names.size();
+    request.count = objects_.size();
+  }
+  static void change(morsel_info& object, morsel_range& range, int sign)
+  {
+    if (range.start >= range.end || range.start % 4096 || range.end % 4096 || range.end > object.bytes)
+      throw RequestError(EINVAL, "changing");
+    range.changed_pages = (range.end - range.start) / 4096;
+    if (sign > 0) object.frames += range.changed_pages;
+    if (sign < 0) object.frames -= range.changed_pages;
+  }
+  static void add_view(morsel_info& object, morsel_view_add& request)
+  {
+    if (object.view_count == MORSEL_MAX_VIEWS) throw RequestError(ENOSPC, "adding a view");
+    request.view = ++object.view_count;
+    object.views[request.view - 1] = {.view = request.view, .format = request.format, .root_pa = 0xabc000,
+                                      .root_level = 3, .attached = 0};
+  }
+  static void drop_view(morsel_info& object, morsel_view_drop& request)
+  {
+    if (request.view == 0 || request.view > MORSEL_MAX_VIEWS || object.views[request.view - 1].view == 0)
+      throw RequestError(ENOENT, "dropping a view");
+    object.views[request.view - 1] = {};
+  }
+  void add_rule(morsel_inject& request)
+  {
+    request.rule = static_cast<unsigned>(rules_.size() + 1);
+    rules_.push_back(request);
+  }
+  void show_rule(morsel_inject& request)
+  {
+    if (request.rule == 0 || request.rule > rules_.size()) throw RequestError(ENOENT, "no such rule");
+    request = rules_[request.rule - 1];
+  }
+
+  bool loaded_ = true;
+  unsigned last_id_ = 0;
+  std::map<std::string, morsel_info> objects_;
+  std::vector<morsel_inject> rules_;
+};
+
+}  // namespace morsel::agent
