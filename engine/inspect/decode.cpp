@@ -27,8 +27,8 @@ FieldShape shape_of(const FormatInfo& format, Level level, u64 word)
     case EntryKind::hole: return in_software;
     case EntryKind::malformed: break;
   }
-  if (format.kind(word & defined(format, level, in_table), level) == EntryKind::table) return in_table;
   if (format.kind(word & defined(format, level, in_leaf), level) == EntryKind::leaf) return in_leaf;
+  if (format.kind(word & defined(format, level, in_table), level) == EntryKind::table) return in_table;
   return level == 0 ? in_leaf : in_table;
 }
 
