@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * /dev/morsel: requests that concern no single object. They show physical addresses, name every user's objects and
+ * inject faults, so they need CAP_SYS_ADMIN besides the right to open the device; only the version is free.
+ */
+#include <linux/capability.h>
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "kmod/shim.h"
+
+static long get_version(void __user *argument)
+{
+	struct morsel_version version;
+	int error = morsel_get_request(&version, sizeof(version), argument);
+
+	if (error)
+		return error;
+	version.size = sizeof(version);
+	version.abi_version = MORSEL_ABI_VERSION;
+	version.point_count = MORSEL_POINT_COUNT;
+	version.journal_version = MORSEL_JOURNAL_VERSION;
+	return copy_to_user(argument, &version, sizeof(version)) ? -EFAULT : 0;
+}
+
+static bool valid_name(const char *name)
+{
+	const size_t length = strnlen(name, MORSEL_NAME_BYTES);
+
+	return length && length < MORSEL_NAME_BYTES && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, "..");
+}
+
+static long create(void __user *argument)
+{
+	struct morsel_create request;
+	struct file *file;
+	int error = morsel_get_request(&request, sizeof(request), argument);
+	int fd;
+
+	if (error)
+		return error;
+	if (request.reserved || !valid_name(request.name))
+		return -EINVAL;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	file = morsel_create_file(request.name, request.bytes, request.root_level);
+	if (IS_ERR(file)) {
+		put_unused_fd(fd);
+		return PTR_ERR(file);
+	}
+	request.fd = fd;
+	if (copy_to_user(argument, &request, sizeof(request))) {
+		put_unused_fd(fd);
+		fput(file);	/* the object keeps its name: who lost the reply may open it */
+		return -EFAULT;
+	}
+	fd_install(fd, file);
+	return 0;
+}
+
+static long get_counters(void __user *argument)
+{
+	struct morsel_counters counters;
+	int error = morsel_get_request(&counters, sizeof(counters), argument);
+
+	if (error)
+		return error;
+	if (counters.reserved)
+		return -EINVAL;
+	counters.size = sizeof(counters);
+	counters.objects = atomic64_read(&morsel_counters[MORSEL_OBJECTS]);
+	counters.views = atomic64_read(&morsel_counters[MORSEL_VIEWS]);
+	counters.tables = atomic64_read(&morsel_counters[MORSEL_TABLES]);
+	counters.frames = atomic64_read(&morsel_counters[MORSEL_FRAMES]);
+	counters.attachments = atomic64_read(&morsel_counters[MORSEL_ATTACHMENTS]);
+	counters.contexts = atomic64_read(&morsel_counters[MORSEL_CONTEXTS]);
+	counters.attached_total = atomic64_read(&morsel_counters[MORSEL_ATTACHED]);
+	counters.detached_total = atomic64_read(&morsel_counters[MORSEL_DETACHED]);
+	counters.flushes_total = atomic64_read(&morsel_counters[MORSEL_FLUSHES]);
+	counters.fills_total = atomic64_read(&morsel_counters[MORSEL_FILLS]);
+	counters.bad_entries = atomic64_read(&morsel_counters[MORSEL_BAD_ENTRIES]);
+	return copy_to_user(argument, &counters, sizeof(counters)) ? -EFAULT : 0;
+}
+
+/* Names, one after the other, as many as fit into `room`; returns the bytes of all of them. */
+static u64 collect_names(char *buffer, u64 room, u64 *count)
+{
+	struct morsel_object *object;
+	u64 used = 0;
+
+	mutex_lock(&morsel_objects_mutex);
+	list_for_each_entry(object, &morsel_objects, node) {
+		struct dentry *dentry = d_find_alias(object->inode);
+		struct name_snapshot name;
+		size_t length;
+
+		if (!dentry)
+			continue;	/* unlinked, but still open or mapped */
+		take_dentry_name_snapshot(&name, dentry);
+		length = name.name.len + 1;
+		if (used + length <= room)
+			memcpy(buffer + used, name.name.name, length);
+		used += length;
+		++*count;
+		release_dentry_name_snapshot(&name);
+		dput(dentry);
+	}
+	mutex_unlock(&morsel_objects_mutex);
+	return used;
+}
+
+static long list_objects(void __user *argument)
+{
+	struct morsel_list request;
+	char *buffer;
+	u64 room;
+	int error = morsel_get_request(&request, sizeof(request), argument);
+
+	if (error)
+		return error;
+	if (request.reserved)
+		return -EINVAL;
+	room = min_t(u64, request.names_bytes, 1 << 20);
+	buffer = kvzalloc(max_t(u64, room, 1), GFP_KERNEL_ACCOUNT);
+	if (!buffer)
+		return -ENOMEM;
+	request.count = 0;
+	request.names_bytes = collect_names(buffer, room, &request.count);
+	if (copy_to_user(u64_to_user_ptr(request.names), buffer, min(room, request.names_bytes)) ||
+	    copy_to_user(argument, &request, sizeof(request)))
+		error = -EFAULT;
+	kvfree(buffer);
+	return error;
+}
+
+static long inject(unsigned int command, void __user *argument)
+{
+	struct morsel_inject rule;
+	int error = morsel_get_request(&rule, sizeof(rule), argument);
+
+	if (error)
+		return error;
+	if (rule.reserved)
+		return -EINVAL;
+	error = command == MORSEL_IOC_INJECT_ADD ? morsel_inject_add(&rule) : morsel_inject_list(&rule);
+	if (error)
+		return error;
+	return copy_to_user(argument, &rule, sizeof(rule)) ? -EFAULT : 0;
+}
+
+static long device_ioctl(struct file *file, unsigned int command, unsigned long argument)
+{
+	void __user *user = (void __user *)argument;
+
+	if (command == MORSEL_IOC_VERSION)
+		return get_version(user);
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	switch (command) {
+	case MORSEL_IOC_CREATE:
+		return create(user);
+	case MORSEL_IOC_COUNTERS:
+		return get_counters(user);
+	case MORSEL_IOC_LIST:
+		return list_objects(user);
+	case MORSEL_IOC_INJECT_ADD:
+	case MORSEL_IOC_INJECT_LIST:
+		return inject(command, user);
+	case MORSEL_IOC_INJECT_CLEAR:
+		morsel_inject_clear();
+		return 0;
+	default:
+		return -ENOTTY;
+	}
+}
+
+const struct file_operations morsel_device_operations = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = device_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * morsel.ko: multi-target virtual-memory objects. Loading and unloading, parameters, counters.
+ *
+ * Parameters:
+ *   granularity=4k|2m|1g   the largest slot of a process that later mappings attach with one store (1g). With 4k
+ *                          nothing is attached: the primary is mapped page by page, views cannot be mapped.
+ */
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/string.h>
+
+#include "kmod/shim.h"
+
+atomic64_t morsel_counters[MORSEL_COUNTERS];
+unsigned int morsel_granularity = 2;
+
+static const char *const granularities[] = { "4k", "2m", "1g" };
+
+static int set_granularity(const char *value, const struct kernel_param *parameter)
+{
+	int found = sysfs_match_string(granularities, value);
+
+	if (found < 0)
+		return found;
+	WRITE_ONCE(morsel_granularity, found);
+	return 0;
+}
+
+static int get_granularity(char *buffer, const struct kernel_param *parameter)
+{
+	return sysfs_emit(buffer, "%s\n", granularities[READ_ONCE(morsel_granularity)]);
+}
+
+static const struct kernel_param_ops granularity_operations = {
+	.set = set_granularity,
+	.get = get_granularity,
+};
+module_param_cb(granularity, &granularity_operations, NULL, 0644);
+MODULE_PARM_DESC(granularity, "largest slot that mappings attach: 4k, 2m or 1g");
+
+int morsel_errno(int engine_error)
+{
+	switch (engine_error) {
+	case ENGINE_DONE:
+		return 0;
+	case ENGINE_NO_MEMORY:
+		return -ENOMEM;
+	case ENGINE_OUT_OF_RANGE:
+		return -ERANGE;
+	case ENGINE_NEEDS_POPULATE:
+		return -ENXIO;
+	case ENGINE_ACCESS_DENIED:
+		return -EACCES;
+	case ENGINE_BUSY:
+		return -EBUSY;
+	case ENGINE_EXISTS:
+		return -EEXIST;
+	case ENGINE_NOT_FOUND:
+		return -ENOENT;
+	case ENGINE_CORRUPT:
+		return -EIO;
+	case ENGINE_TOO_MANY:
+		return -ENOSPC;
+	default:
+		return -EINVAL;
+	}
+}
+
+static struct miscdevice device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "morsel",
+	.fops = &morsel_device_operations,
+	.mode = 0600,
+};
+
+static int __init morsel_init(void)
+{
+	int error = morsel_reclaim_start();
+
+	if (error)
+		return error;
+	error = register_filesystem(&morsel_fs_type);
+	if (error)
+		goto reclaim;
+	error = misc_register(&device);
+	if (error)
+		goto filesystem;
+	return 0;
+
+filesystem:
+	unregister_filesystem(&morsel_fs_type);
+reclaim:
+	morsel_reclaim_stop();
+	return error;
+}
+
+/* Mounts, open files and mappings hold the module, so all objects are gone. Callbacks may still be on their way. */
+static void __exit morsel_exit(void)
+{
+	misc_deregister(&device);
+	unregister_filesystem(&morsel_fs_type);
+	morsel_inject_clear();
+	mmu_notifier_synchronize();
+	rcu_barrier();
+	morsel_reclaim_stop();
+}
+
+module_init(morsel_init);
+module_exit(morsel_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Morselscope: multi-target virtual-memory objects");

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the module's C files share: objects, their trees, and the processes that map them.
+ *
+ * Locks, in this order: mmap_lock > attach_mutex > object->lock; context->lock > page-table locks; tree->lock alone.
+ * None is held when the engine is called, except mmap_lock in the places that kmod/fault.c lists.
+ */
+#ifndef MORSEL_KMOD_SHIM_H
+#define MORSEL_KMOD_SHIM_H
+
+#include <linux/atomic.h>
+#include <linux/fs.h>
+#include <linux/interval_tree.h>
+#include <linux/kref.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/srcu.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "engine/abi/engine_abi.h"
+#include "engine/abi/morsel_ioctl.h"
+#include "engine/abi/morsel_journal.h"
+#include "engine/abi/morsel_points.h"
+#include "kmod/compat.h"
+
+#define MORSEL_PRIMARY_ROOT MORSEL_ROOT_PUD	/* of objects made by open(2) */
+#define MORSEL_ANY_TREE 0xffffffffu
+
+/* What the module holds; the fields of struct morsel_counters. */
+enum morsel_counter {
+	MORSEL_OBJECTS,
+	MORSEL_VIEWS,
+	MORSEL_TABLES,
+	MORSEL_FRAMES,			/* in 4-KiB pages */
+	MORSEL_ATTACHMENTS,
+	MORSEL_CONTEXTS,
+	MORSEL_ATTACHED,
+	MORSEL_DETACHED,
+	MORSEL_FLUSHES,
+	MORSEL_FILLS,
+	MORSEL_BAD_ENTRIES,
+	MORSEL_COUNTERS
+};
+extern atomic64_t morsel_counters[MORSEL_COUNTERS];
+
+static inline void morsel_count(enum morsel_counter which, s64 n)
+{
+	atomic64_add(n, &morsel_counters[which]);
+}
+
+enum morsel_tree_state { MORSEL_TREE_FREE, MORSEL_TREE_BUSY, MORSEL_TREE_LIVE };
+
+/* The primary, or a view. Views' trees are part of the object, so that a number always names valid memory. */
+struct morsel_tree {
+	struct morsel_object *object;
+	unsigned int number;
+	unsigned int format;		/* enum morsel_format */
+	enum morsel_tree_state state;	/* object->lock */
+	unsigned int mappings;		/* VMAs of this tree; object->lock */
+	bool attached;			/* marked in the engine: attach_mutex. Sticky until the tree goes */
+	struct engine_view view;
+	struct xarray tables[2];	/* pinned tables by slot number, at levels 0 and 1 */
+	spinlock_t lock;
+	struct list_head users;		/* struct morsel_user: whose CPUs may cache this tree */
+};
+
+/* Tables and frames on their way out: one batch waits for its grace period, the next one gathers. */
+struct morsel_reclaim {
+	spinlock_t lock;
+	struct engine_retired gathering;
+	struct engine_retired waiting;
+	bool busy;
+	struct rcu_head rcu;
+	struct work_struct work;
+	void *kept_frames;		/* of an object whose invalidations were dropped on purpose */
+};
+
+struct morsel_object {
+	struct inode *inode;
+	unsigned int id;
+	unsigned int root_level;
+	struct list_head node;		/* morsel_objects */
+	struct engine_object engine;
+	struct srcu_struct grace;
+	atomic64_t token;
+	atomic64_t tables;
+	atomic64_t frames;
+	bool mapped_by_pages;		/* some page stands in a table of the kernel's own. Sticky */
+	bool faulty;			/* an access was dropped by injection: frames are kept to the end. Sticky */
+	spinlock_t lock;
+	struct mutex attach_mutex;
+	struct morsel_reclaim reclaim;
+	struct morsel_tree trees[1 + MORSEL_MAX_VIEWS];
+};
+
+/* A process (mm) with mappings of ours: its notifier and its attachments. */
+struct morsel_context {
+	struct mmu_notifier notifier;
+	struct kref references;
+	spinlock_t lock;
+	struct rb_root_cached attachments;
+	unsigned int invalidations;	/* under way, within [start, end) */
+	unsigned long start, end;
+	wait_queue_head_t idle;
+	bool dead;			/* the mm is going: nothing may be attached any more */
+};
+
+/* A process as a walker of one tree. One reference for each VMA and each attachment. */
+struct morsel_user {
+	struct morsel_context *context;
+	struct morsel_tree *tree;
+	struct list_head node;		/* tree->users */
+	struct kref references;
+	unsigned int granularity;	/* highest level of an entry that is attached: 0 none, 1 PMD, 2 PUD */
+};
+
+static inline struct morsel_object *morsel_of(const struct inode *inode)
+{
+	return inode->i_private;
+}
+static inline bool morsel_is_view(const struct morsel_tree *tree)
+{
+	return tree->number != 0;
+}
+/* As the engine takes it: NULL for the primary. */
+static inline struct engine_view *morsel_view(struct morsel_tree *tree)
+{
+	return morsel_is_view(tree) ? &tree->view : NULL;
+}
+static inline struct engine_actor morsel_actor(struct morsel_object *object, enum morsel_actor_kind kind)
+{
+	return (struct engine_actor){ .object = object, .kind = kind, .id = task_pid_nr(current) };
+}
+
+/* module.c */
+extern unsigned int morsel_granularity;
+int morsel_errno(int engine_error);
+
+/* fs.c */
+extern struct file_system_type morsel_fs_type;
+extern struct mutex morsel_objects_mutex;
+extern struct list_head morsel_objects;
+struct file *morsel_create_file(const char *name, u64 bytes, unsigned int root_level);
+
+/* object.c */
+struct morsel_object *morsel_object_new(struct inode *inode, u64 bytes, unsigned int root_level);
+void morsel_object_free(struct morsel_object *object);
+struct morsel_tree *morsel_tree_get(struct morsel_object *object, unsigned int number);
+void morsel_tree_put(struct morsel_tree *tree);
+int morsel_view_add(struct morsel_object *object, unsigned int format, unsigned int *number);
+int morsel_view_drop(struct morsel_object *object, unsigned int number);
+int morsel_mark_attached(struct morsel_tree *tree);
+int morsel_resize(struct morsel_object *object, loff_t size);
+
+/* tables.c, reclaim.c */
+struct morsel_object *morsel_table_owner(void *entry);
+void morsel_reclaim_init(struct morsel_object *object);
+void morsel_reclaim_drain(struct morsel_object *object);
+int morsel_reclaim_start(void);
+void morsel_reclaim_stop(void);
+void morsel_frame_put(struct morsel_object *object, struct page *page, unsigned int pages);
+
+/* attach.c */
+struct morsel_user *morsel_user_get(struct mm_struct *mm, struct morsel_tree *tree);
+void morsel_user_ref(struct morsel_user *user);
+void morsel_user_put(struct morsel_user *user);
+vm_fault_t morsel_attach(struct morsel_user *user, struct vm_fault *vmf, unsigned int level, u64 table);
+void morsel_detach(struct morsel_context *context, unsigned long start, unsigned long end);
+void morsel_context_ref(struct morsel_context *context);
+void morsel_context_put(struct morsel_context *context);
+bool morsel_invalidating(struct morsel_context *context, unsigned long address);
+
+/* map.c, fault.c */
+extern const struct vm_operations_struct morsel_vm_ops;
+int morsel_mmap(struct file *file, struct vm_area_struct *vma);
+unsigned long morsel_get_unmapped_area(struct file *file, unsigned long address, unsigned long length,
+				       unsigned long pgoff, unsigned long flags);
+struct morsel_tree *morsel_mapped_tree(struct vm_area_struct *vma);
+bool morsel_register(struct vm_area_struct *vma);
+vm_fault_t morsel_fault(struct vm_fault *vmf);
+vm_fault_t morsel_huge_fault(struct vm_fault *vmf, enum page_entry_size size);
+vm_fault_t morsel_mkwrite(struct vm_fault *vmf);
+
+/* ioctl.c, device.c */
+extern const struct file_operations morsel_device_operations;
+long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long argument);
+int morsel_get_request(void *request, size_t size, const void __user *from);
+
+/* inject.c */
+int morsel_inject_add(struct morsel_inject *rule);
+int morsel_inject_list(struct morsel_inject *rule);
+void morsel_inject_clear(void);
+
+#endif /* MORSEL_KMOD_SHIM_H */

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Memory for tables and frames, and the accesses to entries.
+ *
+ * Tables that a process's CPU may walk (levels 0 and 1 of AMD64 trees) are proper page-table pages: Linux takes their
+ * split lock, and it updates accessed and dirty bits by plain stores under it. So an entry in such a table is only
+ * changed under that lock; all other tables are plain pages, and their entries are changed by the instruction alone.
+ *
+ * Fields of struct page. Tables: pt_mm is the owning object; the two words of lru carry the list of retired tables
+ * (kmod/reclaim.c), and are put back to zero before the page is freed, because the second is pmd_huge_pte.
+ * Frames: mapping and index as in any file (shared futexes are found by them); private links retired frames. A 2-MiB
+ * frame is one compound page, as get_user_pages needs it, and may be given back in 4-KiB pieces after its leaf was
+ * split: the second word of its head's lru counts the pieces that are still ours.
+ */
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/vmstat.h>
+#include <asm/pgalloc.h>
+
+#include "kmod/shim.h"
+
+#define TABLE_OWNER(page) (*(struct morsel_object **)&(page)->pt_mm)
+#define FRAME_PIECES(head) ((atomic_t *)&(head)->lru.prev)
+
+static struct page *page_at(u64 pa)
+{
+	return pfn_to_page(pa >> PAGE_SHIFT);
+}
+
+static bool is_walked_by_cpus(struct morsel_object *object, unsigned int tree, unsigned int level)
+{
+	const unsigned int format = object->trees[tree].format;
+
+	return level <= 1 && (format == MORSEL_FORMAT_AMD64 || format == MORSEL_FORMAT_AMD64_L5);
+}
+
+engine_u64 kernel_allocate_table(struct engine_actor *actor, unsigned int tree, unsigned int level)
+{
+	struct morsel_object *object = actor->object;
+	struct page *page = alloc_page(GFP_PGTABLE_USER);
+
+	if (!page)
+		return 0;
+	if (is_walked_by_cpus(object, tree, level) &&
+	    !(level ? pgtable_pmd_page_ctor(page) : pgtable_pte_page_ctor(page))) {
+		__free_page(page);
+		return 0;
+	}
+	page->lru.next = NULL;
+	page->lru.prev = NULL;
+	TABLE_OWNER(page) = object;
+	atomic64_inc(&object->tables);
+	morsel_count(MORSEL_TABLES, 1);
+	return page_to_phys(page);
+}
+
+void kernel_free_table(struct engine_actor *actor, engine_u64 table)
+{
+	struct page *page = page_at(table);
+
+	TABLE_OWNER(page) = NULL;
+	page->lru.next = NULL;
+	page->lru.prev = NULL;
+	if (PageTable(page))
+		pgtable_pte_page_dtor(page);	/* for a PMD table as well: it has no deposited tables */
+	__free_page(page);
+	atomic64_dec(&actor->object->tables);
+	morsel_count(MORSEL_TABLES, -1);
+}
+
+/* The object whose table `entry` stands in, if it is a table that CPUs walk and one of ours. */
+struct morsel_object *morsel_table_owner(void *entry)
+{
+	struct page *page = virt_to_page(entry);
+
+	return PageTable(page) ? TABLE_OWNER(page) : NULL;
+}
+
+engine_u64 *kernel_words(engine_u64 pa)
+{
+	return __va(pa);
+}
+
+engine_u64 kernel_allocate_frame(struct engine_actor *actor, unsigned int level)
+{
+	struct morsel_object *object = actor->object;
+	const unsigned int order = level ? PMD_SHIFT - PAGE_SHIFT : 0;
+	gfp_t gfp = GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT;
+	struct page *page;
+
+	if (order)
+		gfp |= __GFP_COMP | __GFP_NOWARN;
+	page = alloc_pages(gfp, order);
+	if (!page)
+		return 0;
+	if (order) {
+		page->lru.next = NULL;	/* not the head of a tail: bit 0 clear */
+		atomic_set(FRAME_PIECES(page), 1 << order);
+	}
+	page->mapping = object->inode->i_mapping;
+	atomic64_add(1 << order, &object->frames);
+	morsel_count(MORSEL_FRAMES, 1 << order);
+	return page_to_phys(page);
+}
+
+void kernel_place_frame(engine_u64 frame, engine_u64 offset)
+{
+	page_at(frame)->index = offset >> PAGE_SHIFT;
+}
+
+void kernel_hold_frame(engine_u64 frame)
+{
+	get_page(page_at(frame));
+}
+
+/* Gives back `pages` of the page's frame. Others may still hold references (get_user_pages). */
+void morsel_frame_put(struct morsel_object *object, struct page *page, unsigned int pages)
+{
+	struct page *head = compound_head(page);
+
+	atomic64_sub(pages, &object->frames);
+	morsel_count(MORSEL_FRAMES, -(s64)pages);
+	if (PageCompound(head)) {
+		if (atomic_sub_return(pages, FRAME_PIECES(head)))
+			return;
+		head->lru.prev = NULL;
+	}
+	head->mapping = NULL;
+	put_page(head);
+}
+
+void kernel_free_frame(struct engine_actor *actor, engine_u64 frame, unsigned int level)
+{
+	morsel_frame_put(actor->object, page_at(frame), level ? PTRS_PER_PMD : 1);
+}
+
+/*
+ * A walker has written the frame. At the end of a grace period the frame itself may be gone already (its own grace
+ * period may end before that of a table which still names it); it is ours as long as it has our mapping, and only the
+ * reclaiming actor, which is one at a time, takes that away.
+ */
+void kernel_carry(struct engine_actor *actor, engine_u64 frame)
+{
+	struct page *head = compound_head(page_at(frame));
+
+	if (READ_ONCE(head->mapping) == actor->object->inode->i_mapping)
+		SetPageDirty(head);
+}
+
+engine_u64 kernel_exchange(engine_u64 *word, engine_u64 desired)
+{
+	struct page *table = virt_to_page(word);
+	engine_u64 before;
+
+	if (!PageTable(table))
+		return xchg(word, desired);
+	spin_lock(morsel_table_lock(table));
+	before = xchg(word, desired);
+	spin_unlock(morsel_table_lock(table));
+	return before;
+}
+
+int kernel_compare_exchange(engine_u64 *word, engine_u64 expected, engine_u64 desired)
+{
+	struct page *table = virt_to_page(word);
+	bool done;
+
+	if (!PageTable(table))
+		return cmpxchg(word, expected, desired) == expected;
+	spin_lock(morsel_table_lock(table));
+	done = cmpxchg(word, expected, desired) == expected;
+	spin_unlock(morsel_table_lock(table));
+	return done;
+}
+
+/*
+ * A leaf of the primary was taken away or lost rights. A fault that maps single pages into tables of the kernel's own
+ * looks at the leaf with the page locked, and keeps it locked until the entry is made (kmod/fault.c): once we have had
+ * the lock, such an entry is either there, and the caller's unmap_mapping_range() finds it, or never will be.
+ */
+void kernel_leaf_changed(struct engine_actor *actor, engine_u64 frame)
+{
+	struct page *page = page_at(frame);
+
+	smp_mb();	/* the change, then the flag; the fault sets the flag, then reads the leaf */
+	if (!READ_ONCE(actor->object->mapped_by_pages))
+		return;
+	lock_page(page);
+	unlock_page(page);
+}
+
+engine_u64 kernel_token(struct engine_actor *actor)
+{
+	return atomic64_inc_return(&actor->object->token);
+}
