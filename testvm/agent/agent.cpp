@@ -138,11 +138,11 @@ void Agent::handle(const std::string& line)
     reply = encode_error(EIO, error.what(), id);
   }
   handling_ = false;
-  send(std::move(reply));
+  send(reply);
   send(std::exchange(events_, {}));
 }
 
-void Agent::send(std::string line)
+void Agent::send(const std::string& line)
 {
   if (handling_) {
     events_ += line;

@@ -38,7 +38,7 @@ class Agent {
   bool read_once();
   void handle_lines();
   void handle(const std::string& line);
-  void send(std::string line);
+  void send(const std::string& line);
   void send_now();
   void send_all_blocking();
   bool is_congested() const { return unsent_.size() > max_unsent_bytes; }

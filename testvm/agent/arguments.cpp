@@ -81,7 +81,7 @@ std::vector<std::string> Arguments::texts(const char* key) const
 
 std::string Arguments::object_name() const
 {
-  const std::string name = text("name");
+  std::string name = text("name");
   if (name.empty() || name == "." || name == "..") invalid("name", "is not a file name");
   if (name.size() >= MORSEL_NAME_BYTES)
     invalid("name", "is longer than " + std::to_string(MORSEL_NAME_BYTES - 1) + " bytes");

@@ -57,6 +57,7 @@ Pipe make_pipe()
 std::vector<char*> pointers(const std::vector<std::string>& texts)
 {
   std::vector<char*> result;
+  result.reserve(texts.size() + 1);
   for (const std::string& text : texts) result.push_back(const_cast<char*>(text.c_str()));
   result.push_back(nullptr);
   return result;
@@ -74,6 +75,7 @@ std::vector<std::string> merged_environment(const std::vector<std::string>& chan
   for (char** variable = environ; *variable; ++variable) set(*variable);
   for (const std::string& change : changes) set(change);
   std::vector<std::string> result;
+  result.reserve(variables.size());
   for (const auto& [name, text] : variables) result.push_back(text);
   return result;
 }

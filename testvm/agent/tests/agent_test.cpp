@@ -74,7 +74,8 @@ TEST(Agent, SaysAfterTheReplyThatAnObjectChanged)
   host.send(R"({"execute":"object-create","arguments":{"name":"a","bytes":8192},"id":1})" "\n");
   EXPECT_TRUE(host.receive().contains("return"));
   EXPECT_EQ(host.receive(), (Json{{"event", "OBJECT_CHANGED"}, {"data", {{"name", "a"}}}}));
-  EXPECT_EQ(host.done("object-populate", {{"name", "a"}, {"start", 0}, {"end", 8192}, {"rights", "rw"}})["changed_pages"], 2);
+  const Json populated = host.done("object-populate", {{"name", "a"}, {"start", 0}, {"end", 8192}, {"rights", "rw"}});
+  EXPECT_EQ(populated["changed_pages"], 2);
   EXPECT_EQ(host.event("OBJECT_CHANGED")["name"], "a");
   EXPECT_EQ(host.done("object-unmap", {{"name", "a"}, {"start", 0}, {"end", 4096}})["changed_pages"], 1);
   EXPECT_EQ(host.event("OBJECT_CHANGED")["name"], "a");

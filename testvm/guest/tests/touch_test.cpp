@@ -44,7 +44,10 @@ class Touch : public testing::Test {
     result.status = pclose(pipe);
     return result;
   }
-  static bool ended_with(const Outcome& run, int status) { return WIFEXITED(run.status) && WEXITSTATUS(run.status) == status; }
+  static bool ended_with(const Outcome& run, int status)
+  {
+    return WIFEXITED(run.status) && WEXITSTATUS(run.status) == status;
+  }
 
   fs::path file_;
 };

@@ -129,7 +129,8 @@ TEST_F(Image, PutsEachFolderBeforeWhatIsInIt)
   for (std::size_t i = 0; i < order.size(); ++i) {
     const std::string parent = fs::path(order[i]).parent_path();
     if (parent.empty()) continue;
-    EXPECT_LT(std::find(order.begin(), order.end(), parent) - order.begin(), static_cast<std::ptrdiff_t>(i)) << order[i];
+    const auto at = std::find(order.begin(), order.end(), parent) - order.begin();
+    EXPECT_LT(at, static_cast<std::ptrdiff_t>(i)) << order[i];
   }
 }
 
