@@ -52,7 +52,8 @@ function(morsel_add_test)
     endif()
   else()
     # gtest_discover_tests loses lists in PROPERTIES: a script that ctest reads after the discovered tests sets them.
-    gtest_discover_tests(${ARG_NAME} TEST_PREFIX "${ARG_NAME}." DISCOVERY_TIMEOUT 120 TEST_LIST ${ARG_NAME}_TESTS
+    gtest_discover_tests(${ARG_NAME} TEST_PREFIX "${ARG_NAME}." DISCOVERY_TIMEOUT 120 NO_PRETTY_VALUES
+                         TEST_LIST ${ARG_NAME}_TESTS
                          PROPERTIES TIMEOUT ${ARG_TIMEOUT})
     set(script "${CMAKE_CURRENT_BINARY_DIR}/${ARG_NAME}_properties.cmake")
     file(WRITE "${script}" "foreach(test IN LISTS ${ARG_NAME}_TESTS)\n"
