@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "testvm/host/domain.hpp"
+
+#include <libvirt/virterror.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "testvm/host/domain_xml.hpp"
+#include "testvm/host/kvm_probe.hpp"
+#include "testvm/host/qemu_user.hpp"
+
+namespace morsel::testvm {
+namespace {
+
+namespace fs = std::filesystem;
+using session::Exit;
+using session::Failure;
+
+constexpr u64 ram_granule = u64{2} << 20;
+
+void check_config(const VmConfig& config)
+{
+  const std::string tried = "starting the VM '" + config.name + "'";
+  for (const fs::path& file : {config.kernel, config.initramfs})
+    if (access(file.c_str(), R_OK) != 0)
+      throw Failure(Exit::usage, tried, "reading " + file.string() + ": " + errno_text(),
+                    "build the kernel and the image first (scripts/start does)");
+  if (config.memory_bytes < (u64{64} << 20) || config.memory_bytes % ram_granule != 0)
+    throw Failure(Exit::usage, tried, std::to_string(config.memory_bytes) + " bytes of memory",
+                  "use at least 64 MiB, in steps of 2 MiB");
+  if (config.cpus == 0 || config.cpus > 64)
+    throw Failure(Exit::usage, tried, std::to_string(config.cpus) + " CPUs", "use 1 to 64");
+}
+
+DomainFiles files_for(const VmConfig& config, const VmPaths& paths, const std::string& qemu_user)
+{
+  DomainFiles files{config.kernel, config.initramfs, paths.console, paths.channel};
+  const fs::path stage = "/tmp/morselscope-stage-" + config.name + "-" + std::to_string(getpid());
+  write_file(paths.stage_note, stage.string(), 0600);
+  files.kernel = reachable_for(qemu_user, config.kernel, stage);
+  files.initramfs = reachable_for(qemu_user, config.initramfs, stage);
+  return files;
+}
+
+// The reason, and for the reasons that people meet what to do about them.
+[[noreturn]] void throw_start_failure(const VmConfig& config, const VmPaths& paths)
+{
+  const std::string tried = "starting the domain " + domain_name(config), found = libvirt_error();
+  const virError* error = virGetLastError();
+  if (error && (error->code == VIR_ERR_DOM_EXIST || error->code == VIR_ERR_OPERATION_FAILED) &&
+      found.find("already") != std::string::npos)
+    throw Failure(Exit::usage, tried, found, "end it with `virsh destroy " + domain_name(config) + "`, or use --name");
+  const std::string lines = tail_of(paths.console, 5);
+  throw Failure(Exit::target_lost, tried, found,
+                lines.empty() ? "`morselctl doctor` says what this machine offers" : "the console's last lines:\n" + lines);
+}
+
+std::string uuid_of(virDomain* domain)
+{
+  char text[VIR_UUID_STRING_BUFLEN] = {};
+  if (virDomainGetUUIDString(domain, text) != 0) throw_libvirt("asking libvirt for the domain's UUID");
+  return text;
+}
+
+}  // namespace
+
+AcceleratorChoice choose_accelerator(const VmConfig& config, const std::string& qemu_user)
+{
+  if (config.accelerator != Accelerator::automatic) return {config.accelerator, "asked for"};
+  if (const KvmVerdict open = may_open_kvm(qemu_user); !open.usable) return {Accelerator::tcg, open.reason};
+  const KvmVerdict runs = probe_kvm();
+  return {runs.usable ? Accelerator::kvm : Accelerator::tcg, runs.reason};
+}
+
+StartedDomain start_domain(virConnect* connection, const VmConfig& config, const VmPaths& paths)
+{
+  check_config(config);
+  const std::string qemu_user = qemu_user_of(capabilities_of(connection));
+  const AcceleratorChoice choice = choose_accelerator(config, qemu_user);
+  const DomainFiles files = files_for(config, paths, qemu_user);
+
+  StartedDomain started;
+  const std::string xml = domain_xml(config, choice.accelerator, files, qemu_user);
+  started.domain.reset(virDomainCreateXML(connection, xml.c_str(), VIR_DOMAIN_START_AUTODESTROY));
+  if (!started.domain) throw_start_failure(config, paths);
+
+  VmInfo& info = started.info;
+  info.name = config.name;
+  info.domain = domain_name(config);
+  info.accelerator = choice.accelerator == Accelerator::kvm ? "KVM" : "TCG";
+  info.accelerator_reason = choice.reason;
+  info.qemu_version = hypervisor_version(connection);
+  info.console = paths.console;
+  info.kernel_image = config.kernel;
+  info.memory_bytes = config.memory_bytes;
+  info.cpus = config.cpus;
+  info.holder = getpid();
+  info.qemu = find_qemu(started.domain.get());
+  info.ram = find_guest_ram(info.qemu, config.memory_bytes);
+  return started;
+}
+
+pid_t find_qemu(virDomain* domain)
+{
+  const std::string uuid = uuid_of(domain);
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator("/proc", error)) {
+    const std::string number = entry.path().filename();
+    if (number.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string arguments = read_file(entry.path() / "cmdline");
+    if (arguments.find("-uuid" + std::string(1, '\0') + uuid) != std::string::npos) return std::stoi(number);
+  }
+  return 0;
+}
+
+fs::path find_guest_ram(pid_t qemu, u64 bytes)
+{
+  const fs::path folder = "/proc/" + std::to_string(qemu) + "/fd";
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string target = fs::read_symlink(entry.path(), error);
+    struct stat status{};
+    if (!error && target.starts_with("/memfd:memory-backend") && stat(entry.path().c_str(), &status) == 0 &&
+        static_cast<u64>(status.st_size) == bytes)
+      return entry.path();
+  }
+  throw Failure(Exit::target_lost, "finding the guest's memory in " + folder.string(),
+                "there is no memfd of " + std::to_string(bytes) + " bytes",
+                "QEMU has ended, or this user may not look into its descriptors");
+}
+
+void destroy_domain(virDomain* domain)
+{
+  if (virDomainDestroy(domain) == 0) return;
+  const virError* error = virGetLastError();
+  const bool gone = error && (error->code == VIR_ERR_NO_DOMAIN || error->code == VIR_ERR_OPERATION_INVALID);
+  if (!gone) throw_libvirt("ending the domain");
+}
+
+}  // namespace morsel::testvm

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The holder: the process that a running VM belongs to. It owns libvirt's connection (with it the domain), is the only
+// one on the agent's channel, and is the door for commands, window and tests: a Unix socket, mode 0600, NAME.sock in
+// the runtime folder, one JSON object per line.
+//
+//   holder → client  {"morsel":{the agent's greeting},"vm":{VmInfo}}      when the VM is ready
+//                    {"error":{"class":"Failure",…}}                      instead, if it cannot be had
+//   client → holder  {"execute":…,"arguments":{…},"id":…}                 passed on to the agent with a number of its own
+//                    {"execute":"vm-end"}                                 ends the VM, answers when the domain has gone
+//   holder → client  {"return":…,"id":…} | {"error":{"class":…,"desc":…},"id":…}
+//                    {"event":…,"data":…}                                 the agent's, and
+//                    {"event":"TARGET_LOST","data":{"reason":…,"console":…}}   the last words
+//                    {"event":"AGENT_COMPLAINT","data":{"text":…}}        the guest sent what it should not
+//
+// A guardian process stands beside it, holds the VM's lock with it, and removes its files when it has gone, however it
+// went. Whichever of the two is killed, the VM ends: the domain with the holder's connection, the holder with the
+// guardian.
+#pragma once
+#include "testvm/host/os.hpp"
+
+namespace morsel::testvm {
+
+// The process that start_holder() starts: reads the configuration as one line from `owner`, becomes guardian and
+// holder, and answers on `owner` as to any client.
+int run_holder(UniqueFd owner);
+
+}  // namespace morsel::testvm

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The holder's clients: who they are, what they ask, how replies find back.
+#include <libvirt/libvirt.h>
+#include <sys/socket.h>
+
+#include "testvm/host/holder_vm.hpp"
+
+namespace morsel::testvm {
+
+using session::Exit;
+using session::Failure;
+
+void HolderVm::watch_door()
+{
+  door_ = listen_unix(paths_.socket);
+  set_nonblocking(door_.get());
+  door_watch_ = EventLoop::Watch(door_.get(), VIR_EVENT_HANDLE_READABLE, [this](int) {
+    UniqueFd fd(accept4(door_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!fd) return;
+    Client& client = add_client(std::move(fd));
+    if (state_ == State::ready) welcome(client);
+  });
+}
+
+HolderVm::Client& HolderVm::add_client(UniqueFd fd)
+{
+  const u64 number = next_client_++;
+  Client& client = clients_.emplace_back();
+  client.number = number;
+  client.socket = std::make_unique<LineSocket>(
+      std::move(fd), LineSocket::Handlers{.line = [this, number](const std::string& line) { receive(number, line); },
+                                          .too_long = [this, number] {
+                                            answer(number, {{"error", {{"class", "EMSGSIZE"},
+                                                                       {"desc", "a line is at most 1 MiB"}}}}, {});
+                                          },
+                                          .end = [this, number] { client_ended(number); }});
+  return client;
+}
+
+HolderVm::Client* HolderVm::find_client(u64 number)
+{
+  for (Client& client : clients_)
+    if (client.number == number && !client.socket->ended()) return &client;
+  return nullptr;
+}
+
+// Called from the client's own socket, which therefore is removed later.
+void HolderVm::client_ended(u64 number)
+{
+  sweep_ = EventLoop::Timer(Milliseconds(0), [this] { forget_ended_clients(); });
+  const bool was_owner = !clients_.empty() && clients_.front().is_owner && clients_.front().number == number;
+  // An owner that goes before the VM is ready has given it up, whatever lifetime it asked for.
+  if (!was_owner || state_ == State::over || (state_ == State::ready && config_.lifetime == Lifetime::until_end)) return;
+  end_vm();
+  finish(0);
+}
+
+void HolderVm::forget_ended_clients()
+{
+  clients_.remove_if([](const Client& client) { return client.socket->ended(); });
+}
+
+void HolderVm::welcome(Client& client) { client.socket->send(encode({{"morsel", greeting_}, {"vm", to_json(vm_.info)}})); }
+
+void HolderVm::tell_all(const Json& message)
+{
+  const std::string line = encode(message);
+  for (Client& client : clients_) client.socket->send(line);
+}
+
+void HolderVm::answer(u64 number, Json reply, const Json& id)
+{
+  Client* client = find_client(number);
+  if (!client) return;
+  if (!id.is_null()) reply["id"] = id;
+  client->socket->send(encode(reply));
+}
+
+void HolderVm::receive(u64 number, const std::string& line)
+{
+  Json id;
+  try {
+    const Json message = parse_message(line);
+    if (message.contains("id") && (message["id"].is_number() || message["id"].is_string())) id = message["id"];
+    if (!message.contains("execute") || !message["execute"].is_string()) throw BadMessage("'execute' is missing");
+    execute(number, message);
+  } catch (const BadMessage& error) {
+    answer(number, {{"error", {{"class", "EBADMSG"}, {"desc", error.what()}}}}, id);
+  }
+}
+
+void HolderVm::execute(u64 number, const Json& message)
+{
+  const std::string command = message["execute"].get<std::string>();
+  const Json arguments = object_at(message, "arguments");
+  const Json id = message.contains("id") ? message["id"] : Json();
+  if (command == "vm-end") {
+    end_vm();
+    answer(number, {{"return", Json::object()}}, id);
+    if (state_ == State::starting)
+      return fail({Exit::target_lost, "starting the VM '" + config_.name + "'", "it was ended"});
+    tell_all({{"event", "TARGET_LOST"}, {"data", {{"reason", "the VM was ended"}, {"console", ""}}}});
+    return finish(0);
+  }
+  if (state_ != State::ready)
+    return answer(number, {{"error", {{"class", "EAGAIN"}, {"desc", "the VM is still starting"}}}}, id);
+  agent_->request(command, arguments, [this, number, id](const Json& reply) { answer(number, reply, id); });
+}
+
+}  // namespace morsel::testvm

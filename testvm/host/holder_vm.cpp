@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The VM's life: start, readiness, loss, end. What clients ask is in holder_clients.cpp.
+#include "testvm/host/holder_vm.hpp"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+namespace morsel::testvm {
+namespace {
+
+using session::Exit;
+using session::Failure;
+
+constexpr Milliseconds reason_limit{3'000};  // for libvirt to say why QEMU ended, after its channel closed
+constexpr u64 max_complaints_told = 16;
+
+const char* stop_reason(int event, int detail)
+{
+  if (event == VIR_DOMAIN_EVENT_CRASHED) return "the guest's kernel panicked";
+  switch (detail) {
+    case VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: return "the guest powered itself off or restarted";
+    case VIR_DOMAIN_EVENT_STOPPED_DESTROYED: return "somebody else destroyed the domain";
+    case VIR_DOMAIN_EVENT_STOPPED_CRASHED: return "the guest crashed";
+    case VIR_DOMAIN_EVENT_STOPPED_FAILED: return "QEMU ended unexpectedly";
+    default: return "the domain stopped";
+  }
+}
+
+u64 microseconds_since(std::chrono::steady_clock::time_point start)
+{
+  const auto passed = std::chrono::steady_clock::now() - start;
+  return static_cast<u64>(std::chrono::duration_cast<std::chrono::microseconds>(passed).count());
+}
+
+}  // namespace
+
+HolderVm::HolderVm(VmConfig config, VmPaths paths, UniqueFd owner) : config_(std::move(config)), paths_(std::move(paths))
+{
+  add_client(std::move(owner)).is_owner = true;
+}
+
+HolderVm::~HolderVm()
+{
+  if (lifecycle_ >= 0) virConnectDomainEventDeregisterAny(libvirt_.connection.get(), lifecycle_);
+}
+
+int HolderVm::run()
+{
+  try {
+    watch_signals();
+    start();
+  } catch (const Failure& failure) {
+    fail(failure);
+  }
+  while (state_ != State::over) {
+    try {
+      loop_.run();
+    } catch (const Failure& failure) {
+      fail(failure);
+    }
+  }
+  return status_;
+}
+
+void HolderVm::start()
+{
+  const std::string uri = default_uri();
+  libvirt_ = open_libvirt(uri, "/proc/self/exe");
+  watch_domain();
+  watch_door();
+  start_ = std::chrono::steady_clock::now();
+  vm_ = start_domain(libvirt_.connection.get(), config_, paths_);
+  vm_.info.uri = uri;
+
+  auto channel = connect_unix(paths_.channel);
+  if (!channel) throw Failure(Exit::target_lost, "connecting to the agent's channel", errno_text());
+  agent_ = std::make_unique<AgentLink>(
+      std::move(*channel),
+      AgentLink::Handlers{.greeted = [this](const Json& greeting) { agent_greeted(greeting); },
+                          .event = [this](const Json& event) { agent_event(event); },
+                          .complaint = [this](const std::string& text) { agent_complained(text); },
+                          .end = [this] {
+                            stop_guard_ = EventLoop::Timer(reason_limit, [this] { lose("the agent's channel closed"); });
+                          }});
+  start_guard_ = EventLoop::Timer(config_.start_limit, [this] {
+    lose("its agent has not greeted within " + std::to_string(config_.start_limit.count() / 1000) + " s: the guest hangs");
+  });
+}
+
+void HolderVm::watch_signals()
+{
+  sigset_t watched;
+  sigemptyset(&watched);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&watched, number);
+  sigprocmask(SIG_BLOCK, &watched, nullptr);
+  signals_ = UniqueFd(signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
+  signal_watch_ = EventLoop::Watch(signals_.get(), VIR_EVENT_HANDLE_READABLE, [this](int) {
+    signalfd_siginfo info;
+    if (read(signals_.get(), &info, sizeof info) != sizeof info) return;
+    end_vm();
+    lose("its holder was asked to end");
+  });
+}
+
+void HolderVm::watch_domain()
+{
+  virConnect* connection = libvirt_.connection.get();
+  const auto changed = [](virConnectPtr, virDomainPtr domain, int event, int detail, void* opaque) {
+    auto* self = static_cast<HolderVm*>(opaque);
+    const char* name = virDomainGetName(domain);
+    if (name && self->vm_.info.domain == name) self->domain_stopped(event, detail);
+    return 0;
+  };
+  // libvirt passes every kind of callback through one type, and calls each by its own.
+  const auto generic = reinterpret_cast<virConnectDomainEventGenericCallback>(
+      reinterpret_cast<void (*)()>(static_cast<virConnectDomainEventCallback>(changed)));
+  lifecycle_ =
+      virConnectDomainEventRegisterAny(connection, nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE, generic, this, nullptr);
+  if (lifecycle_ < 0) throw_libvirt("watching the domain");
+  // Without libvirt nobody would end the domain after us: it ends now.
+  const auto closed = [](virConnectPtr, int, void* opaque) {
+    auto* self = static_cast<HolderVm*>(opaque);
+    if (self->vm_.info.qemu > 0) kill(self->vm_.info.qemu, SIGKILL);
+    self->lose("libvirt's daemon ended");
+  };
+  if (virConnectRegisterCloseCallback(connection, closed, this, nullptr) != 0) throw_libvirt("watching libvirt");
+}
+
+void HolderVm::agent_greeted(const Json& greeting)
+{
+  start_guard_ = {};
+  const AgentGreeting checked = parse_greeting(greeting);
+  check_versions(checked, config_.module);
+  vm_.info.kernel = checked.kernel;
+  vm_.info.start_us = microseconds_since(start_);
+  greeting_ = greeting;
+  state_ = State::ready;
+  for (Client& client : clients_) welcome(client);
+}
+
+void HolderVm::agent_event(const Json& event)
+{
+  // Only the events that an agent may send: the others are the holder's own words.
+  if (event["event"] != "OBJECT_CHANGED" && event["event"] != "PROGRAM_ENDED")
+    return agent_complained("its event is unknown: " + printable(event["event"].get<std::string>(), 100));
+  tell_all({{"event", event["event"]}, {"data", object_at(event, "data")}});
+}
+
+void HolderVm::agent_complained(const std::string& text)
+{
+  // The guest may send such lines without end; people need to see only some.
+  if (++complaints_ > max_complaints_told) return;
+  tell_all({{"event", "AGENT_COMPLAINT"}, {"data", {{"text", "the guest's agent sent a bad line: " + text}}}});
+}
+
+void HolderVm::domain_stopped(int event, int detail)
+{
+  if (event == VIR_DOMAIN_EVENT_STOPPED || event == VIR_DOMAIN_EVENT_CRASHED) lose(stop_reason(event, detail));
+}
+
+std::string HolderVm::reason_from_console(const std::string& reason) const
+{
+  const std::string lines = tail_of(paths_.console, 200, 32768);
+  for (const char* mark : {"MORSEL-INIT-FAILED:", "Kernel panic"}) {
+    const auto at = lines.find(mark);
+    if (at != std::string::npos) return lines.substr(at, lines.find('\n', at) - at) + " (" + reason + ")";
+  }
+  return reason;
+}
+
+void HolderVm::lose(const std::string& plain_reason)
+{
+  if (state_ == State::over) return;
+  const std::string reason = reason_from_console(plain_reason);
+  const std::string console = tail_of(paths_.console, 15);
+  if (state_ == State::starting) {
+    end_vm();
+    return fail({Exit::target_lost, "starting the VM '" + config_.name + "'", reason,
+                 console.empty() ? "the console is empty" : "the console's last lines:\n" + console});
+  }
+  tell_all({{"event", "TARGET_LOST"}, {"data", {{"reason", reason}, {"console", console}}}});
+  end_vm();
+  finish(static_cast<int>(Exit::target_lost));
+}
+
+void HolderVm::fail(const Failure& failure)
+{
+  if (state_ == State::over) return;
+  tell_all(to_json(failure));
+  end_vm();
+  finish(static_cast<int>(failure.code()));
+}
+
+void HolderVm::end_vm()
+{
+  if (!vm_.domain) return;
+  const Domain domain = std::move(vm_.domain);
+  try {
+    destroy_domain(domain.get());
+  } catch (const Failure&) {
+    if (vm_.info.qemu > 0) kill(vm_.info.qemu, SIGKILL);  // libvirt does not answer any more
+  }
+}
+
+void HolderVm::finish(int status)
+{
+  state_ = State::over;
+  status_ = status;
+  for (Client& client : clients_) client.socket->flush(Milliseconds(1000));
+  loop_.end();
+}
+
+}  // namespace morsel::testvm

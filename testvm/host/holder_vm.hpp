@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The holder's work, in one thread: a VM, its agent, and clients. See holder.hpp for the protocol.
+#pragma once
+#include <list>
+#include <memory>
+#include <optional>
+
+#include "testvm/host/agent_link.hpp"
+#include "testvm/host/domain.hpp"
+#include "testvm/host/libvirt_daemons.hpp"
+
+namespace morsel::testvm {
+
+class HolderVm {
+ public:
+  HolderVm(VmConfig config, VmPaths paths, UniqueFd owner);
+  ~HolderVm();
+  HolderVm(const HolderVm&) = delete;
+  HolderVm& operator=(const HolderVm&) = delete;
+
+  // Until the VM has ended; returns the process's exit status.
+  int run();
+
+ private:
+  struct Client {
+    u64 number = 0;
+    bool is_owner = false;
+    std::unique_ptr<LineSocket> socket;
+  };
+  enum class State : u8 { starting, ready, over };
+
+  void start();
+  void watch_signals();
+  void watch_domain();
+  void watch_door();
+
+  Client& add_client(UniqueFd fd);
+  Client* find_client(u64 number);
+  void forget_ended_clients();
+  void client_ended(u64 number);
+  void receive(u64 number, const std::string& line);
+  void execute(u64 number, const Json& message);
+  void answer(u64 number, Json reply, const Json& id);
+  void welcome(Client& client);
+  void tell_all(const Json& message);
+
+  void agent_greeted(const Json& greeting);
+  void agent_event(const Json& event);
+  void agent_complained(const std::string& text);
+  void domain_stopped(int event, int detail);
+  // The VM is there no more, or cannot be had: the last words to everybody, then the end.
+  void lose(const std::string& reason);
+  void fail(const session::Failure& failure);
+  void end_vm();
+  void finish(int status);
+  std::string reason_from_console(const std::string& reason) const;
+
+  VmConfig config_;
+  VmPaths paths_;
+  EventLoop loop_;
+  State state_ = State::starting;
+  int status_ = 0;
+  Json greeting_;
+  std::chrono::steady_clock::time_point start_;
+  u64 complaints_ = 0;
+
+  Libvirt libvirt_;
+  StartedDomain vm_;
+  int lifecycle_ = -1;
+  std::unique_ptr<AgentLink> agent_;
+
+  UniqueFd door_, signals_;
+  EventLoop::Watch door_watch_, signal_watch_;
+  EventLoop::Timer start_guard_, stop_guard_, sweep_;
+  std::list<Client> clients_;
+  u64 next_client_ = 1;
+};
+
+}  // namespace morsel::testvm

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// qemu:///system runs QEMU as a user of its own, who may not reach files in a home folder. Such files are linked or
+// copied to where it can read them.
+#pragma once
+#include <filesystem>
+#include <string>
+
+namespace morsel::testvm {
+
+// Whether "+UID:+GID", with that user's groups, may access the file (R_OK, W_OK). Only root can ask for others.
+bool may_access(const std::string& qemu_user, const std::filesystem::path& file, int mode);
+
+// The file itself if it can be read, else a link or copy in `stage`, which is made then, readable for everybody.
+std::filesystem::path reachable_for(const std::string& qemu_user, const std::filesystem::path& file,
+                                    const std::filesystem::path& stage);
+
+}  // namespace morsel::testvm

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "testvm/host/target_json.hpp"
+
+#include <limits>
+
+#include "engine/abi/morsel_ioctl.h"
+
+namespace morsel::testvm {
+namespace {
+
+using session::Exit;
+using session::Failure;
+
+[[noreturn]] void refuse(const std::string& what)
+{
+  throw Failure(Exit::target_lost, "reading the agent's reply", what,
+                "the guest is broken or of another version: end the VM and start it again");
+}
+
+template <class T>
+T small_field(const Json& json, const char* name)
+{
+  const u64 number = number_field(json, name);
+  if (number > std::numeric_limits<T>::max()) refuse(std::string("field '") + name + "' is too large");
+  return static_cast<T>(number);
+}
+
+const Json& list_field(const Json& json, const char* name, std::size_t limit)
+{
+  const auto field = json.find(name);
+  if (field == json.end() || !field->is_array()) refuse(std::string("field '") + name + "' is no list");
+  if (field->size() > limit) refuse(std::string("field '") + name + "' has too many elements");
+  return *field;
+}
+
+// Levels index tables of the inspector: nothing above a 5-level root is passed on.
+Level root_level_field(const Json& json)
+{
+  constexpr Level highest = 4;
+  const auto level = small_field<Level>(json, "root_level");
+  if (level > highest) refuse("a root at level " + std::to_string(level));
+  return level;
+}
+
+SyncPoint point_field(const Json& json)
+{
+  const std::string name = text_field(json, "point");
+  for (const PointInfo& point : all_points)
+    if (point.name == name) return point.point;
+  refuse("there is no point '" + printable(name, 64) + "'");
+}
+
+}  // namespace
+
+u64 number_field(const Json& json, const char* name)
+{
+  if (!json.is_object()) refuse("an object was expected");
+  const auto field = json.find(name);
+  if (field == json.end() || !field->is_number_unsigned()) refuse(std::string("field '") + name + "' is no number");
+  return field->get<u64>();
+}
+
+std::string text_field(const Json& json, const char* name)
+{
+  if (!json.is_object()) refuse("an object was expected");
+  const auto field = json.find(name);
+  if (field == json.end() || !field->is_string()) refuse(std::string("field '") + name + "' is no text");
+  return field->get<std::string>();
+}
+
+session::ViewState view_from_json(const Json& json)
+{
+  session::ViewState view;
+  view.number = small_field<TreeId>(json, "view");
+  const FormatInfo* format = find_format(text_field(json, "format"));
+  if (!format) refuse("there is no format '" + printable(text_field(json, "format"), 64) + "'");
+  view.format = format->id;
+  view.root = {number_field(json, "root_pa")};
+  view.root_level = root_level_field(json);
+  view.attached = small_field<u32>(json, "attached");
+  return view;
+}
+
+session::ObjectState object_from_json(const Json& json)
+{
+  session::ObjectState object;
+  object.name = printable(text_field(json, "name"), MORSEL_NAME_BYTES);
+  object.id = small_field<u32>(json, "id");
+  object.bytes = number_field(json, "bytes");
+  object.root = {number_field(json, "root_pa")};
+  object.root_level = root_level_field(json);
+  object.attached = small_field<u32>(json, "attached");
+  object.tables = number_field(json, "tables");
+  object.frames = number_field(json, "frames");
+  for (const Json& view : list_field(json, "views", MORSEL_MAX_VIEWS)) object.views.push_back(view_from_json(view));
+  return object;
+}
+
+std::vector<session::ObjectState> objects_from_json(const Json& json)
+{
+  std::vector<session::ObjectState> objects;
+  for (const Json& object : list_field(json, "objects", max_line_bytes)) objects.push_back(object_from_json(object));
+  return objects;
+}
+
+session::AccessReply access_from_json(const Json& json)
+{
+  using session::AccessOutcome;
+  session::AccessReply reply;
+  const std::string result = text_field(json, "result"), walker = text_field(json, "walker");
+  bool known = false;
+  for (const AccessOutcome o :
+       {AccessOutcome::hit, AccessOutcome::filled, AccessOutcome::populated, AccessOutcome::denied})
+    if (result == outcome_name(o)) {
+      reply.outcome = o;
+      known = true;
+    }
+  if (!known) refuse("there is no outcome '" + printable(result, 64) + "'");
+  reply.walker = walker == "engine" ? "the engine's walker in the module" : "the guest's CPU";
+  reply.value = number_field(json, "value");
+  return reply;
+}
+
+session::Counters counters_from_json(const Json& json)
+{
+  session::Counters c;
+  c.objects = number_field(json, "objects");
+  c.views = number_field(json, "views");
+  c.tables = number_field(json, "tables");
+  c.frames = number_field(json, "frames");
+  c.attachments = number_field(json, "attachments");
+  c.contexts = number_field(json, "contexts");
+  c.attached_total = number_field(json, "attached_total");
+  c.detached_total = number_field(json, "detached_total");
+  c.flushes_total = number_field(json, "flushes_total");
+  c.fills_total = number_field(json, "fills_total");
+  c.bad_entries = number_field(json, "bad_entries");
+  return c;
+}
+
+std::vector<session::InjectRule> rules_from_json(const Json& json)
+{
+  std::vector<session::InjectRule> rules;
+  for (const Json& item : list_field(json, "rules", max_line_bytes)) {
+    session::InjectRule rule;
+    rule.number = small_field<u32>(item, "rule");
+    rule.point = point_field(item);
+    rule.action = text_field(item, "action") == "fail" ? MORSEL_FAULT_FAIL : MORSEL_FAULT_DROP;
+    if (item.contains("view")) rule.tree = small_field<TreeId>(item, "view");
+    rule.nth = number_field(item, "nth");
+    rule.times = number_field(item, "times");
+    rule.fired = number_field(item, "fired");
+    rules.push_back(rule);
+  }
+  return rules;
+}
+
+session::ProgramResult program_from_json(const Json& json)
+{
+  session::ProgramResult result;
+  if (json.contains("exit_status")) result.exit_status = small_field<u8>(json, "exit_status");
+  if (json.contains("signal")) result.signal = small_field<u8>(json, "signal");
+  if (!result.exit_status && !result.signal) refuse("a program ended neither by exit nor by signal");
+  result.output = text_at(json, "stdout");
+  result.errors = text_at(json, "stderr");
+  return result;
+}
+
+std::optional<session::Event> event_from_json(const Json& json)
+{
+  using Kind = session::Event::Kind;
+  const std::string name = text_at(json, "event");
+  const Json data = object_at(json, "data");
+  if (name == "OBJECT_CHANGED") {
+    const std::string object = printable(text_at(data, "name"), MORSEL_NAME_BYTES);
+    return session::Event{Kind::object_changed, object, object + " changed"};
+  }
+  if (name == "PROGRAM_ENDED") return session::Event{Kind::program_ended, {}, printable(data.dump(), 300)};
+  if (name == "TARGET_LOST")
+    return session::Event{Kind::target_lost, {},
+                          printable(text_at(data, "reason") + "\n" + text_at(data, "console"), 8192)};
+  return {};
+}
+
+std::string rights_word(Rights rights)
+{
+  std::string word;
+  if (rights.read()) word += 'r';
+  if (rights.write()) word += 'w';
+  if (rights.exec()) word += 'x';
+  return word;
+}
+
+}  // namespace morsel::testvm

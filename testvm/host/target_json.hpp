@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The agent's replies as a target's values, and back. The agent is hostile: what does not fit throws
+// Failure(target_lost).
+#pragma once
+#include "engine/session/target.hpp"
+#include "testvm/host/message.hpp"
+
+namespace morsel::testvm {
+
+session::ObjectState object_from_json(const Json& json);
+std::vector<session::ObjectState> objects_from_json(const Json& json);
+session::ViewState view_from_json(const Json& json);
+session::AccessReply access_from_json(const Json& json);
+session::Counters counters_from_json(const Json& json);
+std::vector<session::InjectRule> rules_from_json(const Json& json);
+session::ProgramResult program_from_json(const Json& json);
+std::optional<session::Event> event_from_json(const Json& json);   // empty: none that a session knows
+
+// A field of that type; throws Failure if it is missing or of another type.
+u64 number_field(const Json& json, const char* name);
+std::string text_field(const Json& json, const char* name);
+
+std::string rights_word(Rights rights);   // "rw"
+
+}  // namespace morsel::testvm

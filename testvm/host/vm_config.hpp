@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What a test VM is to be, and what a running one is. Both travel as JSON between the holder and whoever uses the VM.
+#pragma once
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "engine/base/types.hpp"
+#include "testvm/host/os.hpp"
+
+namespace morsel::testvm {
+
+using Json = nlohmann::json;
+
+enum class Accelerator : u8 { automatic, tcg, kvm };  // automatic: KVM where it really works, else TCG
+enum class Paging : u8 { four_levels, five_levels };  // of the guest's own kernel
+enum class Module : u8 { required, optional };        // whether an image without morsel.ko is refused
+enum class Lifetime : u8 {
+  as_owner,   // the VM ends with the connection of whoever started it
+  until_end,  // it stays until it is ended, or its holder dies
+};
+
+struct VmConfig {
+  std::string name = "test";
+  std::filesystem::path kernel;      // uncompressed, with a PVH entry
+  std::filesystem::path initramfs;
+  std::string kernel_arguments;      // appended to the command line
+  u32 cpus = 2;
+  u64 memory_bytes = u64{512} << 20; // multiple of 2 MiB
+  Accelerator accelerator = Accelerator::automatic;
+  Paging paging = Paging::four_levels;
+  Module module = Module::required;
+  Lifetime lifetime = Lifetime::as_owner;
+  Milliseconds start_limit{180'000}; // a guard against hangs, not an expectation
+};
+
+// kernel, initramfs (built if it is not current) of the build folder that this program belongs to.
+VmConfig config_of_build(const std::string& name);
+
+Json to_json(const VmConfig& config);
+VmConfig config_from_json(const Json& json);
+
+struct VmInfo {
+  std::string name, domain, uri;
+  std::string accelerator;           // "KVM", "TCG"
+  std::string accelerator_reason;    // why not KVM
+  std::string qemu_version;          // "7.2.22"
+  std::string kernel;                // the guest's release
+  std::filesystem::path ram;         // its memory, as a file to map
+  std::filesystem::path console;
+  std::filesystem::path kernel_image;
+  u64 memory_bytes = 0;
+  u32 cpus = 0;
+  pid_t holder = 0, qemu = 0;
+  u64 start_us = 0;                  // from the request for the domain to the agent's greeting
+};
+
+Json to_json(const VmInfo& info);
+VmInfo info_from_json(const Json& json);   // throws Failure(target_lost) if it is not one
+
+}  // namespace morsel::testvm

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The test VM as a session's target: requests go to the agent and the module, memory is read directly.
+#pragma once
+#include <memory>
+
+#include "engine/session/target.hpp"
+#include "testvm/host/guest_memory.hpp"
+#include "testvm/host/vm_connection.hpp"
+
+namespace morsel::testvm {
+
+class VmTarget final : public session::Target {
+ public:
+  // A VM of this target's own: it ends with the target.
+  static std::unique_ptr<VmTarget> start(const VmConfig& config);
+  // A VM that `vm up` started; it stays.
+  static std::unique_ptr<VmTarget> attach(const std::string& name);
+
+  // Maps the guest's memory, and checks with the guest's help that the mapping is right.
+  explicit VmTarget(std::unique_ptr<VmConnection> connection);
+  ~VmTarget() override;
+
+  const VmInfo& vm() const { return connection_->info(); }
+  VmConnection& connection() { return *connection_; }
+
+  session::TargetInfo info() const override;
+  session::Counters counters() override;
+  const inspect::PhysicalMemory& memory() const override { return memory_.physical(); }
+
+  std::vector<session::ObjectState> objects() override;
+  session::ObjectState object(const std::string& name) override;
+  session::ObjectState create_object(const std::string& name, u64 bytes, std::optional<Level> root_level) override;
+  void destroy_object(const std::string& name) override;
+  u64 populate(const std::string& name, Range range, Rights rights, Level leaf_level) override;
+  u64 unmap(const std::string& name, Range range) override;
+  u64 protect(const std::string& name, Range range, Rights rights) override;
+
+  session::ViewState add_view(const std::string& name, FormatId format) override;
+  void drop_view(const std::string& name, TreeId view) override;
+  session::AccessReply access(const session::AccessRequest& request) override;
+
+  u32 inject(const session::InjectRule& rule) override;
+  std::vector<session::InjectRule> injected() override;
+  void clear_injected() override;
+
+  session::ProgramResult run_program(const std::vector<std::string>& argv) override;
+  u32 start_program(const std::vector<std::string>& argv) override;
+  session::ProgramResult end_program(u32 pid) override;
+  std::string kernel_log() override;
+
+  void listen(std::function<void(const session::Event&)> listener) override;
+
+ private:
+  void check_memory();
+
+  std::unique_ptr<VmConnection> connection_;
+  GuestMemory memory_;
+};
+
+}  // namespace morsel::testvm
