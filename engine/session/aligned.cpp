@@ -34,7 +34,10 @@ bool has_table(const Snapshot& tree, AlignedRow row)
 }  // namespace
 
 AlignedTree::AlignedTree(ObjectState object, Snapshot primary, std::vector<AlignedView> views, Range range)
-    : object_(std::move(object)), primary_(std::move(primary)), views_(std::move(views)), range_(range),
+    : object_(std::move(object)),
+      primary_(std::move(primary)),
+      views_(std::move(views)),
+      range_(range),
       top_level_(highest_root(object_, views_))
 {
 }

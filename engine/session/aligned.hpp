@@ -19,18 +19,18 @@ namespace morsel::session {
 
 // Column 0 is the primary, column n the nth view given to the constructor (not the view's number).
 struct AlignedCell {
-  bool exists = true;               // false: the row stands above this tree's root
-  bool readable = true;             // false: the entry's table could not be read; nothing else is meaningful
+  bool exists = true;    // false: the row stands above this tree's root
+  bool readable = true;  // false: the entry's table could not be read; nothing else is meaningful
   EntryKind kind = EntryKind::hole;
   u64 word = 0;
-  Level level = 0;                  // of the governing entry: the row's, or above it
-  u64 offset = 0;                   // start of the governing entry's span
-  inspect::DiffState worst = inspect::DiffState::hole;   // of all pages in the row's span
+  Level level = 0;                                      // of the governing entry: the row's, or above it
+  u64 offset = 0;                                       // start of the governing entry's span
+  inspect::DiffState worst = inspect::DiffState::hole;  // of all pages in the row's span
 };
 
 struct AlignedRow {
   Level level = 0;
-  u64 offset = 0;   // start of the span
+  u64 offset = 0;  // start of the span
   bool operator==(const AlignedRow&) const = default;
 };
 
@@ -56,18 +56,18 @@ class AlignedTree {
   std::size_t columns() const { return 1 + views_.size(); }
   const inspect::Snapshot& snapshot(std::size_t column) const;
   const FormatInfo& format(std::size_t column) const { return snapshot(column).format_info(); }
-  TreeId tree(std::size_t column) const;                        // primary_tree or the view's number
-  const inspect::Diff& diff(std::size_t column) const;          // column 1 and up
-  std::string title(std::size_t column) const;                  // "primary amd64", "view 1 ept"
-  bool clean() const;                                           // every diff is
+  TreeId tree(std::size_t column) const;                // primary_tree or the view's number
+  const inspect::Diff& diff(std::size_t column) const;  // column 1 and up
+  std::string title(std::size_t column) const;          // "primary amd64", "view 1 ept"
+  bool clean() const;                                   // every diff is
 
   // The forest: its roots are the entries of the highest root table among the trees.
   Level top_level() const { return top_level_; }
   u64 root_count() const { return count_at(top_level_, range_); }
   AlignedRow root(u64 index) const { return nth_at(top_level_, range_, index); }
-  u64 child_count(AlignedRow row) const;                        // 0 if no tree has a table here
+  u64 child_count(AlignedRow row) const;  // 0 if no tree has a table here
   AlignedRow child(AlignedRow row, u64 index) const;
-  std::optional<AlignedRow> parent(AlignedRow row) const;       // empty for a root
+  std::optional<AlignedRow> parent(AlignedRow row) const;  // empty for a root
   u64 index_in_parent(AlignedRow row) const;
   Range span(AlignedRow row) const;
 
@@ -95,22 +95,22 @@ class AlignedTree {
 struct FoldedRow {
   AlignedRow first;
   u64 count = 1;
-  unsigned depth = 0;                   // distance from the roots
-  bool expanded = false;                // its children follow
-  std::vector<AlignedCell> cells;       // of the first row
-  std::vector<bool> scattered;          // per column: the addresses do not advance in step
+  unsigned depth = 0;              // distance from the roots
+  bool expanded = false;           // its children follow
+  std::vector<AlignedCell> cells;  // of the first row
+  std::vector<bool> scattered;     // per column: the addresses do not advance in step
   Range span() const { return {first.offset, first.offset + count * AlignedTree::entry_bytes(first.level)}; }
 };
 
 enum class Folding : u8 {
-  none,   // one line per row
-  step,   // rows alike whose addresses advance in step
-  like,   // as step; but where that leaves more than a few pieces of a run of rows alike, the whole run
+  none,  // one line per row
+  step,  // rows alike whose addresses advance in step
+  like,  // as step; but where that leaves more than a few pieces of a run of rows alike, the whole run
 };
 
 struct FoldOptions {
   Folding folding = Folding::like;
-  unsigned max_depth = ~0u;   // levels below the roots
+  unsigned max_depth = ~0u;  // levels below the roots
 };
 
 // Rows are alike if in every column kind, state, and all bits of the word but the address agree. Rows whose children

@@ -33,7 +33,8 @@ template <class Names>
 Value one_of(const std::string& what, const std::string& word, const Names& names)
 {
   if (std::find(names.begin(), names.end(), word) != names.end()) return word;
-  throw Failure(Exit::usage, what, fmt::format("'{}' is none of {}", word, fmt::join(names, ", ")), suggest(word, names));
+  throw Failure(Exit::usage, what, fmt::format("'{}' is none of {}", word, fmt::join(names, ", ")),
+                suggest(word, names));
 }
 
 Value parse_format(const std::string& what, const std::string& word)
@@ -121,7 +122,8 @@ class Parser {
         arguments_.set(a.name, parse_value(arguments_.command, a, word));
         return true;
       }
-      arguments_.set(a.name, std::vector<std::string>(words_.begin() + static_cast<std::ptrdiff_t>(at_) - 1, words_.end()));
+      arguments_.set(a.name,
+                     std::vector<std::string>(words_.begin() + static_cast<std::ptrdiff_t>(at_) - 1, words_.end()));
       return false;
     }
     fail(fmt::format("'{}' is one word too many", word));
@@ -134,7 +136,8 @@ class Parser {
 
   [[noreturn]] void missing(const Argument& a) const
   {
-    fail(fmt::format("{} is missing ({})", a.kind == ArgumentKind::choice ? one_argument(a) : std::string(a.name), a.help));
+    fail(fmt::format("{} is missing ({})", a.kind == ArgumentKind::choice ? one_argument(a) : std::string(a.name),
+                     a.help));
   }
 
   [[noreturn]] void unknown_option(const std::string& name) const
@@ -171,8 +174,9 @@ class Parser {
   }
   std::string near = words.size() > 1 ? nearest(words[0] + " " + words[1], all) : std::string();
   if (near.empty()) near = nearest(words[0], subjects);
-  throw Failure(Exit::usage, "run a command", fmt::format("'{}' is no command", words[0]),
-                near.empty() ? "'help' lists them." : fmt::format("Did you mean '{}'? 'help' lists all commands.", near));
+  throw Failure(
+      Exit::usage, "run a command", fmt::format("'{}' is no command", words[0]),
+      near.empty() ? "'help' lists them." : fmt::format("Did you mean '{}'? 'help' lists all commands.", near));
 }
 
 }  // namespace

@@ -22,20 +22,20 @@ namespace morsel::session {
 class Session;
 
 enum class ArgumentKind : u8 {
-  text,     // std::string
-  number,   // u64: a number with an optional unit
-  range,    // Range; `all` is whole_object
-  rights,   // Rights
-  level,    // Level
-  format,   // FormatId
-  point,    // SyncPoint
-  choice,   // std::string, one of `choices`
-  flag,     // an option without a value
-  rest,     // std::vector<std::string>: all words that follow, at least one unless optional
+  text,    // std::string
+  number,  // u64: a number with an optional unit
+  range,   // Range; `all` is whole_object
+  rights,  // Rights
+  level,   // Level
+  format,  // FormatId
+  point,   // SyncPoint
+  choice,  // std::string, one of `choices`
+  flag,    // an option without a value
+  rest,    // std::vector<std::string>: all words that follow, at least one unless optional
 };
 
 struct Argument {
-  std::string_view name;     // "NAME" by position; "--range" an option
+  std::string_view name;  // "NAME" by position; "--range" an option
   ArgumentKind kind = ArgumentKind::text;
   std::string_view help;
   bool optional = false;     // options always are
@@ -45,8 +45,8 @@ struct Argument {
   bool is_option() const { return name.starts_with("--"); }
 };
 
-using Value = std::variant<std::monostate, std::string, u64, Range, Rights, Level, FormatId, SyncPoint,
-                           std::vector<std::string>>;
+using Value =
+    std::variant<std::monostate, std::string, u64, Range, Rights, Level, FormatId, SyncPoint, std::vector<std::string>>;
 
 class Arguments {
  public:
@@ -65,7 +65,7 @@ class Arguments {
   u64 number(std::string_view name) const { return get<u64>(name); }
   void set(std::string_view name, Value value) { values_.insert_or_assign(std::string(name), std::move(value)); }
 
-  std::string command;    // its path, for messages
+  std::string command;  // its path, for messages
   bool as_json = false;
 
  private:
@@ -73,14 +73,14 @@ class Arguments {
 };
 
 struct Command {
-  std::string_view group;      // heading in the help
-  std::string_view path;       // "object create"
+  std::string_view group;  // heading in the help
+  std::string_view path;   // "object create"
   std::vector<Argument> arguments;
-  std::string_view help;       // one sentence; further ones after a line feed
+  std::string_view help;  // one sentence; further ones after a line feed
   std::function<Outcome(Session&, const Arguments&)> handler;
   std::function<std::string(const Json& facts, const Style&)> render;
 
-  std::string usage() const;   // "object create NAME SIZE [--level LEVEL]"
+  std::string usage() const;  // "object create NAME SIZE [--level LEVEL]"
   bool takes_rest() const;
 };
 

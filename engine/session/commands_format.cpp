@@ -36,11 +36,12 @@ Json format_facts(const FormatInfo& f)
 {
   Json levels = Json::array(), fields = Json::array();
   for (std::size_t n = f.levels.size(); n-- > 0;)
-    levels.push_back({{"level", n},
-                      {"name", level_name(static_cast<Level>(n))},
-                      {"index", {{"high", f.levels[n].shift_lg2 + f.levels[n].index_bits - 1}, {"low", f.levels[n].shift_lg2}}},
-                      {"entry_bytes", u64{1} << f.levels[n].shift_lg2},
-                      {"leaf_allowed", f.levels[n].leaf_allowed}});
+    levels.push_back(
+        {{"level", n},
+         {"name", level_name(static_cast<Level>(n))},
+         {"index", {{"high", f.levels[n].shift_lg2 + f.levels[n].index_bits - 1}, {"low", f.levels[n].shift_lg2}}},
+         {"entry_bytes", u64{1} << f.levels[n].shift_lg2},
+         {"leaf_allowed", f.levels[n].leaf_allowed}});
   for (const Field& field : f.fields) {
     Json shapes = Json::array(), at = Json::array();
     if (field.shapes & in_leaf) shapes.push_back("leaf");
@@ -59,6 +60,12 @@ Json format_facts(const FormatInfo& f)
   return {{"name", f.name}, {"title", f.title}, {"levels", std::move(levels)}, {"fields", std::move(fields)}};
 }
 
+std::string entry_targets(const Json& level)
+{
+  if (level["level"] == 0u) return "leaf";
+  return level["leaf_allowed"] == true ? "leaf or table" : "table";
+}
+
 std::string joined(const Json& list)
 {
   std::string out;
@@ -74,7 +81,8 @@ Outcome entry(Session&, const Arguments& arguments)
   const FormatInfo& format = *find_format(arguments.get<FormatId>("FORMAT"));
   const Level level = arguments.get<Level>("LEVEL");
   if (level >= format.levels.size())
-    throw Failure(Exit::usage, arguments.command + ": LEVEL", fmt::format("{} has no level {}", format.name, level_name(level)),
+    throw Failure(Exit::usage, arguments.command + ": LEVEL",
+                  fmt::format("{} has no level {}", format.name, level_name(level)),
                   fmt::format("Its highest is {} ({}).", format.levels.size() - 1,
                               level_name(static_cast<Level>(format.levels.size() - 1))));
   return {entry_facts(inspect::decode(format, level, arguments.number("WORD")))};
@@ -95,8 +103,9 @@ Outcome formats(Session&, const Arguments& arguments)
 std::string render_entry(const Json& facts, const Style& style)
 {
   const u64 word = read_hex(facts["word"]);
-  std::string out = fmt::format("{} {} {}: {}\n  {}\n", facts["format"].get<std::string>(), facts["level"].get<std::string>(),
-                                style.bold(hex(word, 16)), style.bold(facts["text"].get<std::string>()), ruler(word));
+  std::string out =
+      fmt::format("{} {} {}: {}\n  {}\n", facts["format"].get<std::string>(), facts["level"].get<std::string>(),
+                  style.bold(hex(word, 16)), style.bold(facts["text"].get<std::string>()), ruler(word));
   if (facts.contains("reserved_bits"))
     out += "  " + style.bad("reserved bits set: " + facts["reserved_bits"].get<std::string>()) + "\n";
   using Align = TextTable::Align;
@@ -116,15 +125,16 @@ std::string render_formats(const Json& facts, const Style& style)
     for (const Json& l : f["levels"])
       levels.add({fmt::format("level {} ({})", l["level"].get<u64>(), l["name"].get<std::string>()),
                   fmt::format("index {}:{}", l["index"]["high"].get<u64>(), l["index"]["low"].get<u64>()),
-                  "an entry covers " + bytes_text(l["entry_bytes"].get<u64>()), l["leaf_allowed"] == true ? "leaf or table" : "table"});
+                  "an entry covers " + bytes_text(l["entry_bytes"].get<u64>()), entry_targets(l)});
     out += levels.text("  ");
     if (!f.contains("fields")) continue;
     using Align = TextTable::Align;
     TextTable fields({Align::right});
     fields.add({"bits", "field", "levels", "in", "meaning", "source"});
     for (const Json& field : f["fields"])
-      fields.add({field["bits"].get<std::string>(), style.bold(field["name"].get<std::string>()), joined(field["levels"]),
-                  joined(field["shapes"]), field["meaning"].get<std::string>(), style.dim(field["source"].get<std::string>())});
+      fields.add({field["bits"].get<std::string>(), style.bold(field["name"].get<std::string>()),
+                  joined(field["levels"]), joined(field["shapes"]), field["meaning"].get<std::string>(),
+                  style.dim(field["source"].get<std::string>())});
     out += fields.text("  ");
   }
   return out;

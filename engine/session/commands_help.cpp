@@ -24,7 +24,11 @@ Json command_facts(const Command& c)
 {
   Json arguments = Json::array();
   for (const Argument& a : c.arguments) arguments.push_back(argument_facts(a));
-  return {{"group", c.group}, {"path", c.path}, {"usage", c.usage()}, {"help", c.help}, {"arguments", std::move(arguments)}};
+  return {{"group", c.group},
+          {"path", c.path},
+          {"usage", c.usage()},
+          {"help", c.help},
+          {"arguments", std::move(arguments)}};
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -69,8 +73,7 @@ std::string render_one(const Json& c, const Style& style)
   std::istringstream help(c["help"].get<std::string>());
   for (std::string line; std::getline(help, line);) out += "  " + line + "\n";
   TextTable table;
-  for (const Json& a : c["arguments"])
-    table.add({argument_title(a), a["help"].get<std::string>() + choices_text(a)});
+  for (const Json& a : c["arguments"]) table.add({argument_title(a), a["help"].get<std::string>() + choices_text(a)});
   return out + table.text("    ");
 }
 
@@ -124,7 +127,8 @@ std::string render_markdown(const Json& facts)
     if (c["arguments"].empty()) continue;
     out += "\n| argument | meaning |\n|---|---|\n";
     for (const Json& a : c["arguments"])
-      out += fmt::format("| `{}` | {} |\n", argument_title(a), markdown_cell(a["help"].get<std::string>() + choices_text(a)));
+      out += fmt::format("| `{}` | {} |\n", argument_title(a),
+                         markdown_cell(a["help"].get<std::string>() + choices_text(a)));
   }
   return out;
 }
@@ -137,7 +141,8 @@ Outcome help(Session& session, const Arguments& arguments)
   const bool some = arguments.has("COMMAND");
   std::string wanted;
   if (some)
-    for (const std::string& w : arguments.get<std::vector<std::string>>("COMMAND")) wanted += (wanted.empty() ? "" : " ") + w;
+    for (const std::string& w : arguments.get<std::vector<std::string>>("COMMAND"))
+      wanted += (wanted.empty() ? "" : " ") + w;
   for (const Command& c : session.table().commands())
     if (!some || c.path == wanted || c.path.starts_with(wanted + " ")) list.push_back(command_facts(c));
   if (list.empty()) {

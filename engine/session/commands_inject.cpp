@@ -59,11 +59,14 @@ std::string render_rules(const Json& facts, const Style& style)
   TextTable table;
   for (const Json& r : facts["rules"]) {
     const std::string view = r["view"].get<std::string>();
-    table.add({fmt::format("rule {}", r["rule"].get<u64>()),
-               fmt::format("{} at {}", style.bold(r["action"].get<std::string>()), style.bold(r["point"].get<std::string>())),
-               view == "any" ? "of any tree" : view == "primary" ? "of the primary" : "of view " + view,
-               fmt::format("from access {}, {}", r["nth"].get<u64>(), plural(r["times"].get<u64>(), "time")),
-               fmt::format("fired {}", plural(r["fired"].get<u64>(), "time"))});
+    table.add(
+        {fmt::format("rule {}", r["rule"].get<u64>()),
+         fmt::format("{} at {}", style.bold(r["action"].get<std::string>()), style.bold(r["point"].get<std::string>())),
+         view == "any"       ? "of any tree"
+         : view == "primary" ? "of the primary"
+                             : "of view " + view,
+         fmt::format("from access {}, {}", r["nth"].get<u64>(), plural(r["times"].get<u64>(), "time")),
+         fmt::format("fired {}", plural(r["fired"].get<u64>(), "time"))});
   }
   return table.text();
 }

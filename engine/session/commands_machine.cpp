@@ -19,7 +19,7 @@ Outcome counters(Session& session, const Arguments&) { return {counters_facts(se
 
 Outcome run_program(Session& session, const Arguments& arguments)
 {
-  constexpr int signal_base = 128;   // as shells report a program that a signal ended
+  constexpr int signal_base = 128;  // as shells report a program that a signal ended
   const auto& argv = arguments.get<std::vector<std::string>>("PROGRAM");
   const ProgramResult result = session.target().run_program(argv);
   Json facts{{"argv", argv}};
@@ -34,8 +34,9 @@ Outcome kernel_log(Session& session, const Arguments&) { return {{{"text", sessi
 
 std::string render_target(const Json& facts, const Style& style)
 {
-  return fmt::format("{} target '{}': {}, {}\n", facts["kind"].get<std::string>(), style.bold(facts["name"].get<std::string>()),
-                     facts["machine"].get<std::string>(), bytes_text(facts["memory_bytes"].get<u64>()));
+  return fmt::format("{} target '{}': {}, {}\n", facts["kind"].get<std::string>(),
+                     style.bold(facts["name"].get<std::string>()), facts["machine"].get<std::string>(),
+                     bytes_text(facts["memory_bytes"].get<u64>()));
 }
 
 std::string render_counters(const Json& facts, const Style& style)

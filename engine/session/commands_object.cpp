@@ -24,8 +24,7 @@ Range pages_of(const Arguments& arguments, const ObjectState& object, u64 granul
                   fmt::format("The pages around it: {}.",
                               range_text({align_down(asked.start, granule), align_up(asked.end, granule)})));
   if (asked.end > object.bytes)
-    throw Failure(Exit::usage, arguments.command + ": RANGE",
-                  fmt::format("{} leaves the object", range_text(asked)),
+    throw Failure(Exit::usage, arguments.command + ": RANGE", fmt::format("{} leaves the object", range_text(asked)),
                   fmt::format("'{}' is {}.", object.name, range_text(object.range())));
   return asked;
 }
@@ -41,13 +40,15 @@ Outcome object_create(Session& session, const Arguments& arguments)
 {
   const u64 bytes = arguments.number("SIZE");
   if (bytes == 0 || !is_aligned(bytes, page_bytes))
-    throw Failure(Exit::usage, arguments.command + ": SIZE", fmt::format("{} bytes are no positive multiple of 4 KiB", bytes),
+    throw Failure(Exit::usage, arguments.command + ": SIZE",
+                  fmt::format("{} bytes are no positive multiple of 4 KiB", bytes),
                   "The sizes nearby: " + bytes_text(align_up(bytes + 1, page_bytes)) + ".");
   std::optional<Level> level;
   if (arguments.has("--level")) {
     level = arguments.get<Level>("--level");
     if (*level > 2)
-      throw Failure(Exit::usage, arguments.command + ": --level", fmt::format("an object has no {} root", level_name(*level)),
+      throw Failure(Exit::usage, arguments.command + ": --level",
+                    fmt::format("an object has no {} root", level_name(*level)),
                     "Roots: pte (up to 2 MiB), pmd (up to 1 GiB), pud (up to 512 GiB).");
     const u64 span = AlignedTree::entry_bytes(static_cast<Level>(*level + 1));
     if (bytes > span)

@@ -25,7 +25,8 @@ AlignedTree capture(Session& session, const Arguments& arguments, const std::opt
   }
   const Range range = arguments.get_or("--range", whole_object);
   if (range != whole_object && range.start >= object.bytes)
-    throw Failure(Exit::usage, arguments.command + ": --range", fmt::format("{} lies beyond the object", range_text(range)),
+    throw Failure(Exit::usage, arguments.command + ": --range",
+                  fmt::format("{} lies beyond the object", range_text(range)),
                   fmt::format("'{}' is {}.", object.name, range_text(object.range())));
   return AlignedTree::capture(session.target().memory(), object, range, views);
 }
@@ -44,8 +45,9 @@ std::string cell_text(const Json& row, const Json& cell, bool is_view, const Sty
     text = "(table unreadable)";
   } else {
     text = cell["text"].get<std::string>();
-    // Governed by an entry further up: say where.
-    if (cell["level"] != row["level"]) text = fmt::format("({} {})", cell["level"].get<std::string>(), text);
+    // Governed by an entry further up: say where. A hole there has been shown in its own row.
+    if (cell["level"] != row["level"])
+      text = cell["kind"] == "hole" ? "" : fmt::format("({} {})", cell["level"].get<std::string>(), text);
   }
   if (!is_view) return state == "hole" ? style.dim(text) : text;
   const std::optional<inspect::DiffState> known = find_state(state);
@@ -66,9 +68,10 @@ std::string pages_text(const Json& pages, const Style& style)
   std::string out;
   for (const auto& [state, count] : pages.items()) {
     if (count == 0u || state == "hole") continue;
-    out += fmt::format("{}{}", out.empty() ? "" : ", ",
-                       style.state(state, fmt::format("{} {} {}", state_sign(find_state(state).value_or(inspect::DiffState::hole)),
-                                                      count.get<u64>(), state)));
+    out += fmt::format(
+        "{}{}", out.empty() ? "" : ", ",
+        style.state(state, fmt::format("{} {} {}", state_sign(find_state(state).value_or(inspect::DiffState::hole)),
+                                       count.get<u64>(), state)));
   }
   return out.empty() ? "nothing mapped" : out + " (pages)";
 }
@@ -79,8 +82,8 @@ std::string anomalies_text(const Json& list, u64 count, std::string_view whose)
 {
   std::string out;
   for (const Json& a : list)
-    out += fmt::format("  {}: {} at {} {:#x}, entry {}\n", whose, a["kind"].get<std::string>(), a["level"].get<std::string>(),
-                       a["offset"].get<u64>(), a["word"].get<std::string>());
+    out += fmt::format("  {}: {} at {} {:#x}, entry {}\n", whose, a["kind"].get<std::string>(),
+                       a["level"].get<std::string>(), a["offset"].get<u64>(), a["word"].get<std::string>());
   if (count > list.size()) out += fmt::format("  {}: {} more anomalies\n", whose, count - list.size());
   return out;
 }
@@ -99,8 +102,8 @@ std::string run_text(const Json& run, const Style& style)
   const std::optional<inspect::DiffState> known = find_state(state);
   return fmt::format("  {} {} ({}): {}\n      primary: {}\n      view:    {}\n",
                      style.state(state, fmt::format("{} {}", known ? state_sign(*known) : "?", state)),
-                     range_text(read_range(run)), plural(run["pages"].get<u64>(), "page"), run["why"].get<std::string>(),
-                     run_cell(run["primary"]), run_cell(run["view"]));
+                     range_text(read_range(run)), plural(run["pages"].get<u64>(), "page"),
+                     run["why"].get<std::string>(), run_cell(run["primary"]), run_cell(run["view"]));
 }
 
 }  // namespace
@@ -110,7 +113,8 @@ Outcome tree(Session& session, const Arguments& arguments)
   std::optional<std::string> view;
   if (arguments.has("--view")) view = arguments.text("--view");
   if (view && arguments.has("--all"))
-    throw Failure(Exit::usage, arguments.command, "--view and --all exclude each other", "--all is what happens without both.");
+    throw Failure(Exit::usage, arguments.command, "--view and --all exclude each other",
+                  "--all is what happens without both.");
   FoldOptions options;
   options.folding = folding_of(arguments.get_or<std::string>("--fold", "like"));
   options.max_depth = static_cast<unsigned>(std::min<u64>(arguments.get_or<u64>("--depth", 64), 64));
@@ -163,8 +167,9 @@ std::string render_diff(const Json& facts, const Style& style)
 {
   std::string out = anomalies_text(facts["primary_anomalies"], facts["primary_anomalies"].size(), "primary");
   for (const Json& v : facts["views"]) {
-    out += fmt::format("{} view {} ({}): {}; {}\n", style.bold(facts["object"].get<std::string>()), v["view"].get<u64>(),
-                       v["format"].get<std::string>(), pages_text(v["pages"], style), verdict(v["clean"].get<bool>(), style));
+    out += fmt::format("{} view {} ({}): {}; {}\n", style.bold(facts["object"].get<std::string>()),
+                       v["view"].get<u64>(), v["format"].get<std::string>(), pages_text(v["pages"], style),
+                       verdict(v["clean"].get<bool>(), style));
     for (const Json& run : v["runs"]) out += run_text(run, style);
     if (v["runs_total"].get<u64>() > v["runs"].size())
       out += fmt::format("  and {} more (--limit N shows more)\n", v["runs_total"].get<u64>() - v["runs"].size());

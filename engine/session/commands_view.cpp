@@ -63,7 +63,8 @@ Outcome access(Session& session, const Arguments& arguments)
     throw Failure(Exit::usage, arguments.command + ": OFFSET",
                   fmt::format("{:#x} is no multiple of 8: accesses are of one 64-bit word", request.offset), {});
   if (request.offset >= object.bytes)
-    throw Failure(Exit::usage, arguments.command + ": OFFSET", fmt::format("{:#x} lies beyond the object", request.offset),
+    throw Failure(Exit::usage, arguments.command + ": OFFSET",
+                  fmt::format("{:#x} lies beyond the object", request.offset),
                   fmt::format("'{}' is {}.", object.name, range_text(object.range())));
   const AccessReply reply = session.target().access(request);
   Json facts{{"object", object.name},
@@ -80,8 +81,8 @@ Outcome access(Session& session, const Arguments& arguments)
 
 std::string render_view_change(const Json& facts, const Style& style)
 {
-  return fmt::format("{}: view {} ({}) {}{}\n", style.bold(facts["object"].get<std::string>()), facts["view"].get<u64>(),
-                     facts["format"].get<std::string>(), facts["done"].get<std::string>(),
+  return fmt::format("{}: view {} ({}) {}{}\n", style.bold(facts["object"].get<std::string>()),
+                     facts["view"].get<u64>(), facts["format"].get<std::string>(), facts["done"].get<std::string>(),
                      facts["done"] == "added" ? fmt::format(", {} root {}", facts["root_level"].get<std::string>(),
                                                             facts["root"].get<std::string>())
                                               : "");

@@ -12,8 +12,8 @@ namespace morsel::session {
 
 Json object_facts(const ObjectState& object);
 Json view_facts(const ViewState& view);
-Json range_facts(Range range);                                // {"start":…,"end":…}
-Json entry_facts(const inspect::DecodedEntry& entry);         // with all fields
+Json range_facts(Range range);                         // {"start":…,"end":…}
+Json entry_facts(const inspect::DecodedEntry& entry);  // with all fields
 Json step_facts(const inspect::WalkStep& step);
 Json cell_facts(const AlignedTree& tree, std::size_t column, const AlignedCell& cell, bool scattered);
 Json tree_facts(const AlignedTree& tree, FoldOptions options);

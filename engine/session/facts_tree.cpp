@@ -75,12 +75,14 @@ std::string why(const AlignedTree& tree, std::size_t column, const DiffRun& run,
   };
   switch (run.state) {
     case DiffState::stale:
-      return fmt::format("the view still maps frame {}, the primary {}", page_frame(tree, column, view, run.range.start),
-                         primary.kind == EntryKind::hole ? "maps nothing here"
-                                                         : "has a " + std::string(inspect::kind_name(primary.kind)) + " entry");
+      return fmt::format(
+          "the view still maps frame {}, the primary {}", page_frame(tree, column, view, run.range.start),
+          primary.kind == EntryKind::hole ? "maps nothing here"
+                                          : "has a " + std::string(inspect::kind_name(primary.kind)) + " entry");
     case DiffState::frame:
       return fmt::format("the view maps frame {}, the primary frame {}",
-                         page_frame(tree, column, view, run.range.start), page_frame(tree, 0, primary, run.range.start));
+                         page_frame(tree, column, view, run.range.start),
+                         page_frame(tree, 0, primary, run.range.start));
     case DiffState::rights:
       return fmt::format("the view allows {}, the primary {}", rights(column, view), rights(0, primary));
     case DiffState::format:

@@ -37,7 +37,7 @@ class Folder {
   // The children of `parent`, or the roots.
   void siblings(std::optional<AlignedRow> parent, unsigned depth)
   {
-    std::vector<FoldedRow> pieces;   // of the run of rows alike that is being collected
+    std::vector<FoldedRow> pieces;  // of the run of rows alike that is being collected
     const u64 count = parent ? tree_.child_count(*parent) : tree_.root_count();
     for (u64 i = 0; i < count; ++i) {
       FoldedRow row = make_row(parent ? tree_.child(*parent, i) : tree_.root(i), depth);

@@ -15,13 +15,13 @@ using Json = nlohmann::ordered_json;
 
 struct Outcome {
   Json facts = Json::object();
-  int status = 0;        // exit status: 0, Exit::check_failed, or that of a guest program
+  int status = 0;  // exit status: 0, Exit::check_failed, or that of a guest program
 };
 
 struct Reply {
   Json facts = Json::object();
-  std::string text;      // ends with a line feed, unless empty
-  std::string errors;    // what a guest program wrote to its standard error
+  std::string text;    // ends with a line feed, unless empty
+  std::string errors;  // what a guest program wrote to its standard error
   int status = 0;
   bool as_json = false;  // the words asked for --json
 

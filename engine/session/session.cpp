@@ -77,8 +77,8 @@ TreeId find_tree(const ObjectState& object, const std::string& command, const st
   const std::string advice = known.empty() ? fmt::format("It has no views yet: view add {} FORMAT.", object.name)
                                            : fmt::format("Views: {}; 'primary' is the primary.", known);
   if (of_format.size() > 1)
-    throw Failure(Exit::usage, command, fmt::format("'{}' has {} views of format {}", object.name, of_format.size(), word),
-                  advice);
+    throw Failure(Exit::usage, command,
+                  fmt::format("'{}' has {} views of format {}", object.name, of_format.size(), word), advice);
   throw Failure(Exit::usage, command, fmt::format("'{}' has no view '{}'", object.name, word), advice);
 }
 

@@ -26,7 +26,7 @@ class Session {
 
   // Throws Failure for bad words, for whatever the target refuses, and if there is no target.
   Reply execute(std::span<const std::string> words);
-  Reply execute_line(std::string_view line);   // an empty line or a comment: an empty reply
+  Reply execute_line(std::string_view line);  // an empty line or a comment: an empty reply
 
   Target& target();
   const CommandTable& table() const { return table_; }

@@ -16,19 +16,19 @@ namespace {
 
 struct StateLook {
   std::string_view sign;
-  std::string_view escape;   // "select graphic rendition" parameters
+  std::string_view escape;  // "select graphic rendition" parameters
 };
 
 // In the order of DiffState.
 constexpr std::array<StateLook, inspect::diff_state_count> looks{{
-    {" ", "2"},            // hole
-    {"=", ""},             // same
-    {"·", "2"},            // unfilled
-    {"▒", "38;5;246"},     // reserved
-    {"◐", "38;5;33"},      // rights
-    {"◆", "38;5;133"},     // format
-    {"≠", "38;5;202"},     // frame
-    {"↻", "1;38;5;178"},   // stale
+    {" ", "2"},           // hole
+    {"=", ""},            // same
+    {"·", "2"},           // unfilled
+    {"▒", "38;5;246"},    // reserved
+    {"◐", "38;5;33"},     // rights
+    {"◆", "38;5;133"},    // format
+    {"≠", "38;5;202"},    // frame
+    {"↻", "1;38;5;178"},  // stale
 }};
 
 std::string painted(bool color, std::string_view escape, std::string_view text)

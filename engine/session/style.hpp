@@ -19,7 +19,7 @@ struct Style {
   bool color = false;
 
   std::string state(inspect::DiffState state, std::string_view text) const;
-  std::string state(std::string_view name, std::string_view text) const;   // by the state's name in facts
+  std::string state(std::string_view name, std::string_view text) const;  // by the state's name in facts
   std::string dim(std::string_view text) const;
   std::string bold(std::string_view text) const;
   std::string good(std::string_view text) const;

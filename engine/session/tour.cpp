@@ -17,7 +17,8 @@ constexpr u64 object_bytes = u64{64} << 20;
 constexpr u64 mib = u64{1} << 20;
 
 // What the process writes: 14 pages in three places.
-constexpr Range written[] = {{0, 8 * page_bytes}, {2 * mib, 2 * mib + 4 * page_bytes}, {33 * mib, 33 * mib + 2 * page_bytes}};
+constexpr Range written[] = {
+    {0, 8 * page_bytes}, {2 * mib, 2 * mib + 4 * page_bytes}, {33 * mib, 33 * mib + 2 * page_bytes}};
 // What is read through the view, and what is unmapped of it afterwards.
 constexpr Range read_through_view[] = {{0, 4 * page_bytes}, {2 * mib, 2 * mib + 2 * page_bytes}};
 constexpr Range unmapped[] = {{page_bytes, 3 * page_bytes}, {2 * mib, 2 * mib + page_bytes}};
@@ -96,7 +97,8 @@ class Tour {
 
   void create()
   {
-    station("An object", fmt::format("'{}' of {}: one root table, which maps nothing yet.", name_, bytes_text(object_bytes)));
+    station("An object",
+            fmt::format("'{}' of {}: one root table, which maps nothing yet.", name_, bytes_text(object_bytes)));
     const ObjectState object = target_.create_object(name_, object_bytes, {});
     const AlignedTree trees = look();
     check("bytes of the object", object_bytes, object.bytes);
@@ -107,11 +109,11 @@ class Tour {
   void write()
   {
     const bool guest = target_.info().kind == "vm";
-    station("A process writes", fmt::format("{} and writes one word in each of {} pages, in three places. Each first touch "
-                                            "populates the primary.",
-                                            guest ? "A process in the guest maps the object"
-                                                  : "The machine's CPU walks the primary",
-                                            pages_in(written)));
+    station("A process writes",
+            fmt::format("{} and writes one word in each of {} pages, in three places. Each first touch "
+                        "populates the primary.",
+                        guest ? "A process in the guest maps the object" : "The machine's CPU walks the primary",
+                        pages_in(written)));
     const u64 done = guest ? write_by_process() : write_by_accesses();
     const AlignedTree trees = look();
     check("pages written", pages_in(written), done);
@@ -135,7 +137,7 @@ class Tour {
     u64 pages = 0;
     for (const Range& r : written)
       for (u64 offset = r.start; offset < r.end; offset += page_bytes) {
-        argv.push_back(fmt::format("w:{:#x}={:#x}", offset, value_at(offset)));
+        argv.push_back(fmt::format("write:{:#x}={:#x}", offset, value_at(offset)));
         ++pages;
       }
     const ProgramResult result = target_.run_program(argv);
@@ -148,8 +150,9 @@ class Tour {
 
   void add_view()
   {
-    station("A view", "An EPT view is added: the tables that a virtual machine's hardware would walk. It is empty; nothing "
-                      "is copied ahead of time.");
+    station("A view",
+            "An EPT view is added: the tables that a virtual machine's hardware would walk. It is empty; nothing "
+            "is copied ahead of time.");
     view_ = target_.add_view(name_, FormatId::ept).number;
     const AlignedTree trees = look();
     check("pages that the view maps", 0u, mapped_pages(trees.snapshot(1)));
@@ -159,9 +162,10 @@ class Tour {
 
   void read()
   {
-    station("Lazy fill", fmt::format("{} of the pages are read through the view. Each miss fills one entry from the primary; "
-                                     "only what was read appears.",
-                                     pages_in(read_through_view)));
+    station("Lazy fill",
+            fmt::format("{} of the pages are read through the view. Each miss fills one entry from the primary; "
+                        "only what was read appears.",
+                        pages_in(read_through_view)));
     u64 filled = 0, right_values = 0;
     std::string walker;
     for (const Range& r : read_through_view)
@@ -183,9 +187,10 @@ class Tour {
 
   void unmap()
   {
-    station("Unmap", fmt::format("{} pages are unmapped in the primary. The change takes them out of the view too, before it "
-                                 "returns.",
-                                 pages_in(unmapped)));
+    station("Unmap",
+            fmt::format("{} pages are unmapped in the primary. The change takes them out of the view too, before it "
+                        "returns.",
+                        pages_in(unmapped)));
     u64 changed = 0;
     for (const Range& r : unmapped) changed += target_.unmap(name_, r);
     const AlignedTree trees = look();
@@ -199,8 +204,9 @@ class Tour {
 
   void break_it()
   {
-    station("A lost invalidation", "Now the next 'invalidate' of the view is dropped on purpose, and one more page is "
-                                   "unmapped. The view keeps an entry that the primary no longer has: it is stale.");
+    station("A lost invalidation",
+            "Now the next 'invalidate' of the view is dropped on purpose, and one more page is "
+            "unmapped. The view keeps an entry that the primary no longer has: it is stale.");
     InjectRule rule;
     rule.point = SyncPoint::invalidate;
     rule.action = MORSEL_FAULT_DROP;
@@ -216,7 +222,8 @@ class Tour {
     check("invalidations dropped", 1u, fired);
     check("pages stale", 1u, trees.diff(1).pages(DiffState::stale));
     const inspect::DiffRun* first = trees.diff(1).next_difference(0);
-    check("the stale range", range_text(unmapped_behind_its_back), first ? range_text(first->range) : std::string("none"));
+    check("the stale range", range_text(unmapped_behind_its_back),
+          first ? range_text(first->range) : std::string("none"));
     check("diff clean", false, trees.clean());
   }
 
@@ -257,8 +264,7 @@ Outcome run_tour(Target& target, const TourOptions& options)
 
 Outcome tour(Session& session, const Arguments& arguments)
 {
-  return run_tour(session.target(),
-                  {arguments.get_or<std::string>("--object", tour_object), arguments.has("--keep")});
+  return run_tour(session.target(), {arguments.get_or<std::string>("--object", tour_object), arguments.has("--keep")});
 }
 
 std::string render_tour(const Json& facts, const Style& style)
@@ -283,8 +289,9 @@ std::string render_tour(const Json& facts, const Style& style)
   out += holds ? style.good(fmt::format("All {} facts of the tour hold", checks)) : style.bad("The tour is broken");
   out += fmt::format(" on {}.\n", facts["target"].get<std::string>());
   if (facts["kept"] == true)
-    out += fmt::format("The object '{}' stays: look at it with 'tree {}' and 'diff {}'.\n", facts["object"].get<std::string>(),
-                       facts["object"].get<std::string>(), facts["object"].get<std::string>());
+    out += fmt::format("The object '{}' stays: look at it with 'tree {}' and 'diff {}'.\n",
+                       facts["object"].get<std::string>(), facts["object"].get<std::string>(),
+                       facts["object"].get<std::string>());
   return out;
 }
 

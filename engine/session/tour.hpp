@@ -13,11 +13,12 @@ namespace morsel::session {
 inline constexpr const char* tour_object = "tour";
 
 struct TourOptions {
-  std::string object = tour_object;   // only an object of this very name is replaced if it exists
-  bool keep = false;                  // leave the object, with its stale entry
+  std::string object = tour_object;  // only an object of this very name is replaced if it exists
+  bool keep = false;                 // leave the object, with its stale entry
 };
 
-// facts: {"object", "target", "stations":[{"title","told","tree","checks":[{"what","expected","found","holds"}]}], "holds"}
+// facts: {"object", "target", "stations":[{"title","told","tree","checks":[{"what","expected","found","holds"}]}],
+// "holds"}
 Outcome run_tour(Target& target, const TourOptions& options);
 
 }  // namespace morsel::session

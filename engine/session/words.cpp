@@ -18,7 +18,8 @@ namespace morsel::session {
 
 namespace {
 
-[[noreturn]] void bad(const std::string& what, std::string_view word, const std::string& found, const std::string& right)
+[[noreturn]] void bad(const std::string& what, std::string_view word, const std::string& found,
+                      const std::string& right)
 {
   throw Failure(Exit::usage, what, fmt::format("'{}' {}", word, found), right);
 }
@@ -92,7 +93,8 @@ std::string_view level_name(Level level) { return level < level_names.size() ? l
 Level parse_level(const std::string& what, std::string_view word)
 {
   for (std::size_t n = 0; n < level_names.size(); ++n)
-    if (word == level_names[n] || (word.size() == 1 && word[0] == static_cast<char>('0' + n))) return static_cast<Level>(n);
+    if (word == level_names[n] || (word.size() == 1 && word[0] == static_cast<char>('0' + n)))
+      return static_cast<Level>(n);
   bad(what, word, "is no level", "Levels: 0 or pte, 1 or pmd, 2 or pud, 3 or pml4, 4 or pml5.");
 }
 

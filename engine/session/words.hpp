@@ -26,7 +26,7 @@ inline constexpr Range whole_object{0, ~u64{0}};
 u64 parse_number(const std::string& what, std::string_view word);
 Range parse_range(const std::string& what, std::string_view word);
 Rights parse_rights(const std::string& what, std::string_view word);
-Level parse_level(const std::string& what, std::string_view word);   // a number, or pte, pmd, pud, pml4, pml5
+Level parse_level(const std::string& what, std::string_view word);  // a number, or pte, pmd, pud, pml4, pml5
 
 // The names of levels: Linux' words for 0 to 2, the manuals' above.
 std::string_view level_name(Level level);
@@ -39,10 +39,10 @@ std::string nearest(std::string_view word, std::span<const std::string_view> can
 // "Did you mean 'X'?" or, without a near one, "Known: a, b, c".
 std::string suggest(std::string_view word, std::span<const std::string_view> candidates);
 
-std::string hex(u64 value);                  // 0x1f000
-std::string hex(u64 value, unsigned digits); // zero-padded
-std::string bytes_text(u64 bytes);           // "64 MiB", "4 KiB", "12 B"; exact: the greatest unit that divides
-std::string range_text(Range range);         // "0x0..0x200000"
-std::string plural(u64 count, std::string_view one);   // "1 page", "2 pages"
+std::string hex(u64 value);                   // 0x1f000
+std::string hex(u64 value, unsigned digits);  // zero-padded
+std::string bytes_text(u64 bytes);            // "64 MiB", "4 KiB", "12 B"; exact: the greatest unit that divides
+std::string range_text(Range range);          // "0x0..0x200000"
+std::string plural(u64 count, std::string_view one);  // "1 page", "2 pages"
 
 }  // namespace morsel::session

@@ -12,7 +12,7 @@ namespace morsel::ctl {
 
 struct Choice {
   bool embedded = false;
-  std::string vm;   // empty: the default name
+  std::string vm;  // empty: the default name
 };
 
 std::unique_ptr<morsel::session::Target> open_target(const Choice& choice);
