@@ -72,9 +72,9 @@ def allowed_layers(path):
     allowed = set(ALLOWED[layer])
     if layer == "kmod" and path.endswith((".c", ".h")):
         return {"kmod", "engine/abi"}
-    if "/tests/" in path or "/fuzz/" in path:
+    if "/tests/" in path or "/fuzz/" in path or "/bench/" in path:
         # A test may build what it checks with any part of the engine, the embedded machine included.
-        allowed |= ALLOWED["engine/tests"] | ({"gui"} if layer.startswith("gui") else set())
+        allowed |= ALLOWED["engine/tests"] | {"engine/bench"} | ({"gui"} if layer.startswith("gui") else set())
     return allowed
 
 
