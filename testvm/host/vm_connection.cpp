@@ -29,6 +29,8 @@ fs::path holder_program()
                 "there is none in " + built.parent_path().string(), "build the target `morsel-vm-holder`");
 }
 
+constexpr Milliseconds end_limit{15'000};  // a guard against a holder that hangs
+
 // A reply's error class is an errno name where the agent has one; the caller's own mistakes are usage.
 Exit exit_of(const std::string& error_class)
 {
@@ -54,7 +56,9 @@ std::unique_ptr<VmConnection> VmConnection::start(const VmConfig& config)
   wait_child(pid);
   if (!write_all(pair.ours.get(), encode(to_json(config))))
     throw Failure(Exit::target_lost, "starting the VM's holder", "it ended at once");
-  return std::make_unique<VmConnection>(std::move(pair.ours), config.start_limit + Milliseconds(180'000));
+  auto connection = std::make_unique<VmConnection>(std::move(pair.ours), config.start_limit + Milliseconds(180'000));
+  connection->owns_vm_ = config.lifetime == Lifetime::as_owner;
+  return connection;
 }
 
 std::unique_ptr<VmConnection> VmConnection::attach(const std::string& name)
@@ -75,6 +79,9 @@ VmConnection::VmConnection(UniqueFd socket, Milliseconds greeting_limit) : socke
 
 VmConnection::~VmConnection()
 {
+  listen({});
+  shutdown(socket_.get(), SHUT_WR);
+  if (owns_vm_) wait_for_end(end_limit);
   shutdown(socket_.get(), SHUT_RDWR);
   if (reader_.joinable()) reader_.join();
 }

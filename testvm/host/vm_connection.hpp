@@ -27,6 +27,7 @@ class VmConnection {
 
   // Takes over a socket on which a holder speaks. Throws what the holder reports instead of a greeting.
   VmConnection(UniqueFd socket, Milliseconds greeting_limit);
+  // An owner of a VM waits until nothing of it is left.
   ~VmConnection();
   VmConnection(const VmConnection&) = delete;
   VmConnection& operator=(const VmConnection&) = delete;
@@ -57,6 +58,7 @@ class VmConnection {
 
   UniqueFd socket_;
   VmInfo info_;
+  bool owns_vm_ = false;
   std::thread reader_;
   std::mutex writing_;   // one line at a time
 
