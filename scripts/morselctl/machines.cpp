@@ -1,21 +1,175 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+//
+// vm up|down|list|console
 #include "scripts/morselctl/machines.hpp"
 
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "engine/session/words.hpp"
 #include "engine/sim/embedded_target.hpp"
+#include "scripts/morselctl/vm_backend.hpp"
 
 namespace morsel::ctl {
 
+using session::Argument;
+using session::ArgumentKind;
+using session::Arguments;
 using session::CommandTable;
 using session::Exit;
 using session::Failure;
+using session::Json;
+using session::Outcome;
+using session::Session;
+using session::Style;
+
+namespace {
+
+constexpr u64 most_cpus = 64;
+constexpr u64 memory_granule = u64{2} << 20;
+
+std::string name_of(const Arguments& arguments, const Choice& choice)
+{
+  if (arguments.has("NAME")) return arguments.text("NAME");
+  return choice.vm.empty() ? default_vm_name() : choice.vm;
+}
+
+Outcome up(const Arguments& arguments, const Choice& choice)
+{
+  VmWishes wishes;
+  wishes.name = name_of(arguments, choice);
+  if (arguments.has("--memory")) {
+    wishes.memory_bytes = arguments.number("--memory");
+    if (*wishes.memory_bytes == 0 || !is_aligned(*wishes.memory_bytes, memory_granule))
+      throw Failure(Exit::usage, arguments.command + ": --memory",
+                    fmt::format("{} is no positive multiple of 2 MiB", session::bytes_text(*wishes.memory_bytes)));
+  }
+  if (arguments.has("--cpus")) {
+    wishes.cpus = arguments.number("--cpus");
+    if (*wishes.cpus == 0 || *wishes.cpus > most_cpus)
+      throw Failure(Exit::usage, arguments.command + ": --cpus",
+                    fmt::format("{} is not in 1 to {}", *wishes.cpus, most_cpus));
+  }
+  if (arguments.has("--accelerator")) wishes.accelerator = arguments.text("--accelerator");
+  wishes.five_levels = arguments.has("--la57");
+  wishes.kernel_arguments = arguments.get_or<std::string>("--append", "");
+  return {{{"vms", Json::array({vm_up(wishes)})}}};
+}
+
+Outcome down(const Arguments& arguments, const Choice& choice)
+{
+  const std::string name = name_of(arguments, choice);
+  vm_down(name);
+  return {{{"name", name}, {"done", "ended"}}};
+}
+
+Outcome console(const Arguments& arguments, const Choice& choice)
+{
+  const std::string name = name_of(arguments, choice);
+  if (!arguments.has("--follow")) return {{{"name", name}, {"text", vm_console(name)}}};
+  if (arguments.as_json)
+    throw Failure(Exit::usage, arguments.command, "--follow has no JSON form", "Leave one of both out.");
+  follow_vm_console(name, [](std::string_view text) { std::cout << text << std::flush; });
+  return {{{"name", name}, {"text", ""}}};
+}
+
+std::string render_vms(const Json& facts, const Style& style)
+{
+  if (facts["vms"].empty()) return "no VMs\n";
+  std::string out;
+  for (const Json& vm : facts["vms"]) {
+    out += fmt::format("{}  Linux {}, {}, {}; QEMU {} {}; domain {} on {}; started in {:.2f} s\n",
+                       style.bold(vm["name"].get<std::string>()), vm["kernel"].get<std::string>(),
+                       session::bytes_text(vm["memory_bytes"].get<u64>()),
+                       session::plural(vm["cpus"].get<u64>(), "CPU"), vm["qemu_version"].get<std::string>(),
+                       vm["accelerator"].get<std::string>(), vm["domain"].get<std::string>(),
+                       vm["uri"].get<std::string>(), static_cast<double>(vm["start_us"].get<u64>()) / 1e6);
+    if (const std::string why = vm["accelerator_reason"].get<std::string>(); !why.empty())
+      out += style.dim(fmt::format("  {}: {}", vm["accelerator"].get<std::string>(), why)) + "\n";
+    out += style.dim(fmt::format("  console {}, QEMU {}, holder {}", vm["console"].get<std::string>(),
+                                 vm["qemu_pid"].get<std::int64_t>(), vm["holder_pid"].get<std::int64_t>())) +
+           "\n";
+  }
+  return out;
+}
+
+std::string render_console(const Json& facts, const Style&)
+{
+  std::string text = facts["text"].get<std::string>();
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  return text;
+}
+
+void add_vm_commands(CommandTable& table, const Choice& choice)
+{
+  constexpr std::string_view group = "Virtual machines";
+  const Argument name{"NAME", ArgumentKind::text, "the VM's name; that of --vm, or 'test', without", true};
+  const auto with_choice = [choice](Outcome (*handler)(const Arguments&, const Choice&)) {
+    return [choice, handler](Session&, const Arguments& arguments) { return handler(arguments, choice); };
+  };
+  table.add({group,
+             "vm up",
+             {name,
+              {"--memory", ArgumentKind::number, "of the guest, a multiple of 2M; 512M without", true, "SIZE"},
+              {"--cpus", ArgumentKind::number, "virtual CPUs; 2 without", true, "N"},
+              {"--accelerator",
+               ArgumentKind::choice,
+               "what runs the guest; automatic without: KVM where it really works",
+               true,
+               "WHAT",
+               {"automatic", "tcg", "kvm"}},
+              {"--la57", ArgumentKind::flag, "the guest's kernel uses five levels of page tables"},
+              {"--append", ArgumentKind::text, "kernel arguments to append", true, "WORDS"}},
+             "Starts a test VM that stays until 'vm down'; nothing of it outlives its holder process.",
+             with_choice(up),
+             render_vms});
+  table.add({group,
+             "vm down",
+             {name},
+             "Ends a test VM and waits until nothing of it is left.",
+             with_choice(down),
+             [](const Json& facts, const Style& style) {
+               return fmt::format("{}: ended\n", style.bold(facts["name"].get<std::string>()));
+             }});
+  table.add({group,
+             "vm list",
+             {},
+             "Lists the running test VMs.",
+             [](Session&, const Arguments&) {
+               return Outcome{{{"vms", vm_list()}}};
+             },
+             render_vms});
+  table.add({group,
+             "vm console",
+             {name, {"--follow", ArgumentKind::flag, "go on until the VM ends"}},
+             "Prints what the guest has written to its console.",
+             with_choice(console),
+             render_console});
+}
+
+}  // namespace
 
 std::unique_ptr<session::Target> open_target(const Choice& choice)
 {
   if (choice.embedded) return sim::make_embedded_target();
-  throw Failure(Exit::usage, "reach the test VM", "no VM is running",
-                "Start one with 'morselctl vm up', or use the machine inside this process: morselctl --embedded …");
+  const std::string name = choice.vm.empty() ? default_vm_name() : choice.vm;
+  try {
+    return attach_vm(name);
+  } catch (const Failure& failure) {
+    if (failure.code() != Exit::usage) throw;
+    throw Failure(failure.code(), failure.tried(), failure.found(),
+                  fmt::format("Start it with 'morselctl vm up {}' ('vm list' shows those that run), or use the machine "
+                              "inside this process: morselctl --embedded …",
+                              name));
+  }
 }
 
-CommandTable commands(const Choice&) { return session::session_commands(); }
+CommandTable commands(const Choice& choice)
+{
+  CommandTable table = session::session_commands();
+  add_vm_commands(table, choice);
+  return table;
+}
 
 }  // namespace morsel::ctl

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The machines that morselctl can drive, and the commands about them (vm, doctor): the session library must not know
-// the test VM, so its rows join the table here.
+// the test VM, so these rows join the table here. A build without testvm/ has the same rows; they say what is missing.
 #pragma once
 #include <memory>
 #include <string>
@@ -15,7 +15,7 @@ struct Choice {
   std::string vm;  // empty: the default name
 };
 
-std::unique_ptr<morsel::session::Target> open_target(const Choice& choice);
-morsel::session::CommandTable commands(const Choice& choice);
+std::unique_ptr<session::Target> open_target(const Choice& choice);
+session::CommandTable commands(const Choice& choice);
 
 }  // namespace morsel::ctl
