@@ -230,17 +230,36 @@ class Filler {
 };
 
 // Makes the view translate `offset` (a byte in the object) with the right `want`, if the primary allows it.
-// out_of_range: behind the object's end. invalid: no right asked for, or one that the view's format cannot express.
+// out_of_range: behind the object's end. invalid: no right asked for. Called inside a grace section in which the view
+// was found.
 template <Platform P>
-Expected<FillOutcome> fill(P& p, Object& object, View& view, u64 offset, Rights want)
+Expected<FillOutcome> fill_in_section(P& p, Object& object, View& view, u64 offset, Rights want)
 {
   return AllFormats::dispatch(
       view.tree.format, Expected<FillOutcome>{Error::invalid}, [&]<class F>() -> Expected<FillOutcome> {
         if (want.none()) return Error::invalid;
-        GraceSection<P> section(p);
         if (offset >= p.load_word(SyncPoint::read_size, object.bytes)) return Error::out_of_range;
         return Filler<F, P>(p, object, view, offset, want).run();
       });
+}
+
+// The same for a view that the caller keeps from being dropped.
+template <Platform P>
+Expected<FillOutcome> fill(P& p, Object& object, View& view, u64 offset, Rights want)
+{
+  GraceSection<P> section(p);
+  return fill_in_section(p, object, view, offset, want);
+}
+
+// The same by the view's number, for a caller that does not: not_found if it is not on the list (any more).
+template <Platform P>
+Expected<FillOutcome> fill(P& p, Object& object, TreeId number, u64 offset, Rights want)
+{
+  if (number == primary_tree || number > max_views) return Error::not_found;
+  GraceSection<P> section(p);
+  void* const view = p.load_pointer(SyncPoint::read_list, object.views[number - 1]);
+  if (!view) return Error::not_found;
+  return fill_in_section(p, object, *static_cast<View*>(view), offset, want);
 }
 
 }  // namespace morsel

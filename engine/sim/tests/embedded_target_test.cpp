@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/sim/embedded_target.hpp"
+
+#include <gtest/gtest.h>
+
+#include "engine/inspect/diff.hpp"
+
+namespace morsel::sim {
+namespace {
+
+using session::AccessOutcome;
+using session::Failure;
+constexpr u64 KiB = 1024, MiB = 1024 * KiB;
+
+std::unique_ptr<session::Target> target() { return make_embedded_target(u64{64} * MiB); }
+
+TEST(EmbeddedTarget, ReadsThroughAViewWhatWasWrittenThroughThePrimary)
+{
+  const auto t = target();
+  t->create_object("a", 1 * MiB, {});
+  const session::ViewState view = t->add_view("a", FormatId::ept);
+  const auto written = t->access({"a", primary_tree, 8 * KiB + 16, right_write, 0x1234, true});
+  EXPECT_EQ(written.outcome, AccessOutcome::populated);
+  const auto read = t->access({"a", view.number, 8 * KiB + 16, right_read, 0, false});
+  EXPECT_EQ(read.outcome, AccessOutcome::filled);
+  EXPECT_EQ(read.value, 0x1234u);
+  EXPECT_EQ(t->access({"a", view.number, 8 * KiB, right_read, 0, false}).outcome, AccessOutcome::hit);
+  EXPECT_EQ(t->access({"a", view.number, 0, right_read, 0, false}).outcome, AccessOutcome::denied);
+  EXPECT_EQ(t->access({"a", view.number, 0, right_write, 7, true}).outcome, AccessOutcome::populated);
+  EXPECT_EQ(t->access({"a", primary_tree, 0, right_read, 0, false}).value, 7u);
+}
+
+TEST(EmbeddedTarget, ItsMemoryShowsTheTreesToTheInspector)
+{
+  const auto t = target();
+  t->create_object("a", 4 * MiB, {});
+  t->add_view("a", FormatId::npt);
+  t->populate("a", {0, 64 * KiB}, rights_rw, 0);
+  t->access({"a", 1, 4 * KiB, right_read, 0, false});
+  const session::ObjectState o = t->object("a");
+  const auto p = inspect::Snapshot::take(t->memory(), o.source(), o.range());
+  const auto v = inspect::Snapshot::take(t->memory(), o.views[0].source(), o.range());
+  const auto d = inspect::Diff::compare(p, v, o.range());
+  EXPECT_TRUE(d.clean());
+  EXPECT_EQ(d.pages(inspect::DiffState::same), 1u);
+  EXPECT_EQ(d.pages(inspect::DiffState::unfilled), 15u);
+  EXPECT_EQ(p.table_count() + v.table_count(), o.tables);
+}
+
+TEST(EmbeddedTarget, SaysWhatWasTriedFoundAndToDo)
+{
+  const auto t = target();
+  t->create_object("a", 1 * MiB, {});
+  const auto message = [](auto&& request) -> std::string {
+    try {
+      request();
+    } catch (const Failure& f) {
+      return f.what();
+    }
+    return "no failure";
+  };
+  EXPECT_NE(message([&] { t->create_object("a", 1 * MiB, {}); }).find("exists"), std::string::npos);
+  EXPECT_NE(message([&] { t->create_object("b", 100, {}); }).find("multiple of 4 KiB"), std::string::npos);
+  EXPECT_NE(message([&] { t->create_object("b/c", 4096, {}); }).find("'/'"), std::string::npos);
+  EXPECT_NE(message([&] { t->object("x"); }).find("none of this name"), std::string::npos);
+  EXPECT_NE(message([&] { t->populate("a", {0, 2 * MiB}, rights_rw, 0); }).find("0x100000"), std::string::npos);
+  EXPECT_NE(message([&] { t->access({"a", 3, 0, right_read, 0, true}); }).find("view 3"), std::string::npos);
+  EXPECT_NE(message([&] { t->access({"a", 0, 4, right_read, 0, true}); }).find("multiple of 8"), std::string::npos);
+  EXPECT_NE(message([&] { t->run_program({"ls"}); }).find("no guest"), std::string::npos);
+  EXPECT_EQ(t->object("a").frames, 0u);
+}
+
+TEST(EmbeddedTarget, EveryThingIsGivenBack)
+{
+  const auto t = target();
+  for (int round = 0; round < 3; ++round) {
+    t->create_object("a", 8 * MiB, Level{2});
+    t->populate("a", {0, 8 * MiB}, rights_rw, 1);
+    for (const FormatInfo& f : format_table) t->add_view("a", f.id);
+    for (TreeId v = 1; v <= format_table.size(); ++v) t->access({"a", v, 2 * MiB, right_write, 1, true});
+    t->drop_view("a", 2);
+    t->destroy_object("a");
+    const session::Counters c = t->counters();
+    EXPECT_EQ(c.objects + c.views + c.tables + c.frames, 0u);
+  }
+}
+
+TEST(EmbeddedTarget, AFillThatNeverWorksEndsWithAClearMessage)
+{
+  const auto t = target();
+  t->create_object("a", 1 * MiB, {});
+  t->add_view("a", FormatId::ept);
+  t->inject({0, SyncPoint::publish, MORSEL_FAULT_DROP, {}, 1, 1000, 0});
+  EXPECT_THROW(t->access({"a", 1, 0, right_read, 0, true}), Failure);
+  t->clear_injected();
+  EXPECT_EQ(t->access({"a", 1, 0, right_read, 0, true}).outcome, AccessOutcome::filled);
+}
+
+TEST(EmbeddedTarget, TellsItsListenerWhatChanged)
+{
+  const auto t = target();
+  std::vector<std::string> heard;
+  t->listen([&](const session::Event& e) { heard.push_back(e.object); });
+  t->create_object("a", 1 * MiB, {});
+  t->populate("a", {0, 4 * KiB}, rights_rw, 0);
+  t->destroy_object("a");
+  EXPECT_EQ(heard, (std::vector<std::string>{"a", "a", "a"}));
+}
+
+}  // namespace
+}  // namespace morsel::sim
