@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs the programs that measure, and reads what they print: Google Benchmark's JSON, or one JSON object a line
+{"name", "value", "unit", "baseline"}."""
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RELEASE = ROOT / "build/release"
+DEV = ROOT / "build/dev"
+
+
+class Broken(Exception):
+    """A bench could not run; says which and why."""
+
+
+def call(*words, cwd=ROOT, limit=900):
+    words = [str(word) for word in words]
+    try:
+        done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False, timeout=limit)
+    except OSError as failure:
+        raise Broken(f"{words[0]}: {failure.strerror}") from failure
+    except subprocess.TimeoutExpired as failure:
+        raise Broken(f"{' '.join(words)}: no end after {limit} s") from failure
+    if done.returncode != 0:
+        raise Broken(f"{' '.join(words)} ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def build_targets(folder, *targets):
+    if not (folder / "build.ninja").exists():
+        call("cmake", "--preset", folder.name)
+    return call("cmake", "--build", folder, "--target", *targets, limit=3600)
+
+
+def google_benchmark(program):
+    """{name: measurement}; `NAME/baseline` becomes the baseline of NAME. Interleaved, so that drift hits both alike."""
+    report = json.loads(call(program, "--benchmark_enable_random_interleaving=true", "--benchmark_repetitions=15",
+                             "--benchmark_min_time=0.05", "--benchmark_report_aggregates_only=true",
+                             "--benchmark_format=json"))
+    medians = {b["run_name"]: b for b in report["benchmarks"] if b.get("aggregate_name") == "median"}
+    found = {}
+    for name, bench in medians.items():
+        if not name.endswith("/baseline"):
+            beside = medians.get(name + "/baseline")
+            found[name] = {"value": bench["real_time"], "unit": bench["time_unit"],
+                           "baseline": beside and beside["real_time"]}
+    return found
+
+
+def json_lines(text):
+    found = {}
+    for line in text.splitlines():
+        if line.startswith("{"):
+            item = json.loads(line)
+            found[item["name"]] = item
+    return found
+
+
+def inspect(build):
+    if build:
+        build_targets(RELEASE, "inspect_bench", "vm_inspect_bench", "morsel-vm-holder")
+        build_targets(DEV, "start-products")
+    # Optimised programs, and the guest of the build for development: one kernel and one image for all.
+    os.environ["MORSEL_BUILD"] = str(DEV)
+    return {**google_benchmark(RELEASE / "bin/inspect_bench"), **json_lines(call(RELEASE / "bin/vm_inspect_bench"))}
+
+
+def image(build):
+    if build:
+        build_targets(DEV, "start-products", "image_bench")
+    os.utime(ROOT / "kmod/module.c")
+    start = time.monotonic()
+    call("cmake", "--build", DEV, "--target", "kmod")
+    compiled = time.monotonic()
+    new = json_lines(call(DEV / "bin/image_bench"))
+    done = time.monotonic()
+    if "new image" not in new:
+        raise Broken("touching kmod/module.c made no new image")
+    call(DEV / "bin/image_bench")
+    unchanged = call("ninja", "-C", DEV, "-n", "start-products")
+    steps = max([int(n) for n in re.findall(r"^\[\d+/(\d+)\]", unchanged, re.M)], default=0)
+    steps += "unchanged image" not in json_lines(call(DEV / "bin/image_bench"))
+    return {"image after a change of the module, beyond the compile": {"value": done - compiled, "unit": "s"},
+            "compile of the module": {"value": compiled - start, "unit": "s"},
+            "steps of an unchanged start": {"value": float(steps), "unit": "steps"}}
+
+
+AREAS = {"inspect": inspect, "build": image}
+
+
+def run(area, build):
+    return AREAS[area](build)
