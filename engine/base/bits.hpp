@@ -8,10 +8,7 @@ namespace morsel {
 
 constexpr u64 bit(unsigned n) { return u64{1} << n; }
 
-constexpr u64 bits(unsigned high, unsigned low)
-{
-  return (~u64{0} >> (63 - high)) & (~u64{0} << low);
-}
+constexpr u64 bits(unsigned high, unsigned low) { return (~u64{0} >> (63 - high)) & (~u64{0} << low); }
 
 constexpr u64 lg2_bytes(unsigned lg2) { return u64{1} << lg2; }
 
@@ -22,9 +19,6 @@ constexpr u64 align_up(u64 value, u64 alignment) { return align_down(value + ali
 constexpr bool is_aligned(u64 value, u64 alignment) { return (value & (alignment - 1)) == 0; }
 
 // The value of the field `mask` in `word`, shifted down to bit 0. An empty mask has the value 0.
-constexpr u64 field_value(u64 word, u64 mask)
-{
-  return mask == 0 ? 0 : (word & mask) >> __builtin_ctzll(mask);
-}
+constexpr u64 field_value(u64 word, u64 mask) { return mask == 0 ? 0 : (word & mask) >> __builtin_ctzll(mask); }
 
 }  // namespace morsel

@@ -24,7 +24,10 @@ struct FormatList {
     return result;
   }
   template <class V>
-  static constexpr void for_each(V&& visit) { (visit.template operator()<Fs>(), ...); }
+  static constexpr void for_each(V&& visit)
+  {
+    (visit.template operator()<Fs>(), ...);
+  }
   static constexpr std::size_t count = sizeof...(Fs);
 };
 
@@ -48,8 +51,8 @@ struct FormatInfo {
 template <PageFormat F>
 constexpr FormatInfo describe()
 {
-  return {F::id,         F::name,  F::title,    F::levels,  F::fields, F::accessed_bit,
-          F::dirty_bit,  F::kind,  F::address,  F::access,  F::reduce};
+  return {F::id,        F::name, F::title,   F::levels, F::fields, F::accessed_bit,
+          F::dirty_bit, F::kind, F::address, F::access, F::reduce};
 }
 
 inline constexpr auto format_table = []<class... Fs>(FormatList<Fs...>) {

@@ -20,24 +20,18 @@ struct Amd64Bits {
   static constexpr u64 user = bit(2);
   static constexpr u64 accessed = bit(5);
   static constexpr u64 dirty = bit(6);
-  static constexpr u64 page_size = bit(7);   // a leaf at levels 1 and 2
+  static constexpr u64 page_size = bit(7);  // a leaf at levels 1 and 2
   static constexpr u64 no_execute = bit(63);
   static constexpr u64 frame_4k = bits(51, 12);
 
-  static constexpr u64 frame_mask(Level level)
-  {
-    return level == 0 ? frame_4k : bits(51, 12 + 9 * unsigned{level});
-  }
+  static constexpr u64 frame_mask(Level level) { return level == 0 ? frame_4k : bits(51, 12 + 9 * unsigned{level}); }
   static constexpr bool is_leaf(u64 word, Level level) { return level == 0 || (word & page_size); }
   static constexpr PhysAddr address(u64 word, Level level)
   {
     return {word & (is_leaf(word, level) ? frame_mask(level) : frame_4k)};
   }
   // Both A and D: Linux takes a table entry without them, or with any other flag, for a bad one (pmd_bad).
-  static constexpr u64 make_table(PhysAddr table)
-  {
-    return table.value | present | writable | user | accessed | dirty;
-  }
+  static constexpr u64 make_table(PhysAddr table) { return table.value | present | writable | user | accessed | dirty; }
   static constexpr u64 make_leaf(PhysAddr frame, Level level, LeafAttributes a)
   {
     return frame.value | present | user | (level ? page_size : 0) | (a.rights.write() ? writable : 0) |
@@ -63,7 +57,8 @@ struct Amd64Bits {
     const bool leaf = is_leaf(word, level);
     constexpr auto defined = [] {
       std::array<std::array<u64, 2>, F::levels.size()> masks{};
-      for (Level n = 0; n < F::levels.size(); ++n) masks[n] = {defined_bits<F>(n, in_table), defined_bits<F>(n, in_leaf)};
+      for (Level n = 0; n < F::levels.size(); ++n)
+        masks[n] = {defined_bits<F>(n, in_table), defined_bits<F>(n, in_leaf)};
       return masks;
     }();
     if (word & ~defined[level][leaf]) return EntryKind::malformed;
@@ -77,7 +72,7 @@ struct Amd64 : Amd64Bits {
   static constexpr FormatId id = Depth == 4 ? FormatId::amd64 : FormatId::amd64_l5;
   static constexpr std::string_view name = Depth == 4 ? "amd64" : "amd64_l5";
   static constexpr std::string_view title = Depth == 4 ? "AMD64, 4 levels" : "AMD64, 5 levels (LA57)";
-  static constexpr bool break_before_make = true;   // x86 parts with multi-hit errata
+  static constexpr bool break_before_make = true;  // x86 parts with multi-hit errata
   static constexpr bool caches_non_present = false;
   static constexpr u64 accessed_bit = accessed;
   static constexpr u64 dirty_bit = dirty;

@@ -34,10 +34,7 @@ struct Ept {
     for (unsigned n = 0; n < Depth; ++n) l[n] = {static_cast<u8>(12 + 9 * n), 9, n <= 2};
     return l;
   }();
-  static constexpr u64 frame_mask(Level level)
-  {
-    return level == 0 ? frame_4k : bits(51, 12 + 9 * unsigned{level});
-  }
+  static constexpr u64 frame_mask(Level level) { return level == 0 ? frame_4k : bits(51, 12 + 9 * unsigned{level}); }
 
   static constexpr u8 all = at_levels(0, Depth - 1);
   static constexpr u8 upper = at_levels(1, Depth - 1);
@@ -115,10 +112,7 @@ struct Ept {
            (a.dirty ? dirty_bit : 0);
   }
   // Write without read would be misconfigured.
-  static constexpr Rights reduce(Rights r)
-  {
-    return r.read() ? r : r & right_exec;
-  }
+  static constexpr Rights reduce(Rights r) { return r.read() ? r : r & right_exec; }
   static constexpr u64 memory_type_mask(Level) { return memory_type | bit(6); }
 };
 

@@ -29,8 +29,8 @@ enum class EntryKind : u8 {
 };
 
 struct LevelInfo {
-  u8 shift_lg2;      // an entry covers 2^shift_lg2 bytes
-  u8 index_bits;     // a table has 2^index_bits entries
+  u8 shift_lg2;   // an entry covers 2^shift_lg2 bytes
+  u8 index_bits;  // a table has 2^index_bits entries
   bool leaf_allowed;
 };
 
@@ -40,10 +40,10 @@ enum FieldShape : u8 { in_leaf = 1, in_table = 2, in_software = 4, in_present = 
 struct Field {
   std::string_view name;
   u64 mask;
-  u8 levels;   // bit n: valid at level n
-  u8 shapes;   // FieldShape mask
+  u8 levels;  // bit n: valid at level n
+  u8 shapes;  // FieldShape mask
   std::string_view meaning;
-  std::string_view source;   // manual and section
+  std::string_view source;  // manual and section
 };
 
 struct LeafAttributes {
@@ -53,43 +53,79 @@ struct LeafAttributes {
 };
 
 constexpr u8 at_level(unsigned n) { return static_cast<u8>(1u << n); }
-constexpr u8 at_levels(unsigned first, unsigned last)
-{
-  return static_cast<u8>((2u << last) - (1u << first));
-}
+constexpr u8 at_levels(unsigned first, unsigned last) { return static_cast<u8>((2u << last) - (1u << first)); }
 
 template <class F>
-concept PageFormat = requires(u64 word, Level level, PhysAddr pa, LeafAttributes attributes, Rights rights) {
-  { F::id } -> std::convertible_to<FormatId>;
-  { F::name } -> std::convertible_to<std::string_view>;
-  { F::title } -> std::convertible_to<std::string_view>;
+concept PageFormat = requires(u64 word, Level level, PhysAddr pa, LeafAttributes attributes, Rights rights)
+{
+  {
+    F::id
+    } -> std::convertible_to<FormatId>;
+  {
+    F::name
+    } -> std::convertible_to<std::string_view>;
+  {
+    F::title
+    } -> std::convertible_to<std::string_view>;
   // levels[n] describes level n; levels.back() is the root that hardware is pointed to.
-  { F::levels[0] } -> std::convertible_to<LevelInfo>;
-  { F::fields[0] } -> std::convertible_to<Field>;
+  {
+    F::levels[0]
+    } -> std::convertible_to<LevelInfo>;
+  {
+    F::fields[0]
+    } -> std::convertible_to<Field>;
   // Bits that hardware sets, 0 where a format has none.
-  { F::accessed_bit } -> std::convertible_to<u64>;
-  { F::dirty_bit } -> std::convertible_to<u64>;
+  {
+    F::accessed_bit
+    } -> std::convertible_to<u64>;
+  {
+    F::dirty_bit
+    } -> std::convertible_to<u64>;
   // I10: publish never overtakes a pending flush.
-  { F::break_before_make } -> std::convertible_to<bool>;
+  {
+    F::break_before_make
+    } -> std::convertible_to<bool>;
   // Hardware may cache that an entry is not present: flush after publishing as well.
-  { F::caches_non_present } -> std::convertible_to<bool>;
-  { F::kind(word, level) } -> std::same_as<EntryKind>;
-  { F::address(word, level) } -> std::same_as<PhysAddr>;       // of a table's or leaf's target
-  { F::access(word) } -> std::same_as<Rights>;                 // that this entry alone allows
-  { F::make_table(pa) } -> std::same_as<u64>;                  // rights live in leaves: a table entry allows all
-  { F::make_leaf(pa, level, attributes) } -> std::same_as<u64>;
-  { F::reduce(rights) } -> std::same_as<Rights>;               // to what the format can express; never widens
-  { F::memory_type_mask(level) } -> std::same_as<u64>;         // of a leaf
+  {
+    F::caches_non_present
+    } -> std::convertible_to<bool>;
+  {
+    F::kind(word, level)
+    } -> std::same_as<EntryKind>;
+  {
+    F::address(word, level)
+    } -> std::same_as<PhysAddr>;  // of a table's or leaf's target
+  {
+    F::access(word)
+    } -> std::same_as<Rights>;  // that this entry alone allows
+  {
+    F::make_table(pa)
+    } -> std::same_as<u64>;  // rights live in leaves: a table entry allows all
+  {
+    F::make_leaf(pa, level, attributes)
+    } -> std::same_as<u64>;
+  {
+    F::reduce(rights)
+    } -> std::same_as<Rights>;  // to what the format can express; never widens
+  {
+    F::memory_type_mask(level)
+    } -> std::same_as<u64>;  // of a leaf
 };
 
 template <class F>
 inline constexpr Level top_level = static_cast<Level>(F::levels.size() - 1);
 
 template <class F>
-constexpr u64 entry_bytes(Level level) { return lg2_bytes(F::levels[level].shift_lg2); }
+constexpr u64 entry_bytes(Level level)
+{
+  return lg2_bytes(F::levels[level].shift_lg2);
+}
 
 template <class F>
-constexpr u64 table_entries(Level level) { return lg2_bytes(F::levels[level].index_bits); }
+constexpr u64 table_entries(Level level)
+{
+  return lg2_bytes(F::levels[level].index_bits);
+}
 
 // Bytes that a whole table at `level` covers.
 template <class F>

@@ -27,8 +27,8 @@ inline constexpr u64 payload_mask = bits(58, 11);
 inline constexpr u64 kind_mask = bits(6, 5);
 inline constexpr u64 kind_reserved = u64{1} << 5;
 inline constexpr u64 kind_moving = u64{2} << 5;
-inline constexpr u64 write_bit = bit(4);   // moving: the old leaf allowed writes
-inline constexpr u64 stale_bit = bit(3);   // reserved: a walker may still cache what stood here before
+inline constexpr u64 write_bit = bit(4);  // moving: the old leaf allowed writes
+inline constexpr u64 stale_bit = bit(3);  // reserved: a walker may still cache what stood here before
 inline constexpr u64 max_token = payload_mask >> 11;
 
 inline constexpr u64 moving_cow_bit = bit(58);
@@ -40,17 +40,14 @@ inline constexpr u64 max_moving_token = moving_token_mask >> 48;
 // A merge that waits marks the table entry in bits that AMD64 hardware ignores there. Zero: no merge.
 inline constexpr u64 merging_mask = bits(62, 52);
 
-constexpr bool is_software(u64 word) { return (word & class_mask) == class_word && (word & (bits(10, 7) | bits(2, 0))) == 0; }
-
-constexpr bool is_reserved(u64 word)
+constexpr bool is_software(u64 word)
 {
-  return is_software(word) && (word & (kind_mask | write_bit)) == kind_reserved;
+  return (word & class_mask) == class_word && (word & (bits(10, 7) | bits(2, 0))) == 0;
 }
 
-constexpr bool is_moving(u64 word)
-{
-  return is_software(word) && (word & (kind_mask | stale_bit)) == kind_moving;
-}
+constexpr bool is_reserved(u64 word) { return is_software(word) && (word & (kind_mask | write_bit)) == kind_reserved; }
+
+constexpr bool is_moving(u64 word) { return is_software(word) && (word & (kind_mask | stale_bit)) == kind_moving; }
 
 enum class Stale : bool { no, yes };
 
@@ -62,9 +59,9 @@ constexpr u64 reserved_token(u64 word) { return (~word & payload_mask) >> 11; }
 constexpr bool is_stale(u64 word) { return (word & stale_bit) != 0; }
 
 struct Moving {
-  PhysAddr frame;   // below 2^48
-  Rights rights;    // of the leaf it was, read included
-  u64 token = 0;    // at most max_moving_token
+  PhysAddr frame;  // below 2^48
+  Rights rights;   // of the leaf it was, read included
+  u64 token = 0;   // at most max_moving_token
   bool copy_on_write = false;
 };
 constexpr u64 make_moving(const Moving& m)

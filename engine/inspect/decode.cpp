@@ -58,7 +58,8 @@ DecodedEntry decode(const FormatInfo& format, Level level, u64 word)
   if (d.kind == EntryKind::hole) return d;
   for (const Field& f : format.fields)
     if ((f.levels >> level & 1) && (f.shapes & shape))
-      d.fields.push_back({f.name, f.mask, is_address(f) ? word & f.mask : field_value(word, f.mask), f.meaning, f.source});
+      d.fields.push_back(
+          {f.name, f.mask, is_address(f) ? word & f.mask : field_value(word, f.mask), f.meaning, f.source});
   std::sort(d.fields.begin(), d.fields.end(), [](const auto& a, const auto& b) { return a.mask > b.mask; });
   return d;
 }

@@ -13,7 +13,7 @@ namespace morsel::inspect {
 struct DecodedField {
   std::string_view name;
   u64 mask;
-  u64 value;       // shifted down to bit 0; for frame and table the address itself
+  u64 value;  // shifted down to bit 0; for frame and table the address itself
   std::string_view meaning;
   std::string_view source;
 };
@@ -23,18 +23,18 @@ struct DecodedEntry {
   Level level = 0;
   u64 word = 0;
   EntryKind kind = EntryKind::hole;
-  PhysAddr address;         // of a table or leaf
-  Rights rights;            // that this entry alone allows
-  u64 reserved_bits = 0;    // bits set that the format does not define here
-  u64 token = 0;            // of a software word
-  bool stale = false;       // of a reservation
-  std::vector<DecodedField> fields;   // valid for this kind and level, from bit 63 down
+  PhysAddr address;                  // of a table or leaf
+  Rights rights;                     // that this entry alone allows
+  u64 reserved_bits = 0;             // bits set that the format does not define here
+  u64 token = 0;                     // of a software word
+  bool stale = false;                // of a reservation
+  std::vector<DecodedField> fields;  // valid for this kind and level, from bit 63 down
 };
 
 DecodedEntry decode(const FormatInfo& format, Level level, u64 word);
 
 std::string_view kind_name(EntryKind kind);
-std::string rights_text(Rights rights);     // "rwx", "r--"
-std::string one_line(const DecodedEntry& entry);   // "leaf 0x7f3000 rw- A D"
+std::string rights_text(Rights rights);           // "rwx", "r--"
+std::string one_line(const DecodedEntry& entry);  // "leaf 0x7f3000 rw- A D"
 
 }  // namespace morsel::inspect

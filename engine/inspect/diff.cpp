@@ -83,7 +83,11 @@ DiffRun compare_entries(const FormatInfo& primary, EntryAt p, const FormatInfo& 
 class DiffBuilder {
  public:
   DiffBuilder(Diff& diff, const Snapshot& primary, const Snapshot& view, Range range)
-      : diff_(diff), primary_(primary), view_(view), range_(range), primary_info_(primary.format_info()),
+      : diff_(diff),
+        primary_(primary),
+        view_(view),
+        range_(range),
+        primary_info_(primary.format_info()),
         view_info_(view.format_info())
   {
   }
@@ -248,8 +252,8 @@ bool Diff::clean() const { return std::all_of(runs_.begin(), runs_.end(), is_cle
 
 DiffState Diff::at(u64 offset) const
 {
-  const auto run = std::upper_bound(runs_.begin(), runs_.end(), offset,
-                                    [](u64 o, const DiffRun& r) { return o < r.range.end; });
+  const auto run =
+      std::upper_bound(runs_.begin(), runs_.end(), offset, [](u64 o, const DiffRun& r) { return o < r.range.end; });
   return run == runs_.end() || !run->range.contains(offset) ? DiffState::hole : run->state;
 }
 

@@ -30,7 +30,7 @@ std::string_view diff_state_name(DiffState state);
 struct DiffRun {
   Range range;
   DiffState state = DiffState::hole;
-  bool widened = false;    // rights: the view allows what the primary forbids
+  bool widened = false;  // rights: the view allows what the primary forbids
 };
 
 class Diff {
@@ -38,7 +38,7 @@ class Diff {
   // Both snapshots of the same object and range.
   static Diff compare(const Snapshot& primary, const Snapshot& view, Range range);
 
-  const std::vector<DiffRun>& runs() const { return runs_; }   // ascending, adjacent, covering the range
+  const std::vector<DiffRun>& runs() const { return runs_; }  // ascending, adjacent, covering the range
   u64 pages(DiffState state) const { return pages_[static_cast<std::size_t>(state)]; }
   u64 widened_pages() const { return widened_pages_; }
   bool clean() const;

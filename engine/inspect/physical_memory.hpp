@@ -12,8 +12,8 @@
 namespace morsel::inspect {
 
 struct MemorySegment {
-  u64 start = 0;   // physical address of the first byte, multiple of 4096
-  u64 bytes = 0;   // multiple of 4096
+  u64 start = 0;  // physical address of the first byte, multiple of 4096
+  u64 bytes = 0;  // multiple of 4096
   const std::byte* host = nullptr;
 };
 

@@ -32,24 +32,24 @@ std::string_view anomaly_name(AnomalyKind kind);
 
 struct Anomaly {
   AnomalyKind kind;
-  Level level;     // of the entry
-  u64 offset;      // start of the span it covers
+  Level level;  // of the entry
+  u64 offset;   // start of the span it covers
   u64 word;
 };
 
 struct SnapshotLimits {
   u64 max_tables = u64{1} << 20;
-  u64 max_anomalies = 1000;   // more are counted, not kept
+  u64 max_anomalies = 1000;  // more are counted, not kept
 };
 
 // One entry of the tree at (offset, level): the word that governs it. If the tree ends above `level` (a larger leaf, a
 // hole, a reservation), `level` says where.
 struct EntryAt {
   u64 word = 0;
-  u64 offset = 0;            // start of the span of the governing entry
-  Level level = 0;           // level of the governing entry
+  u64 offset = 0;   // start of the span of the governing entry
+  Level level = 0;  // level of the governing entry
   EntryKind kind = EntryKind::hole;
-  bool readable = true;      // false: its table could not be read (see the anomalies)
+  bool readable = true;  // false: its table could not be read (see the anomalies)
 };
 
 template <class F>
@@ -102,8 +102,8 @@ class Snapshot {
   struct Table {
     PhysAddr at;
     u64 offset;
-    u64 first_word;      // into words_
-    u32 first_child;     // into children_; no_table at level 0
+    u64 first_word;   // into words_
+    u32 first_child;  // into children_; no_table at level 0
     u16 entries;
     Level level;
   };

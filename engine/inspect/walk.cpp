@@ -73,8 +73,8 @@ WalkTrace trace_walk(const PhysicalMemory& memory, TreeSource source, u64 offset
   WalkTrace trace;
   const FormatInfo* const info = find_format(source.format);
   if (!info || source.root_level >= info->levels.size()) return trace;
-  trace.end = walk_levels(*info, source, offset, trace.steps,
-                          [&](PhysAddr at, WalkEnd&) { return memory.words(at, 1); });
+  trace.end =
+      walk_levels(*info, source, offset, trace.steps, [&](PhysAddr at, WalkEnd&) { return memory.words(at, 1); });
   if (trace.end != WalkEnd::translated) return trace;
   const DecodedEntry& leaf = trace.steps.back().entry;
   trace.leaf_level = leaf.level;

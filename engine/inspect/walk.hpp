@@ -16,16 +16,16 @@ std::string_view walk_end_name(WalkEnd end);
 struct WalkStep {
   PhysAddr table;
   u32 index = 0;
-  PhysAddr entry_address;   // where the word stands
+  PhysAddr entry_address;  // where the word stands
   DecodedEntry entry;
 };
 
 struct WalkTrace {
-  std::vector<WalkStep> steps;     // root first
+  std::vector<WalkStep> steps;  // root first
   WalkEnd end = WalkEnd::not_present;
-  PhysAddr target;                 // translated: the byte's physical address
+  PhysAddr target;  // translated: the byte's physical address
   Level leaf_level = 0;
-  Rights rights;                   // of the whole path
+  Rights rights;  // of the whole path
 };
 
 // `offset` is a byte address in the tree's own address space.

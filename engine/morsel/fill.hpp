@@ -22,8 +22,8 @@
 namespace morsel {
 
 enum class FillOutcome : u8 {
-  hit,      // the view allowed the access already: a spurious fault
-  filled,   // this fill published the leaf
+  hit,     // the view allowed the access already: a spurious fault
+  filled,  // this fill published the leaf
 };
 
 template <PageFormat F, Platform P>
@@ -57,7 +57,7 @@ class Filler {
   struct Descent {
     Step step;
     EntryRef entry{};
-    u64 word = 0;   // go_on: what stands there
+    u64 word = 0;  // go_on: what stands there
     Error error = Error::none;
   };
   struct Attempt {
@@ -154,7 +154,7 @@ class Filler {
   {
     const EntryKind kind = F::kind(word, e.level);
     u64 old_leaf = 0;
-    if (kind != EntryKind::reserved) {   // else adopt it: go on with another's reservation as if it were ours
+    if (kind != EntryKind::reserved) {  // else adopt it: go on with another's reservation as if it were ours
       const auto stale = kind == EntryKind::leaf ? software::Stale::yes : software::Stale::no;
       const u64 reservation = software::make_reserved(p_.token(), stale);
       if (!p_.compare_exchange(SyncPoint::reserve, e, word, reservation)) return {Step::again};
@@ -174,7 +174,7 @@ class Filler {
       undo(e, word);
       return {Step::failed, Error::access_denied};
     }
-    if (primary.entry.level < e.level) {   // the primary has smaller leaves than it had
+    if (primary.entry.level < e.level) {  // the primary has smaller leaves than it had
       undo(e, word);
       return {Step::again};
     }
@@ -214,7 +214,7 @@ class Filler {
         F::break_before_make && p_.read(SyncPoint::read_pending, view_.id, view_.pending) != 0;
     if ((software::is_stale(reservation) && !pure_upgrade) || others_flush_pending) flush(range_of<F>(e));
     if (!p_.compare_exchange(SyncPoint::publish, e, reservation, leaf)) return {Step::again};
-    if (pure_upgrade) held_needs_flush_ = false;   // the bit stands in the leaf again, and is carried besides
+    if (pure_upgrade) held_needs_flush_ = false;  // the bit stands in the leaf again, and is carried besides
     if constexpr (F::caches_non_present) flush(range_of<F>(e));
     return {Step::done};
   }
@@ -235,12 +235,13 @@ class Filler {
 template <Platform P>
 Expected<FillOutcome> fill_in_section(P& p, Object& object, View& view, u64 offset, Rights want)
 {
-  return AllFormats::dispatch(
-      view.tree.format, Expected<FillOutcome>{Error::invalid}, [&]<class F>() -> Expected<FillOutcome> {
-        if (want.none()) return Error::invalid;
-        if (offset >= p.load_word(SyncPoint::read_size, object.bytes)) return Error::out_of_range;
-        return Filler<F, P>(p, object, view, offset, want).run();
-      });
+  return AllFormats::dispatch(view.tree.format, Expected<FillOutcome>{Error::invalid},
+                              [&]<class F>() -> Expected<FillOutcome> {
+                                if (want.none()) return Error::invalid;
+                                if (offset >= p.load_word(SyncPoint::read_size, object.bytes))
+                                  return Error::out_of_range;
+                                return Filler<F, P>(p, object, view, offset, want).run();
+                              });
 }
 
 // The same for a view that the caller keeps from being dropped.

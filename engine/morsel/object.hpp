@@ -21,9 +21,9 @@ struct View {
 // The primary is Amd64L4 format from its root down: a root at level 0 is a PTE table (2 MiB), at 1 a PMD table (1 GiB),
 // at 2 a PUD table (512 GiB).
 struct Object {
-  u64 bytes = 0;   // a multiple of 4 KiB, at most what the root table covers
+  u64 bytes = 0;  // a multiple of 4 KiB, at most what the root table covers
   Tree primary;
-  std::array<void*, max_views> views{};   // View*, null: free; the view with number n stands in slot n - 1
+  std::array<void*, max_views> views{};  // View*, null: free; the view with number n stands in slot n - 1
 };
 
 }  // namespace morsel

@@ -80,7 +80,7 @@ class Operation {
         p_.note_frame(retired_, F::address(word, e.level), e.level);
         count_changed(entry_bytes<F>(e.level));
         break;
-      case EntryKind::moving:   // its dirty bit is held by the mover, its flush is pending
+      case EntryKind::moving:  // its dirty bit is held by the mover, its flush is pending
         p_.note_frame(retired_, software::read_moving(word).frame, e.level);
         count_changed(entry_bytes<F>(e.level));
         break;
@@ -94,8 +94,7 @@ class Operation {
   {
     using F = PrimaryFormat;
     need(object_.primary, range_of<F>(e));
-    if (dirty == DirtyBit::removed && (word & F::dirty_bit))
-      hold(F::address(word, e.level), e.level);
+    if (dirty == DirtyBit::removed && (word & F::dirty_bit)) hold(F::address(word, e.level), e.level);
   }
 
   // Steps 2 to 5 for a change of the primary.
@@ -106,8 +105,10 @@ class Operation {
       listed[i] = static_cast<View*>(p_.load_pointer(SyncPoint::read_list, object_.views[i]));
     for (View* view : listed)
       if (view) invalidate_view(view->tree);
-    if (primary_attached_) flush_tree(object_.primary);
-    else collect(object_.primary);
+    if (primary_attached_)
+      flush_tree(object_.primary);
+    else
+      collect(object_.primary);
     for (View* view : listed)
       if (view) flush_tree(view->tree);
     complete();
@@ -179,7 +180,7 @@ class Operation {
   template <PageFormat F>
   Visit invalidate_entry(Tree& view, const EntryRef& e, bool keep_tables)
   {
-    if (keep_tables) {   // a table may have come meanwhile, and must not be unlinked
+    if (keep_tables) {  // a table may have come meanwhile, and must not be unlinked
       const u64 word = p_.load(SyncPoint::walk_view, e);
       if (F::kind(word, e.level) == EntryKind::table) return Visit::again;
       if (!p_.compare_exchange(SyncPoint::invalidate, e, word, 0)) return Visit::again;
@@ -205,7 +206,7 @@ class Operation {
       case EntryKind::reserved:
         if (software::is_stale(word)) need(view, range_of<F>(e));
         break;
-      case EntryKind::malformed: need(view, range_of<F>(e)); break;   // who knows what a walker made of it
+      case EntryKind::malformed: need(view, range_of<F>(e)); break;  // who knows what a walker made of it
       case EntryKind::hole:
       case EntryKind::moving: break;
     }

@@ -76,7 +76,7 @@ Expected<PhysAddr> table_of_smaller(P& p, u64 leaf, Level level)
   const auto below = static_cast<Level>(level - 1);
   const auto table = p.allocate_table(primary_tree, below);
   if (!table) return table.error();
-  u64* const words = p.words(*table);   // private until it is linked
+  u64* const words = p.words(*table);  // private until it is linked
   const LeafAttributes attributes{F::access(leaf), (leaf & F::accessed_bit) != 0, (leaf & F::dirty_bit) != 0};
   for (u64 i = 0; i < table_entries<F>(below); ++i)
     words[i] = F::make_leaf(F::address(leaf, level) + i * entry_bytes<F>(below), below, attributes);
@@ -94,8 +94,8 @@ Status split_leaf(P& p, Operation<P>& op, const EntryRef& e, u64 word)
   if (!table) return table.error();
   u64 expected = word;
   if (op.primary_attached()) {
-    expected = software::make_moving({F::address(word, e.level), F::access(word),
-                                      p.token() & software::max_moving_token});
+    expected =
+        software::make_moving({F::address(word, e.level), F::access(word), p.token() & software::max_moving_token});
     if (!p.compare_exchange(SyncPoint::split, e, word, expected)) {
       p.discard_table(primary_tree, static_cast<Level>(e.level - 1), *table);
       return {};
@@ -104,7 +104,7 @@ Status split_leaf(P& p, Operation<P>& op, const EntryRef& e, u64 word)
   }
   if (p.compare_exchange(SyncPoint::split, e, expected, F::make_table(*table))) return {};
   p.discard_table(primary_tree, static_cast<Level>(e.level - 1), *table);
-  if (op.primary_attached()) op.replaced_in_primary(e, word);   // cancelled: the leaf came back clean
+  if (op.primary_attached()) op.replaced_in_primary(e, word);  // cancelled: the leaf came back clean
   return {};
 }
 
@@ -204,7 +204,7 @@ Expected<u64> populate(P& p, Object& object, Range range, Rights rights, Level l
     op.finish();
     size_after = p.load_word(SyncPoint::read_size, object.bytes);
   }
-  if (size_after < range.end) {   // shrunk meanwhile: the tail must not stay
+  if (size_after < range.end) {  // shrunk meanwhile: the tail must not stay
     const Range tail{size_after > range.start ? size_after : range.start, range.end};
     Operation<P> op(p, object, tail);
     (void)detail::unmap_entries(p, object, op, tail);

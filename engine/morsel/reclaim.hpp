@@ -22,11 +22,9 @@ void release_table(P& p, TreeId tree, Level level, PhysAddr table)
 {
   u64* const words = p.words(table);
   for (u64 i = 0; i < table_entries<F>(level); ++i) {
-    const u64 word = words[i];   // private by now: nobody else can reach the table
+    const u64 word = words[i];  // private by now: nobody else can reach the table
     switch (F::kind(word, level)) {
-      case EntryKind::table:
-        release_table<F>(p, tree, static_cast<Level>(level - 1), F::address(word, level));
-        break;
+      case EntryKind::table: release_table<F>(p, tree, static_cast<Level>(level - 1), F::address(word, level)); break;
       case EntryKind::leaf:
         if (word & F::dirty_bit) p.carry(SyncPoint::carry, F::address(word, level), level);
         if (tree == primary_tree) p.free_frame(F::address(word, level), level);

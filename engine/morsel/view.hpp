@@ -38,7 +38,7 @@ void drop_view(P& p, Object& object, View& view)
   Operation<P> op(p, object, {0, ~u64{0}}, Operation<P>::Changes::view_only);
   op.invalidate_all(view.tree);
   p.store_pointer(SyncPoint::unlist, object.views[view.tree.id - 1], nullptr);
-  op.retire_root(view.tree);   // swept once more when its grace period is over: fillers may still link into it
+  op.retire_root(view.tree);  // swept once more when its grace period is over: fillers may still link into it
   op.complete();
 }
 

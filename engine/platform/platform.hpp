@@ -43,45 +43,66 @@ struct FlushRequest {
 
 template <class P>
 concept Platform = requires(P p, SyncPoint at, EntryRef entry, u64 word, TreeId tree, Level level, PhysAddr pa,
-                            Counter counter, FlushRequest request, typename P::Retired retired, int delta, void* slot) {
+                            Counter counter, FlushRequest request, typename P::Retired retired, int delta, void* slot)
+{
   // Grace sections: nothing retired after `enter` is reused before `leave`. They do not nest.
-  { p.enter() };
-  { p.leave() };
+  {p.enter()};
+  {p.leave()};
 
   // Tables: zeroed, as large as the level's index says. `words` of any table reachable inside the section is valid.
-  { p.allocate_table(tree, level) } -> std::same_as<Expected<PhysAddr>>;
-  { p.discard_table(tree, level, pa) };   // one that was never linked
-  { p.words(pa) } -> std::same_as<u64*>;
+  {
+    p.allocate_table(tree, level)
+    } -> std::same_as<Expected<PhysAddr>>;
+  {p.discard_table(tree, level, pa)};  // one that was never linked
+  {
+    p.words(pa)
+    } -> std::same_as<u64*>;
 
   // Frames: zeroed, naturally aligned, as large as a leaf at `level`.
-  { p.allocate_frame(level) } -> std::same_as<Expected<PhysAddr>>;
-  { p.discard_frame(pa, level) };         // one that was never mapped
+  {
+    p.allocate_frame(level)
+    } -> std::same_as<Expected<PhysAddr>>;
+  {p.discard_frame(pa, level)};  // one that was never mapped
 
   // One shared access each.
-  { p.load(at, entry) } -> std::same_as<u64>;
-  { p.exchange(at, entry, word) } -> std::same_as<u64>;
-  { p.compare_exchange(at, entry, word, word) } -> std::same_as<bool>;   // expected, desired
-  { p.add(at, tree, counter, delta) };
-  { p.read(at, tree, counter) } -> std::same_as<u32>;
-  { p.load_word(at, word) } -> std::same_as<u64>;                        // a word that is no entry: the size
-  { p.store_word(at, word, word) };
-  { p.load_pointer(at, slot) } -> std::same_as<void*>;                   // a slot of the list of views
-  { p.store_pointer(at, slot, slot) };
-  { p.flush(at, request) };
-  { p.carry(at, pa, level) };             // this frame was written: for the dirty log and for the verdict at release
+  {
+    p.load(at, entry)
+    } -> std::same_as<u64>;
+  {
+    p.exchange(at, entry, word)
+    } -> std::same_as<u64>;
+  {
+    p.compare_exchange(at, entry, word, word)
+    } -> std::same_as<bool>;  // expected, desired
+  {p.add(at, tree, counter, delta)};
+  {
+    p.read(at, tree, counter)
+    } -> std::same_as<u32>;
+  {
+    p.load_word(at, word)
+    } -> std::same_as<u64>;  // a word that is no entry: the size
+  {p.store_word(at, word, word)};
+  {
+    p.load_pointer(at, slot)
+    } -> std::same_as<void*>;  // a slot of the list of views
+  {p.store_pointer(at, slot, slot)};
+  {p.flush(at, request)};
+  {p.carry(at, pa, level)};  // this frame was written: for the dirty log and for the verdict at release
 
   // What an operation has unlinked, until its grace period is over. The platform keeps the list without allocating.
-  { p.note_table(retired, tree, level, pa) };
-  { p.note_frame(retired, pa, level) };
-  { p.for_each_table(retired, [](TreeId, Level, PhysAddr) {}) };
-  { p.retire(at, retired) };              // after a grace period: release() each (engine/morsel/reclaim.hpp)
+  {p.note_table(retired, tree, level, pa)};
+  {p.note_frame(retired, pa, level)};
+  {p.for_each_table(retired, [](TreeId, Level, PhysAddr) {})};
+  {p.retire(at, retired)};  // after a grace period: release() each (engine/morsel/reclaim.hpp)
 
   // Tables and frames whose grace period is over (called by release()).
-  { p.free_table(tree, level, pa) };
-  { p.free_frame(pa, level) };
+  {p.free_table(tree, level, pa)};
+  {p.free_frame(pa, level)};
 
   // Unique among all reservations of this object's trees, at most software::max_token, never the same twice.
-  { p.token() } -> std::same_as<u64>;
+  {
+    p.token()
+    } -> std::same_as<u64>;
 };
 
 // Keeps a grace section for a scope.

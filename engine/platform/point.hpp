@@ -30,10 +30,12 @@ inline constexpr std::array<PointInfo, MORSEL_POINT_COUNT> all_points{{
 
 constexpr std::string_view point_name(SyncPoint p) { return all_points[static_cast<std::size_t>(p)].name; }
 
-static_assert([] {
-  for (std::size_t i = 0; i < all_points.size(); ++i)
-    if (static_cast<std::size_t>(all_points[i].point) != i) return false;
-  return true;
-}(), "points are numbered without gaps, in order");
+static_assert(
+    [] {
+      for (std::size_t i = 0; i < all_points.size(); ++i)
+        if (static_cast<std::size_t>(all_points[i].point) != i) return false;
+      return true;
+    }(),
+    "points are numbered without gaps, in order");
 
 }  // namespace morsel

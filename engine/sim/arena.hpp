@@ -43,7 +43,7 @@ class Arena {
   static constexpr u32 block_pages = 512;
   struct Block {
     std::bitset<block_pages> used;
-    std::bitset<block_pages> written;   // handed out before: must be zeroed
+    std::bitset<block_pages> written;  // handed out before: must be zeroed
   };
   Expected<PhysAddr> allocate_page();
   Expected<PhysAddr> allocate_block();
@@ -53,7 +53,7 @@ class Arena {
   std::byte* memory_ = nullptr;
   const u64 bytes_;
   std::vector<Block> blocks_;
-  std::size_t first_partial_ = 0;   // no block before it has a free page
+  std::size_t first_partial_ = 0;  // no block before it has a free page
   u64 used_pages_ = 0;
 };
 

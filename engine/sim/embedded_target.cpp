@@ -49,8 +49,8 @@ ViewState state_of(const View& v)
 
 ObjectState state_of(const EmbeddedObject& o)
 {
-  ObjectState s{o.name,     o.id,     o.object.bytes, o.object.primary.root, o.object.primary.root_level,
-                0,          o.tables, o.frames,       {}};
+  ObjectState s{o.name,   o.id, o.object.bytes, o.object.primary.root, o.object.primary.root_level, 0, o.tables,
+                o.frames, {}};
   for (const auto& [number, view] : o.views) s.views.push_back(state_of(*view));
   return s;
 }
@@ -255,8 +255,8 @@ AccessReply EmbeddedTarget::access(const AccessRequest& request)
   if (!is_aligned(request.offset, sizeof(u64)) || request.offset >= o.object.bytes)
     throw Failure(Exit::usage, "access " + request.object + " at " + hex(request.offset),
                   "not a multiple of 8 inside the object", advice_for(Error::out_of_range, o));
-  const AccessReply reply = request.view == primary_tree ? access_primary(o, request)
-                                                         : access_view(o, find_view(o, request.view), request);
+  const AccessReply reply =
+      request.view == primary_tree ? access_primary(o, request) : access_view(o, find_view(o, request.view), request);
   changed(o.name);
   return reply;
 }
@@ -287,8 +287,8 @@ AccessReply EmbeddedTarget::access_primary(EmbeddedObject& o, const AccessReques
   }
   value_or_failure(morsel::populate(p, o.object, {page, page + page_bytes}, rights_rw | request.right, 0), o,
                    "populate for an access");
-  reply.outcome = walk_and_touch(o, o.object.primary, request, reply) ? AccessOutcome::populated
-                                                                      : AccessOutcome::denied;
+  reply.outcome =
+      walk_and_touch(o, o.object.primary, request, reply) ? AccessOutcome::populated : AccessOutcome::denied;
   return reply;
 }
 

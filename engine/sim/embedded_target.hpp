@@ -8,7 +8,7 @@
 
 namespace morsel::sim {
 
-inline constexpr u64 default_memory_bytes = u64{4} << 30;   // reserved; only what is used takes memory
+inline constexpr u64 default_memory_bytes = u64{4} << 30;  // reserved; only what is used takes memory
 
 std::unique_ptr<session::Target> make_embedded_target(u64 memory_bytes = default_memory_bytes);
 

@@ -27,8 +27,8 @@ constexpr u64 expected_steps = 80;  // of one actor: where change points are dra
 
 // What must no longer be cached when an operation has returned (I2).
 struct Promise {
-  std::vector<std::pair<u64, PhysAddr>> gone;        // (page, frame) that it removed
-  std::vector<std::pair<u64, PhysAddr>> read_only;   // ... whose writing it forbade
+  std::vector<std::pair<u64, PhysAddr>> gone;       // (page, frame) that it removed
+  std::vector<std::pair<u64, PhysAddr>> read_only;  // ... whose writing it forbade
 };
 
 class Run {
@@ -92,17 +92,17 @@ class Run {
 
   void start(u32 number)
   {
-    actors_[number]->body = context::fiber(std::allocator_arg, context::fixedsize_stack(64 * 1024),
-                                           [this, number](context::fiber&& back) {
-      Actor& a = *actors_[number];
-      a.back = std::move(back);
-      ExploredPlatform p(
-          world_, number + 1, [this, number](SyncPoint at, const EntryRef& e) { stop(number, at, e); },
-          [this](u64 before, u64 after) { record(before, after); });
-      perform(p, scenario_.actors[number], number);
-      a.done = true;
-      return std::move(a.back);
-    });
+    actors_[number]->body =
+        context::fiber(std::allocator_arg, context::fixedsize_stack(64 * 1024), [this, number](context::fiber&& back) {
+          Actor& a = *actors_[number];
+          a.back = std::move(back);
+          ExploredPlatform p(
+              world_, number + 1, [this, number](SyncPoint at, const EntryRef& e) { stop(number, at, e); },
+              [this](u64 before, u64 after) { record(before, after); });
+          perform(p, scenario_.actors[number], number);
+          a.done = true;
+          return std::move(a.back);
+        });
   }
   void stop(u32 number, SyncPoint at, const EntryRef& e)
   {
@@ -135,9 +135,8 @@ class Run {
   {
     const std::vector<u32> ready = runnable();
     if (priorities_.empty()) return ready[random_() % ready.size()];
-    const u32 best = *std::max_element(ready.begin(), ready.end(), [this](u32 a, u32 b) {
-      return actors_[a]->priority < actors_[b]->priority;
-    });
+    const u32 best = *std::max_element(ready.begin(), ready.end(),
+                                       [this](u32 a, u32 b) { return actors_[a]->priority < actors_[b]->priority; });
     for (std::size_t i = 0; i < change_points_.size(); ++i)
       if (change_points_[i] == outcome_.steps) actors_[best]->priority = static_cast<u32>(i);
     return best;

@@ -20,10 +20,10 @@ namespace morsel::sim {
 struct Act {
   enum class Kind : u8 { fill, write, unmap, protect, populate, invalidate, add_view, drop_view, resize };
   Kind kind = Kind::fill;
-  Range range;                  // fill, write: its first page
+  Range range;  // fill, write: its first page
   TreeId view = 1;
-  Rights rights = right_read;   // fill: wanted; protect, populate: given
-  Level leaf_level = 0;         // populate
+  Rights rights = right_read;  // fill: wanted; protect, populate: given
+  Level leaf_level = 0;        // populate
   bool changes_primary() const;
 };
 
@@ -32,13 +32,13 @@ struct Scenario {
   u64 bytes = u64{4} << 20;
   Level root_level = 1;
   std::vector<FormatId> views{FormatId::ept};
-  bool primary_walked = false;          // hardware walks the primary too
-  std::vector<Act> before;              // run one after the other to set the stage
-  std::vector<Act> actors;              // run at once
-  std::vector<u64> pages{0};            // pages that hardware accesses
-  std::vector<FaultRule> faults;        // ingredients taken away
-  bool reuse_tokens = false;            // all reservations bear the same token
-  bool no_grace_periods = false;        // what is retired is reused at once
+  bool primary_walked = false;    // hardware walks the primary too
+  std::vector<Act> before;        // run one after the other to set the stage
+  std::vector<Act> actors;        // run at once
+  std::vector<u64> pages{0};      // pages that hardware accesses
+  std::vector<FaultRule> faults;  // ingredients taken away
+  bool reuse_tokens = false;      // all reservations bear the same token
+  bool no_grace_periods = false;  // what is retired is reused at once
 };
 
 struct Step {
@@ -49,14 +49,14 @@ struct Step {
 };
 
 struct Outcome {
-  std::string violation;      // empty: none
-  std::vector<Step> trace;    // of the run, when it was asked for or when it failed
+  std::string violation;    // empty: none
+  std::vector<Step> trace;  // of the run, when it was asked for or when it failed
   u64 steps = 0;
 };
 
 enum class Policy : u8 {
-  uniform,   // any runnable actor, with equal chance
-  pct,       // priorities with a few change points: finds bugs of small depth with known probability
+  uniform,  // any runnable actor, with equal chance
+  pct,      // priorities with a few change points: finds bugs of small depth with known probability
 };
 
 // One run under a schedule drawn from `seed`.

@@ -12,7 +12,7 @@ namespace morsel::sim {
 class ExploredPlatform {
  public:
   using Retired = RetiredList;
-  using Stop = std::function<void(SyncPoint, const EntryRef&)>;   // returns when the actor may go on
+  using Stop = std::function<void(SyncPoint, const EntryRef&)>;  // returns when the actor may go on
   using Record = std::function<void(u64 before, u64 after)>;
 
   explicit ExploredPlatform(ExploredWorld& world, u32 actor = 0, Stop stop = {}, Record record = {})

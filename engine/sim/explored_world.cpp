@@ -143,7 +143,7 @@ void ExploredWorld::settle()
     if (id == primary_tree ? !scenario.primary_walked : !views.count(id)) continue;
     hardware.observe(tree(id), walked(id));
     for (const CachedLeaf& l : hardware.leaves())
-      if (l.dirty && l.rights.write()) state(l.frame).written = true;   // it may write unnoticed: assume that it does
+      if (l.dirty && l.rights.write()) state(l.frame).written = true;  // it may write unnoticed: assume that it does
     check_caches(id);
   }
 }

@@ -48,7 +48,7 @@ class ExploredWorld {
 
   const Scenario& scenario;
   Object object;
-  std::map<TreeId, std::unique_ptr<View>> views;   // kept until the end: a mutator may still hold one
+  std::map<TreeId, std::unique_ptr<View>> views;  // kept until the end: a mutator may still hold one
   std::map<TreeId, bool> attached;
   FaultPlan faults;
   u32 primary_changes_in_flight = 0;
@@ -58,8 +58,8 @@ class ExploredWorld {
   enum class Use : u8 { none, table, frame };
   struct PageState {
     Use use = Use::none;
-    bool written = false;   // the truth: somebody wrote it
-    bool carried = false;   // the frame's state says so
+    bool written = false;  // the truth: somebody wrote it
+    bool carried = false;  // the frame's state says so
   };
   struct Batch {
     RetiredList retired;

@@ -15,8 +15,8 @@ struct FaultRule {
   u32 number = 0;
   SyncPoint point = SyncPoint::invalidate;
   morsel_fault_action action = MORSEL_FAULT_DROP;
-  std::optional<TreeId> tree{};   // empty: any
-  u64 nth = 1;                  // fires at the nth matching access
+  std::optional<TreeId> tree{};  // empty: any
+  u64 nth = 1;                   // fires at the nth matching access
   u64 times = 1;
   u64 seen = 0;
   u64 fired = 0;

@@ -19,14 +19,14 @@ struct CachedLeaf {
   PhysAddr frame;  // of that page
   Level level;     // of the leaf it came from
   Rights rights;
-  bool dirty;      // D was set when it was cached, or set through it: writes leave no trace in the tables any more
+  bool dirty;  // D was set when it was cached, or set through it: writes leave no trace in the tables any more
   auto key() const { return std::tuple(page, frame.value, level, rights.bits(), dirty); }
   bool operator<(const CachedLeaf& o) const { return key() < o.key(); }
 };
 
 struct CachedTable {
-  Level level;     // of the table
-  u64 offset;      // what it covers begins here
+  Level level;  // of the table
+  u64 offset;   // what it covers begins here
   PhysAddr table;
   auto key() const { return std::tuple(level, offset, table.value); }
   bool operator<(const CachedTable& o) const { return key() < o.key(); }
@@ -68,7 +68,7 @@ class Hardware {
   Arena& arena_;
   std::vector<u64> pages_;
   Caches caches_;
-  std::map<FlushId, Caches> fresh_;   // for each flush under way: what was cached anew since it began
+  std::map<FlushId, Caches> fresh_;  // for each flush under way: what was cached anew since it began
   FlushId last_flush_ = 0;
 };
 

@@ -30,10 +30,10 @@ struct EmbeddedObject {
   u32 id = 0;
   Object object;
   std::map<TreeId, std::unique_ptr<View>> views;
-  RetiredList retired;   // since the section that is open now began
-  u64 tables = 0;        // of all trees, retired ones included
+  RetiredList retired;  // since the section that is open now began
+  u64 tables = 0;       // of all trees, retired ones included
   u64 frames = 0;
-  u32 inside = 0;        // open grace sections
+  u32 inside = 0;  // open grace sections
   u64 last_token = 0;
 };
 
@@ -43,7 +43,7 @@ class Machine {
 
   Arena& arena() { return arena_; }
   FaultPlan& faults() { return faults_; }
-  u64 flushes = 0;   // since the start
+  u64 flushes = 0;  // since the start
   u64 fills = 0;
 
   // The frame state's dirty-log bit; the dirty log reads it.

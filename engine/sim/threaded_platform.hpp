@@ -41,7 +41,7 @@ class ThreadedWorld {
 
  private:
   struct alignas(64) Section {
-    std::atomic<u64> began{0};   // 0: outside
+    std::atomic<u64> began{0};  // 0: outside
   };
   struct Waiting {
     u64 stamp;
@@ -51,7 +51,7 @@ class ThreadedWorld {
   std::atomic<u64> epoch_{1};
   std::array<Section, max_threads> sections_;
   std::mutex mutex_;
-  std::deque<Waiting> waiting_;   // ascending stamps
+  std::deque<Waiting> waiting_;  // ascending stamps
   std::atomic<u64> tokens_{0};
   std::atomic<u64> flushes_{0};
 };

@@ -10,9 +10,9 @@ namespace morsel {
 // A tree with the flush domain of its walkers. root is a table at root_level.
 struct Tree {
   PhysAddr root;
-  Counter pending;    // operations that removed something here and have not flushed yet
-  Counter attached;   // not zero: page tables outside our reach may point into the tree. Its tables are then emptied
-                      // instead of unlinked; for the primary, the pending count is raised before a change
+  Counter pending;   // operations that removed something here and have not flushed yet
+  Counter attached;  // not zero: page tables outside our reach may point into the tree. Its tables are then emptied
+                     // instead of unlinked; for the primary, the pending count is raised before a change
   TreeId id = primary_tree;
   FormatId format = FormatId::amd64;
   Level root_level = 0;

@@ -9,9 +9,9 @@
 namespace morsel {
 
 enum class Visit : u8 {
-  next,      // go on behind this entry
-  descend,   // the entry is a table: visit what is in it
-  again,     // the entry changed: load it once more
+  next,     // go on behind this entry
+  descend,  // the entry is a table: visit what is in it
+  again,    // the entry changed: load it once more
   stop,
 };
 

@@ -11,7 +11,7 @@ struct Walked {
   EntryRef entry;
   u64 word = 0;
   EntryKind kind = EntryKind::hole;
-  Rights rights;   // of a leaf: of the whole path
+  Rights rights;  // of a leaf: of the whole path
 };
 
 // Walks down to `lowest` at the most. `kind` is table only if the walk stopped there.
@@ -32,9 +32,9 @@ Walked walk(P& p, SyncPoint at, const Tree& tree, u64 offset, Level lowest = 0)
 
 // A translation as an access needs it: the 4-KiB frame at the offset.
 struct Leaf {
-  PhysAddr frame;      // of the page that holds the offset, also inside a larger leaf
+  PhysAddr frame;  // of the page that holds the offset, also inside a larger leaf
   Rights rights;
-  Level level = 0;     // of the leaf
+  Level level = 0;  // of the leaf
   u64 word = 0;
   EntryRef entry;
 };

@@ -41,13 +41,13 @@ inline Entry decode_amd64(std::uint64_t word, int level)
   Entry e;
   if (!get(word, 0)) return e;
   const bool large = level > 0 && get(word, 7);
-  if (large && level > 2) {   // no 512-GiB pages: bit 7 must be zero in a PML4E and PML5E
+  if (large && level > 2) {  // no 512-GiB pages: bit 7 must be zero in a PML4E and PML5E
     e.kind = Kind::refused;
     return e;
   }
   e.kind = level == 0 || large ? Kind::leaf : Kind::table;
   const int lowest = large ? 12 + 9 * level : 12;
-  if (large && any(word, 13, lowest - 1)) {   // bit 12 is PAT
+  if (large && any(word, 13, lowest - 1)) {  // bit 12 is PAT
     e.kind = Kind::refused;
     return e;
   }
@@ -89,7 +89,7 @@ inline Entry decode(const std::string& format, std::uint64_t word, int level)
 inline int depth(const std::string& format) { return format == "amd64_l5" || format == "ept_l5" ? 5 : 4; }
 
 struct Translation {
-  std::uint64_t address;   // of the byte
+  std::uint64_t address;  // of the byte
   bool read, write, exec;
   int level;
 };

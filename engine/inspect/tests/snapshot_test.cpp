@@ -98,8 +98,7 @@ TEST(Snapshot, AgreesWithTheSlowWalkerOnRandomMemory)
   std::mt19937_64 random(3);
   for (int round = 0; round < 40; ++round) {
     TestMemory m(64);
-    for (u64& w : m.words())
-      switch (random() % 4) {
+    for (u64& w : m.words()) switch (random() % 4) {
         case 0: w = (random() & bits(63, 52)) | m.page(random() % 64).value | 7 | (random() & bits(11, 3)); break;
         case 1: w = random(); break;
         default: w = 0;
@@ -110,7 +109,7 @@ TEST(Snapshot, AgreesWithTheSlowWalkerOnRandomMemory)
       for (int probe = 0; probe < 200; ++probe) {
         const u64 offset = random() & bits(top == 4 ? 56 : 47, 12);
         const EntryAt e = s.entry(offset, 0);
-        if (!e.readable) continue;   // a table seen twice or outside memory
+        if (!e.readable) continue;  // a table seen twice or outside memory
         const auto t = slow::walk(std::string(format.name), m.page(0).value, top, offset,
                                   [&](u64 table, u64 index) { return m.read(table, index); });
         ASSERT_EQ(e.kind == EntryKind::leaf, t.has_value()) << format.name << " offset " << offset;

@@ -88,7 +88,7 @@ TEST(NestedWalk, SaysWhichDimensionRefused)
   Nested n;
   EXPECT_EQ(n.walk(0x1000, right_exec).end, WalkEnd::denied);
   EXPECT_EQ(n.walk(0x2000, right_read).end, WalkEnd::not_present);
-  n.m.word(3, 2) = 0;   // the guest's page-directory table is not mapped
+  n.m.word(3, 2) = 0;  // the guest's page-directory table is not mapped
   const NestedWalkTrace t = n.walk(0x1000, right_read);
   EXPECT_EQ(t.end, WalkEnd::not_present);
   EXPECT_EQ(t.guest.size(), 2u);
@@ -102,7 +102,9 @@ TEST(Walk, AgreesWithTheSlowWalkerOnRandomMemory)
   for (int round = 0; round < 60; ++round) {
     TestMemory m(32);
     for (u64& w : m.words())
-      if (random() % 8) w = m.page(random() % 32).value | (random() & 7) | 1 | (random() % 4 ? 0 : random() & bits(11, 3)) | (u64{6} << 3);
+      if (random() % 8)
+        w = m.page(random() % 32).value | (random() & 7) | 1 | (random() % 4 ? 0 : random() & bits(11, 3)) |
+            (u64{6} << 3);
     for (const FormatInfo& format : format_table) {
       const auto top = static_cast<Level>(format.levels.size() - 1);
       for (int probe = 0; probe < 100; ++probe) {

@@ -27,7 +27,7 @@ void scenario(EngineFixture& f, View& v)
   for (const u64 offset : {u64{0}, 4 * MiB, 4 * MiB + 4 * KiB})
     if (f.primary(offset)) ok(f.fill(v, offset));
   expect_mirror(f, v);
-  ok(f.protect({0, 4 * KiB}, right_read));   // splits
+  ok(f.protect({0, 4 * KiB}, right_read));  // splits
   if (f.primary(0)) ok(f.fill(v, 0));
   expect_mirror(f, v);
   ok(f.unmap({8 * KiB, 12 * KiB}));
@@ -56,7 +56,7 @@ TEST(OutOfMemory, AtAnyAllocationLeavesAConsistentObject)
     scenario(f, v);
     ASSERT_EQ(f.machine.faults().rules().front().fired, 1u);
     EXPECT_EQ(v.tree.pending.value, 0u);
-    scenario(f, v);   // the memory is back: now everything can be done
+    scenario(f, v);  // the memory is back: now everything can be done
     EXPECT_TRUE(f.primary(0));
     EXPECT_TRUE(f.translation(v.tree, 4 * KiB));
   }

@@ -141,8 +141,10 @@ class Sequence {
 TEST(OperationSequences, MirrorAPlainMapInEveryFormat)
 {
   std::vector<u64> seeds;
-  if (const char* given = std::getenv("MORSEL_SEED")) seeds = {std::strtoull(given, nullptr, 0)};
-  else for (u64 seed = 1; seed <= 12; ++seed) seeds.push_back(seed);
+  if (const char* given = std::getenv("MORSEL_SEED"))
+    seeds = {std::strtoull(given, nullptr, 0)};
+  else
+    for (u64 seed = 1; seed <= 12; ++seed) seeds.push_back(seed);
   for (const u64 seed : seeds)
     for (const Level root_level : {Level{1}, Level{2}}) {
       SCOPED_TRACE(testing::Message() << "replay with MORSEL_SEED=" << seed);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Fillers, mutators and a thread that adds and drops views, all at once on real atomics (ThreadSanitizer runs this too).
-// When they have stopped, every view lies within the primary (I1), no flush is pending, and nothing is leaked (I3).
+// Fillers, mutators and a thread that adds and drops views, all at once on real atomics (ThreadSanitizer runs this
+// too). When they have stopped, every view lies within the primary (I1), no flush is pending, and nothing is leaked
+// (I3).
 #include <gtest/gtest.h>
 
 #include <barrier>
@@ -84,7 +85,7 @@ class Stress {
   static Range some_range(std::mt19937_64& random)
   {
     const u64 pages = object_bytes / page_bytes;
-    const u64 first = random() % 40 + (random() % 2) * 500;   // few places, so that they meet; across a table's edge
+    const u64 first = random() % 40 + (random() % 2) * 500;  // few places, so that they meet; across a table's edge
     return {first * page_bytes, std::min(pages, first + 1 + random() % 16) * page_bytes};
   }
   void fill_something(ThreadedPlatform& p, std::mt19937_64& random)
@@ -92,14 +93,15 @@ class Stress {
     View& v = views_[random() % views_.size()];
     const Rights want = random() % 2 ? right_read : right_write;
     const auto r = fill(p, object_, v, some_range(random).start, want);
-    if (!r && r.error() != Error::needs_populate && r.error() != Error::access_denied) ADD_FAILURE() << error_name(r.error());
+    if (!r && r.error() != Error::needs_populate && r.error() != Error::access_denied)
+      ADD_FAILURE() << error_name(r.error());
   }
   void change_something(ThreadedPlatform& p, std::mt19937_64& random)
   {
     const Range r = some_range(random);
     switch (random() % 8) {
       case 0: EXPECT_TRUE(unmap(p, object_, {0, object_bytes})); break;
-      case 1: {   // what waits for a grace period may have used up the 2-MiB blocks
+      case 1: {  // what waits for a grace period may have used up the 2-MiB blocks
         const auto r2 = populate(p, object_, {0, 2 * MiB}, rights_rw, 1);
         EXPECT_TRUE(r2 || r2.error() == Error::no_memory) << error_name(r2.error());
         break;

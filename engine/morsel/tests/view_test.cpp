@@ -159,8 +159,8 @@ TEST_P(SecondaryView, ARemovedDirtyBitIsCarriedAfterTheFlush)
     *lookup(p, SyncPoint::load, v.tree, offset)->entry.word |= GetParam().dirty_bit;
     frames.push_back(PhysAddr{f.primary(offset)->address});
   }
-  ASSERT_TRUE(invalidate(p, f.o.object, v, {0, 1 * MiB}));   // entry by entry: more than can be held at once
-  ASSERT_TRUE(invalidate(p, f.o.object, v, {0, 2 * MiB}));   // as a table
+  ASSERT_TRUE(invalidate(p, f.o.object, v, {0, 1 * MiB}));  // entry by entry: more than can be held at once
+  ASSERT_TRUE(invalidate(p, f.o.object, v, {0, 2 * MiB}));  // as a table
   for (const PhysAddr frame : frames) EXPECT_TRUE(f.machine.is_dirty(frame));
 }
 

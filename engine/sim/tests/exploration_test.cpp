@@ -53,7 +53,8 @@ std::vector<Scenario> races()
       make("unmap_against_unmap_of_the_table", {pop, fill(p0)}, {unmap(p0), unmap(large), fill(p0)}),
       make("upgrade_against_unmap", {populate(both, 0, right_read), fill(p0)},
            {protect(p0, rights_rw), fill(p0, right_write), unmap(p0), hw_write(p0)}),
-      make("protect_against_fill_and_write", {pop, fill(p0)}, {protect(p0, right_read), fill(p0, right_write), hw_write(p0)}),
+      make("protect_against_fill_and_write", {pop, fill(p0)},
+           {protect(p0, right_read), fill(p0, right_write), hw_write(p0)}),
       make("two_protects", {pop, fill(p0)}, {protect(p0, right_read), protect(p0, right_read), fill(p0)}),
       make("unmap_and_populate_again", {pop, fill(p0)}, {unmap(p0), populate(p0), fill(p0)}),
       make("refill_during_two_unmaps", {pop, fill(p0)}, {unmap(p0), populate(p0), fill(p0), unmap(p0)}),
@@ -63,7 +64,8 @@ std::vector<Scenario> races()
       make("large_leaf_gives_way_to_a_table", {populate(large, 1, right_read), fill(p0)},
            {protect(p1, rights_rw), fill(p1, right_write), fill(p0), hw_write(p0)}, {0, 4 * KiB}),
       make("invalidate_against_fill", {pop, fill(p0)}, {invalidate(p0), fill(p0), unmap(p0), hw_write(p0)}),
-      make("invalidate_of_the_table_against_fill", {pop, fill(p0)}, {invalidate(large), fill(p1), unmap(p0)}, {0, 4 * KiB}),
+      make("invalidate_of_the_table_against_fill", {pop, fill(p0)}, {invalidate(large), fill(p1), unmap(p0)},
+           {0, 4 * KiB}),
       make("drop_view_against_fill", {pop, fill(p0)}, {drop_view(1), fill(p0), unmap(p0), hw_write(p0)}),
       make("drop_view_against_dirty_unmap", {pop, fill(p0), hw_write(p0)}, {drop_view(1), unmap(p0)}),
       make("add_view_against_unmap", {pop}, {add_view(2), fill(p0, right_read, 2), unmap(p0)}),
@@ -73,10 +75,12 @@ std::vector<Scenario> races()
                       {unmap(p0), fill(p0, right_read, 2), hw_write(p0), hw_write(p0, 2)});
   two.views = {FormatId::ept, FormatId::npt};
   s.push_back(two);
-  Scenario walked = make("primary_walked_by_hardware", {pop, fill(p0)}, {unmap(p0), protect(both, right_read), fill(p0)}, {0, 4 * KiB});
+  Scenario walked = make("primary_walked_by_hardware", {pop, fill(p0)},
+                         {unmap(p0), protect(both, right_read), fill(p0)}, {0, 4 * KiB});
   walked.primary_walked = true;
   s.push_back(walked);
-  Scenario split = make("split_of_a_walked_primary", {populate(large, 1)}, {unmap(p1), fill(p0), hw_write(p0, 0)}, {0, 4 * KiB});
+  Scenario split =
+      make("split_of_a_walked_primary", {populate(large, 1)}, {unmap(p1), fill(p0), hw_write(p0, 0)}, {0, 4 * KiB});
   split.primary_walked = true;
   s.push_back(split);
   Scenario pud = make("pud_root_and_a_table_unlinked", {pop, fill(p0)}, {unmap(all), fill(p0), populate(p0)});
@@ -90,7 +94,8 @@ std::vector<Scenario> races()
 }
 
 class Race : public testing::TestWithParam<Scenario> {};
-INSTANTIATE_TEST_SUITE_P(Protocol, Race, testing::ValuesIn(races()), [](const auto& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(Protocol, Race, testing::ValuesIn(races()),
+                         [](const auto& param) { return param.param.name; });
 
 TEST_P(Race, HoldsUnderEverySchedule)
 {
@@ -101,7 +106,7 @@ TEST_P(Race, HoldsUnderEverySchedule)
 struct Broken {
   std::string name;
   Scenario scenario;
-  std::string invariant;   // what the violation's text begins with
+  std::string invariant;  // what the violation's text begins with
 };
 std::ostream& operator<<(std::ostream& out, const Broken& b) { return out << b.name; }
 
