@@ -3,6 +3,7 @@
 // Checked arguments.
 #include "testvm/agent/arguments.hpp"
 
+#include <climits>
 #include <limits>
 
 #include "engine/abi/morsel_ioctl.h"
@@ -83,8 +84,7 @@ std::string Arguments::object_name() const
 {
   std::string name = text("name");
   if (name.empty() || name == "." || name == "..") invalid("name", "is not a file name");
-  if (name.size() >= MORSEL_NAME_BYTES)
-    invalid("name", "is longer than " + std::to_string(MORSEL_NAME_BYTES - 1) + " bytes");
+  if (name.size() > NAME_MAX) invalid("name", "is longer than " + std::to_string(NAME_MAX) + " bytes");
   for (const char c : name)
     if (c == '/' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f) invalid("name", "is not a file name");
   return name;

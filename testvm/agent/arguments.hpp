@@ -25,7 +25,7 @@ class Arguments {
   bool flag(const char* key) const;                        // absent: false
   std::vector<std::string> texts(const char* key) const;   // absent: empty
 
-  // The name of an object: a file name, not a path, that fits the interface's structures.
+  // The name of an object: a file name, not a path.
   std::string object_name() const;
   // Rights as letters ("rw") or as the interface's bits.
   std::uint32_t rights(const char* key) const;

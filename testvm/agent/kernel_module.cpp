@@ -43,21 +43,30 @@ void control(const UniqueFd& fd, const std::string& path, unsigned long code, vo
 
 }  // namespace
 
+// Else a missing device would look like a missing object.
+void KernelModule::require_loaded()
+{
+  if (!is_loaded()) throw RequestError(ENODEV, "morsel.ko is not loaded");
+}
+
 bool KernelModule::is_loaded() { return access("/sys/module/morsel", F_OK) == 0; }
 
 void KernelModule::request(unsigned long code, void* argument)
 {
+  require_loaded();
   control(open_file(device, O_RDWR), device, code, argument);
 }
 
 void KernelModule::request_on(const std::string& name, Open how, unsigned long code, void* argument)
 {
+  require_loaded();
   const std::string path = path_of(name);
   control(open_file(path, how == Open::for_writing ? O_RDWR : O_RDONLY), path, code, argument);
 }
 
 void KernelModule::remove(const std::string& name)
 {
+  require_loaded();
   if (unlink(path_of(name).c_str()) != 0) fail("removing " + path_of(name));
 }
 
@@ -76,6 +85,7 @@ void KernelModule::load(const std::string& parameters)
 
 void KernelModule::unload()
 {
+  require_loaded();
   // EINVAL: nothing is mounted there, which is what we want.
   if (umount2(mount_point, 0) != 0 && errno != EINVAL) fail(std::string("unmounting ") + mount_point);
   if (syscall(SYS_delete_module, "morsel", O_NONBLOCK) == 0) return;

@@ -15,6 +15,9 @@ class KernelModule final : public Module {
   void remove(const std::string& name) override;
   void load(const std::string& parameters) override;
   void unload() override;
+
+ private:
+  void require_loaded();
 };
 
 }  // namespace morsel::agent

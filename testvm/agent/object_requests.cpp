@@ -86,6 +86,8 @@ std::uint32_t root_level_of(const Arguments& arguments, std::uint64_t bytes)
 std::optional<Json> create(Context& context, const Arguments& arguments)
 {
   const std::string name = arguments.object_name();
+  if (name.size() >= MORSEL_NAME_BYTES)
+    throw RequestError(EINVAL, "a new object's name is at most " + std::to_string(MORSEL_NAME_BYTES - 1) + " bytes");
   auto request = sized<morsel_create>();
   request.bytes = arguments.number("bytes");
   request.root_level = root_level_of(arguments, request.bytes);

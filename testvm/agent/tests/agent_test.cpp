@@ -29,7 +29,8 @@ TEST(Agent, GreetsWithAbi0WithoutAModule)
   Host host;
   host.done("module-unload");
   EXPECT_EQ(host.done("greet")["morsel"]["abi"], 0);
-  EXPECT_EQ(host.refused("counters"), "ENOENT");
+  EXPECT_EQ(host.refused("counters"), "ENODEV");
+  EXPECT_EQ(host.refused("inject-list"), "ENODEV");
   EXPECT_EQ(host.refused("module-load", {{"params", "nonsense=1"}}), "EINVAL");
   EXPECT_EQ(host.done("module-load", {{"params", "granularity=2m"}})["morsel"]["abi"], 1);
 }

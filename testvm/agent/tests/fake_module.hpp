@@ -22,7 +22,7 @@ class FakeModule final : public Module {
 
   void request(unsigned long code, void* argument) override
   {
-    if (!loaded_) throw RequestError(ENOENT, "opening /dev/morsel");
+    if (!loaded_) throw RequestError(ENODEV, "morsel.ko is not loaded");
     switch (code) {
       case MORSEL_IOC_VERSION: return version(*static_cast<morsel_version*>(argument));
       case MORSEL_IOC_CREATE: return create(*static_cast<morsel_create*>(argument));
