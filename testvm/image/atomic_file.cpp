@@ -77,11 +77,13 @@ class TemporaryFile {
 
 void replace_file(const std::filesystem::path& target, std::string_view bytes)
 {
-  TemporaryFile file(target);
-  if (!file.is_open() || !file.write_all(bytes) || !file.rename_to(target)) {
-    const int error = errno;
-    fail(target, bytes.size(), error);
+  int error = 0;
+  {
+    TemporaryFile file(target);
+    if (file.is_open() && file.write_all(bytes) && file.rename_to(target)) return;
+    error = errno;
   }
+  fail(target, bytes.size(), error);   // the temporary file is gone: what is free now was free before
 }
 
 }  // namespace morsel::testvm
