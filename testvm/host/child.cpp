@@ -3,6 +3,7 @@
 // Starting and awaiting children. Between fork and exec only async-signal-safe calls are made, because the caller may
 // have threads (the window has).
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -78,7 +79,7 @@ pid_t start_child(const ChildSetup& setup)
   }
   const int null = open("/dev/null", O_RDWR);
   dup2(null, 0);
-  dup2(null, 1);
+  dup2(setup.output >= 0 ? setup.output : null, 1);
   dup2(setup.errors >= 0 ? setup.errors : null, 2);
   close_all_but(kept.data(), kept.size());
   sigset_t none;
@@ -95,6 +96,19 @@ int wait_child(pid_t pid)
   while (waitpid(pid, &status, 0) < 0)
     if (errno != EINTR) return 127;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+std::optional<std::string> output_of(const std::vector<std::string>& argv, Milliseconds limit)
+{
+  const UniqueFd output(memfd_create("output", MFD_CLOEXEC));
+  ChildSetup setup;
+  setup.argv = argv;
+  setup.output = output.get();
+  const pid_t pid = start_child(setup);
+  const auto process = open_process(pid);
+  if (!process || !wait_readable(process->get(), limit)) kill(pid, SIGKILL);
+  if (wait_child(pid) != 0) return {};
+  return read_file("/proc/self/fd/" + std::to_string(output.get()));
 }
 
 std::optional<UniqueFd> open_process(pid_t pid)

@@ -45,19 +45,22 @@ bool wait_readable(int fd, Milliseconds limit);
 // A descriptor that becomes readable when the process ends; empty if there is no such process.
 std::optional<UniqueFd> open_process(pid_t pid);
 
-// What a child gets instead of the parent's descriptors: 0 and 1 are /dev/null, 2 is `errors` (or /dev/null), and each
-// of `kept` under its own number. It leads a session of its own, so that the terminal's Ctrl-C does not reach it.
+// What a child gets instead of the parent's descriptors: 0 is /dev/null, 1 and 2 are `output` and `errors` (or
+// /dev/null), and each of `kept` under its own number. It leads a session of its own, so that the terminal's Ctrl-C does not reach it.
 struct ChildSetup {
   std::vector<std::string> argv;
   std::vector<std::string> environment_additions;   // NAME=VALUE
   std::vector<int> kept;
-  int errors = -1;
+  int output = -1, errors = -1;
   int parent_death_signal = 0;   // sent to it when the thread that started it ends
 };
 pid_t start_child(const ChildSetup& setup);
 
 // The exit status, or 128 + signal, as a shell says it.
 int wait_child(pid_t pid);
+
+// What a program writes to its standard output; empty if it cannot be started, fails or takes longer than `limit`.
+std::optional<std::string> output_of(const std::vector<std::string>& argv, Milliseconds limit);
 
 // The first program of that name in PATH or the usual folders of system programs.
 std::optional<std::filesystem::path> find_program(const std::string& name);
