@@ -23,7 +23,7 @@ struct Arguments {
   bool embedded = false;
   QString vm;
   QString picture;   // empty: an ordinary window
-  QSize size{1400, 940};
+  QSize size{1400, 980};
   WindowOptions window;
 };
 
@@ -57,7 +57,7 @@ Arguments parseArguments(const QStringList& words)
                      {"dark", "Dark theme."},
                      {"light", "Light theme."},
                      {"render", "Draw the window off-screen into this PNG file and end.", "file"},
-                     {"size", "Size of the picture; default 1400x940.", "WxH"}});
+                     {"size", "Size of the picture; default 1400x980.", "WxH"}});
   parser.process(words);
   if (!parser.positionalArguments().isEmpty())
     throw Failure(Exit::usage, "read the command line",
@@ -84,7 +84,7 @@ Arguments parseArguments(const QStringList& words)
 int render(MainWindow& window, const Arguments& a)
 {
   int result = static_cast<int>(Exit::target_lost);
-  QObject::connect(&window, &MainWindow::readingShown, &window, [&] {
+  const auto save = [&] {
     if (!a.window.object.isEmpty() && window.windowTitle().section(" ", 0, 0) != a.window.object) {
       std::fprintf(stderr, "render the window: there is no object \"%s\"\n", qPrintable(a.window.object));
       result = static_cast<int>(Exit::usage);
@@ -95,7 +95,9 @@ int render(MainWindow& window, const Arguments& a)
       result = static_cast<int>(Exit::check_failed);
     }
     QApplication::exit(result);
-  });
+  };
+  // Queued behind the layout requests that the reading has posted.
+  QObject::connect(&window, &MainWindow::readingShown, &window, save, Qt::QueuedConnection);
   QObject::connect(&window, &MainWindow::openFailed, &window, [&result](const QString& text) {
     std::fprintf(stderr, "%s\n", qPrintable(text));
     QApplication::exit(result);

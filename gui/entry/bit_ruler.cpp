@@ -17,8 +17,8 @@ namespace {
 constexpr int title_width = 96;
 constexpr int margin = 10;
 constexpr double tick_top = 2, tick_height = 13;
-constexpr double box_top = 16, box_height = 24;
-constexpr double bit_top = 42, bit_height = 18;
+constexpr double box_height = 24;
+constexpr double bit_gap = 2, bit_height = 18;
 
 void paintHatchedBox(QPainter& p, const QRectF& r, const QColor& ink)
 {
@@ -32,7 +32,7 @@ void paintHatchedBox(QPainter& p, const QRectF& r, const QColor& ink)
 
 }  // namespace
 
-BitRuler::BitRuler(QWidget* parent) : QWidget(parent)
+BitRuler::BitRuler(Ticks ticks, QWidget* parent) : QWidget(parent), ticks_(ticks)
 {
   setMouseTracking(true);
   setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
@@ -69,6 +69,7 @@ int BitRuler::bitAt(int x) const
 
 void BitRuler::paintTicks(QPainter& p) const
 {
+  if (ticks_ == Ticks::hidden) return;
   p.setFont(smallFont());
   p.setPen(colors().muted);
   const double needed = QFontMetricsF(smallFont()).horizontalAdvance(QStringLiteral("00")) + 2;
@@ -91,7 +92,7 @@ void BitRuler::paintGaps(QPainter& p) const
     }
     int low = high;
     while (low > 0 && !(defined >> (low - 1) & 1)) --low;
-    const QRectF r = box(high, low, box_top, box_height);
+    const QRectF r = box(high, low, boxTop(), box_height);
     const bool set = (entry_->word & bits(static_cast<unsigned>(high), static_cast<unsigned>(low))) != 0;
     paintHatchedBox(p, r, set ? colors().bad : colors().line);
     p.setPen(QPen(set ? colors().bad : colors().line, 1));
@@ -104,7 +105,7 @@ void BitRuler::paintGaps(QPainter& p) const
 void BitRuler::paintFields(QPainter& p) const
 {
   for (const inspect::DecodedField& f : entry_->fields) {
-    const QRectF r = box(highestBit(f.mask), lowestBit(f.mask), box_top, box_height).adjusted(0.5, 0.5, -0.5, -0.5);
+    const QRectF r = box(highestBit(f.mask), lowestBit(f.mask), boxTop(), box_height).adjusted(0.5, 0.5, -0.5, -0.5);
     const bool set = f.value != 0;
     p.setPen(QPen(colors().line, 1));
     p.setBrush(f.mask == highlight_ ? colors().accent : set ? colors().accent_soft : colors().base);
@@ -125,6 +126,7 @@ void BitRuler::paintBits(QPainter& p) const
   QFont font = monoFont();
   QFont strong = font;
   strong.setBold(true);
+  const double bit_top = boxTop() + box_height + bit_gap;
   for (int bit = 63; bit >= 0; --bit) {
     const bool set = entry_->word >> bit & 1;
     p.setFont(set ? strong : font);
@@ -138,6 +140,19 @@ void BitRuler::paintBits(QPainter& p) const
   }
 }
 
+// All zero: no field means anything.
+void BitRuler::paintHole(QPainter& p) const
+{
+  const QRectF r = box(63, 0, boxTop(), box_height).adjusted(0.5, 0.5, -0.5, -0.5);
+  p.setPen(QPen(colors().line, 1, Qt::DashLine));
+  p.setBrush(Qt::NoBrush);
+  p.drawRect(r);
+  p.setFont(textFont());
+  p.setPen(colors().muted);
+  p.drawText(r, Qt::AlignCenter, QStringLiteral("hole: the word is zero, nothing is mapped"));
+  paintBits(p);
+}
+
 void BitRuler::paintEvent(QPaintEvent*)
 {
   QPainter p(this);
@@ -145,14 +160,15 @@ void BitRuler::paintEvent(QPaintEvent*)
   font.setBold(true);
   p.setFont(font);
   p.setPen(colors().text);
-  const QRectF title(margin, box_top, title_width - 8, box_height);
+  const QRectF title(margin, boxTop(), title_width - 8, box_height);
   p.drawText(title, Qt::AlignLeft | Qt::AlignVCenter, title_);
   paintTicks(p);
   if (!entry_) {
-    paintHatchedBox(p, box(63, 0, box_top, box_height), colors().line);
+    paintHatchedBox(p, box(63, 0, boxTop(), box_height), colors().line);
     return;
   }
   p.setRenderHint(QPainter::Antialiasing, false);
+  if (entry_->kind == EntryKind::hole) return paintHole(p);
   paintGaps(p);
   paintFields(p);
   paintBits(p);

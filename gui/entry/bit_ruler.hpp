@@ -14,13 +14,15 @@ class BitRuler : public QWidget {
   Q_OBJECT
 
  public:
-  explicit BitRuler(QWidget* parent = nullptr);
+  enum class Ticks : u8 { shown, hidden };   // hidden: below another ruler that shows them
+
+  explicit BitRuler(Ticks ticks, QWidget* parent = nullptr);
 
   void setEntry(const QString& title, std::optional<inspect::DecodedEntry> entry);
   void setHighlight(u64 mask);
   int bitAt(int x) const;   // -1: beside the ruler
-  QSize sizeHint() const override { return {1000, 66}; }
-  QSize minimumSizeHint() const override { return {600, 66}; }
+  QSize sizeHint() const override { return {1000, rulerHeight()}; }
+  QSize minimumSizeHint() const override { return {600, rulerHeight()}; }
 
  signals:
   void bitHovered(int bit);   // -1: none
@@ -34,13 +36,17 @@ class BitRuler : public QWidget {
   bool event(QEvent* event) override;
 
  private:
+  int rulerHeight() const { return ticks_ == Ticks::shown ? 64 : 49; }
+  double boxTop() const { return ticks_ == Ticks::shown ? 16 : 1; }
   double bitWidth() const;
   QRectF box(int high, int low, double top, double height) const;
   void paintTicks(QPainter& p) const;
   void paintFields(QPainter& p) const;
   void paintGaps(QPainter& p) const;
   void paintBits(QPainter& p) const;
+  void paintHole(QPainter& p) const;
 
+  Ticks ticks_;
   QString title_;
   std::optional<inspect::DecodedEntry> entry_;
   u64 highlight_ = 0;

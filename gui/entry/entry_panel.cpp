@@ -3,6 +3,8 @@
 
 #include <QHeaderView>
 #include <QLabel>
+#include <QPainter>
+#include <QStyledItemDelegate>
 #include <QTableView>
 #include <QVBoxLayout>
 
@@ -48,11 +50,38 @@ QString explain(const AlignedTree& tree, const AlignedCell& cell, AlignedRow row
   return parts.join(QLatin1Char(' ')).trimmed();
 }
 
+// Fields that are set stand out from those that are zero; numbers are monospaced.
+class FieldDelegate : public QStyledItemDelegate {
+ public:
+  using QStyledItemDelegate::QStyledItemDelegate;
+
+  void paint(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const override
+  {
+    if (option.state & QStyle::State_Selected) painter->fillRect(option.rect, colors().accent_soft);
+    QStyleOptionViewItem inner = option;
+    inner.rect.adjust(6, 0, -6, 0);
+    inner.state &= ~QStyle::State_HasFocus;
+    QStyledItemDelegate::paint(painter, inner, index);
+  }
+
+ protected:
+  void initStyleOption(QStyleOptionViewItem* option, const QModelIndex& index) const override
+  {
+    QStyledItemDelegate::initStyleOption(option, index);
+    const bool set = index.data(FieldModel::set_role).toBool();
+    if (index.column() == FieldModel::bits_column || index.column() == FieldModel::value_column)
+      option->font = monoFont();
+    if (index.column() == FieldModel::name_column) option->font.setBold(set);
+    if (!set) option->palette.setColor(QPalette::Text, colors().muted);
+  }
+};
+
 }  // namespace
 
 EntryPanel::EntryPanel(QWidget* parent)
     : QWidget(parent), headline_(new QLabel(this)), explanation_(new QLabel(this)),
-      primary_ruler_(new BitRuler(this)), view_ruler_(new BitRuler(this)), table_(new QTableView(this)),
+      primary_ruler_(new BitRuler(BitRuler::Ticks::shown, this)),
+      view_ruler_(new BitRuler(BitRuler::Ticks::hidden, this)), table_(new QTableView(this)),
       fields_(new FieldModel(this))
 {
   headline_->setObjectName(QStringLiteral("entry_headline"));
@@ -64,6 +93,7 @@ EntryPanel::EntryPanel(QWidget* parent)
   explanation_->setForegroundRole(QPalette::PlaceholderText);
 
   table_->setModel(fields_);
+  table_->setItemDelegate(new FieldDelegate(this));
   table_->setShowGrid(false);
   table_->setAlternatingRowColors(true);
   table_->setSelectionBehavior(QTableView::SelectRows);
@@ -91,7 +121,7 @@ EntryPanel::EntryPanel(QWidget* parent)
   connect(table_->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this](const QModelIndex& index) {
     BitRuler* ruler = view_ruler_->isVisibleTo(this) ? view_ruler_ : primary_ruler_;
     const bool valid = index.isValid() && fields_->entry();
-    ruler->setHighlight(valid ? fields_->entry()->fields[static_cast<std::size_t>(index.row())].mask : 0);
+    ruler->setHighlight(valid ? fields_->field(index.row()).mask : 0);
   });
   showNothing();
 }
@@ -103,7 +133,7 @@ void EntryPanel::pointAt(int bit)
   const int row = bit < 0 ? -1 : fields_->rowOfBit(bit);
   if (row < 0) return;
   table_->selectRow(row);
-  const inspect::DecodedField& f = fields_->entry()->fields[static_cast<std::size_t>(row)];
+  const inspect::DecodedField& f = fields_->field(row);
   emit hovered(QStringLiteral("%1 [%2] = %3: %4 (%5)")
                    .arg(fromView(f.name), bitsText(f.mask), fieldValueText(f), fromView(f.meaning),
                         fromView(f.source)));

@@ -8,6 +8,9 @@
 #include <QStyleFactory>
 #include <QSvgRenderer>
 
+// Resources of a static library are linked only when asked for, from outside any namespace.
+static void initResources() { Q_INIT_RESOURCE(morselscope); }
+
 namespace morsel::gui {
 namespace {
 
@@ -103,6 +106,7 @@ Theme desktopTheme()
 
 void applyTheme(Theme theme)
 {
+  initResources();
   (void)desktopTheme();   // judged before our palette hides it
   current = theme;
   const ThemeColors& c = colorsOf(theme);

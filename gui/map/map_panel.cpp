@@ -6,7 +6,6 @@
 
 #include "gui/look/theme.hpp"
 #include "gui/map/map_strip.hpp"
-#include "gui/models/differences.hpp"
 
 namespace morsel::gui {
 
@@ -64,7 +63,7 @@ void MapPanel::showTree(const AlignedTreePtr& tree)
     counts_[n]->setText(QStringLiteral("%1   <span style='color:%2'>%3</span>")
                             .arg(countsText(diff), (clean ? colors().good : colors().bad).name(),
                                  clean ? QStringLiteral("✓ clean")
-                                       : QStringLiteral("✗ %1 pages wrong").arg(uncleanPages(diff))));
+                                       : QStringLiteral("✗ not clean")));
   }
 }
 

@@ -12,6 +12,13 @@ namespace morsel::gui {
 
 using inspect::DiffState;
 
+namespace {
+
+// A single wrong page is seen without looking for it.
+constexpr int least_width = 3;
+
+}  // namespace
+
 MapStrip::MapStrip(QWidget* parent) : QWidget(parent)
 {
   setMouseTracking(true);
@@ -42,7 +49,8 @@ void MapStrip::rebuild()
     for (const inspect::DiffRun& run : tree_->diff(column_).runs()) {
       const double scale = static_cast<double>(width) / static_cast<double>(tree_->range().bytes());
       const auto first = static_cast<int>(static_cast<double>(run.range.start - tree_->range().start) * scale);
-      const auto last = static_cast<int>(static_cast<double>(run.range.end - 1 - tree_->range().start) * scale);
+      auto last = static_cast<int>(static_cast<double>(run.range.end - 1 - tree_->range().start) * scale);
+      if (!inspect::is_clean(run)) last = std::max(last, first + least_width - 1);
       for (int x = std::max(0, first); x <= std::min(last, width - 1); ++x) {
         DiffState& pixel = worst_[static_cast<std::size_t>(x)];
         pixel = std::max(pixel, run.state);
@@ -50,7 +58,9 @@ void MapStrip::rebuild()
     }
   for (int x = 0; x < width; ++x) {
     const DiffState state = worst_[static_cast<std::size_t>(x)];
-    const QColor fill = state == DiffState::hole ? colors().window : stateFill(state, currentTheme());
+    QColor fill = state == DiffState::hole ? colors().base : stateFill(state, currentTheme());
+    // Unfilled is the ground's own colour: dotted, as its chip is.
+    if (state == DiffState::unfilled && x % 2 == 0) fill = colors().muted;
     row_.setPixel(x, 0, fill.rgb());
   }
   update();
@@ -90,9 +100,10 @@ void MapStrip::paintEvent(QPaintEvent*)
   if (!marker_ || !tree_) return;
   const double scale = static_cast<double>(bar().width()) / static_cast<double>(tree_->range().bytes());
   const double left = bar().left() + static_cast<double>(marker_->start - tree_->range().start) * scale;
-  const double width = std::max(3.0, static_cast<double>(marker_->bytes()) * scale);
-  p.setPen(QPen(colors().accent, 2));
-  p.drawRect(QRectF(left - 1, 1, width + 1, height() - 2));
+  const double width = std::max<double>(least_width, static_cast<double>(marker_->bytes()) * scale);
+  // Beside the bar, so that the colour under it stays visible.
+  p.fillRect(QRectF(left, 0, width, 2), colors().accent);
+  p.fillRect(QRectF(left, height() - 2, width, 2), colors().accent);
 }
 
 void MapStrip::resizeEvent(QResizeEvent* event)

@@ -33,11 +33,17 @@ void FieldModel::setEntry(std::optional<inspect::DecodedEntry> entry)
   endResetModel();
 }
 
+// The decoder lists them from bit 63 down.
+const inspect::DecodedField& FieldModel::field(int row) const
+{
+  return entry_->fields[entry_->fields.size() - 1 - static_cast<std::size_t>(row)];
+}
+
 int FieldModel::rowOfBit(int bit) const
 {
   if (!entry_) return -1;
   for (std::size_t n = 0; n < entry_->fields.size(); ++n)
-    if (entry_->fields[n].mask >> bit & 1) return static_cast<int>(n);
+    if (field(static_cast<int>(n)).mask >> bit & 1) return static_cast<int>(n);
   return -1;
 }
 
@@ -51,16 +57,17 @@ int FieldModel::columnCount(const QModelIndex& parent) const { return parent.isV
 QVariant FieldModel::data(const QModelIndex& index, int role) const
 {
   if (!index.isValid() || !entry_) return {};
-  const inspect::DecodedField& field = entry_->fields[static_cast<std::size_t>(index.row())];
+  const inspect::DecodedField& shown = field(index.row());
   if (role == Qt::TextAlignmentRole && (index.column() == bits_column || index.column() == value_column))
     return static_cast<int>(Qt::AlignRight | Qt::AlignVCenter);
+  if (role == set_role) return shown.value != 0;
   if (role != Qt::DisplayRole && role != Qt::ToolTipRole) return {};
   switch (index.column()) {
-    case name_column: return fromView(field.name);
-    case bits_column: return bitsText(field.mask);
-    case value_column: return fieldValueText(field);
-    case meaning_column: return fromView(field.meaning);
-    case source_column: return fromView(field.source);
+    case name_column: return fromView(shown.name);
+    case bits_column: return bitsText(shown.mask);
+    case value_column: return fieldValueText(shown);
+    case meaning_column: return fromView(shown.meaning);
+    case source_column: return fromView(shown.source);
     default: return {};
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The fields of one decoded entry as a table: name, bits, value, meaning, manual section.
+// The fields of one decoded entry as a table: name, bits, value, meaning, manual section. From bit 0 up, as the manuals
+// list them.
 #pragma once
 #include <QAbstractTableModel>
 #include <optional>
@@ -15,11 +16,14 @@ class FieldModel : public QAbstractTableModel {
  public:
   enum Column { name_column, bits_column, value_column, meaning_column, source_column, column_count };
 
+  enum Role { set_role = Qt::UserRole };   // bool: the field is not zero
+
   explicit FieldModel(QObject* parent = nullptr);
 
   // Empty: no entry is chosen.
   void setEntry(std::optional<inspect::DecodedEntry> entry);
   const std::optional<inspect::DecodedEntry>& entry() const { return entry_; }
+  const inspect::DecodedField& field(int row) const;
   // The row of the field that bit `bit` belongs to; -1 if the format defines nothing there.
   int rowOfBit(int bit) const;
 

@@ -38,14 +38,47 @@ bool sameFacts(const ObjectState& a, const ObjectState& b)
          a.tables == b.tables && a.frames == b.frames && std::ranges::equal(a.views, b.views, same_view);
 }
 
-bool sameReading(const AlignedTree& last, const ObjectState& object, const inspect::Snapshot& primary,
-                 const std::vector<inspect::Snapshot>& views)
+// One reading of all tables of an object. Comparing it with the last one is cheaper than a diff.
+struct Reading {
+  inspect::Snapshot primary;
+  std::vector<inspect::Snapshot> views;
+
+  static Reading take(const inspect::PhysicalMemory& memory, const ObjectState& object)
+  {
+    return {inspect::Snapshot::take(memory, object.source(), object.range(), {.max_tables = LiveSource::max_tables}),
+            snapshotViews(memory, object)};
+  }
+  bool sameAs(const AlignedTree& tree, const ObjectState& object) const
+  {
+    if (!sameFacts(tree.object(), object) || tree.columns() != views.size() + 1) return false;
+    if (!sameTables(tree.snapshot(0), primary)) return false;
+    for (std::size_t n = 0; n < views.size(); ++n)
+      if (!sameTables(tree.snapshot(n + 1), views[n])) return false;
+    return true;
+  }
+  AlignedTreePtr align(const ObjectState& object) &&
+  {
+    std::vector<AlignedView> aligned;
+    for (std::size_t n = 0; n < views.size(); ++n) {
+      auto diff = inspect::Diff::compare(primary, views[n], object.range());
+      aligned.push_back({object.views[n], std::move(views[n]), std::move(diff)});
+    }
+    return std::make_shared<AlignedTree>(object, std::move(primary), std::move(aligned), object.range());
+  }
+};
+
+// The trees are not read at one instant: a page that changes between two of them looks like a difference. So a
+// difference counts when a second reading finds the same words. A target that never holds still is shown as read last.
+AlignedTreePtr readSettled(const inspect::PhysicalMemory& memory, const ObjectState& object, Reading first)
 {
-  if (!sameFacts(last.object(), object) || last.columns() != views.size() + 1) return false;
-  if (!sameTables(last.snapshot(0), primary)) return false;
-  for (std::size_t n = 0; n < views.size(); ++n)
-    if (!sameTables(last.snapshot(n + 1), views[n])) return false;
-  return true;
+  constexpr int readings_at_most = 4;
+  AlignedTreePtr tree = std::move(first).align(object);
+  for (int n = 1; n < readings_at_most && !tree->clean(); ++n) {
+    Reading again = Reading::take(memory, object);
+    if (again.sameAs(*tree, object)) break;
+    tree = std::move(again).align(object);
+  }
+  return tree;
 }
 
 }  // namespace
@@ -165,19 +198,12 @@ void LiveSource::readTree()
     return;
   }
   const inspect::PhysicalMemory& memory = target_->memory();
-  auto primary =
-      inspect::Snapshot::take(memory, object->source(), object->range(), {.max_tables = LiveSource::max_tables});
-  std::vector<inspect::Snapshot> views = snapshotViews(memory, *object);
-  if (last_ && sameReading(*last_, *object, primary, views)) {
+  Reading reading = Reading::take(memory, *object);
+  if (last_ && reading.sameAs(*last_, *object)) {
     emit readUnchanged(now);
     return;
   }
-  std::vector<AlignedView> aligned;
-  for (std::size_t n = 0; n < views.size(); ++n) {
-    auto diff = inspect::Diff::compare(primary, views[n], object->range());
-    aligned.push_back({object->views[n], std::move(views[n]), std::move(diff)});
-  }
-  last_ = std::make_shared<AlignedTree>(*object, std::move(primary), std::move(aligned), object->range());
+  last_ = readSettled(memory, *object, std::move(reading));
   emit treeRead(last_, now);
 }
 

@@ -224,7 +224,7 @@ CellFacts TreeModel::facts(const QModelIndex& index) const
   const AlignedCell cell = tree_->cell(row, column);
   if (!cell.exists) {
     f.muted = true;
-    f.note = QStringLiteral("root is lower");
+    f.note = QStringLiteral("begins at level %1").arg(tree_->snapshot(column).source().root_level);
     return f;
   }
   f.has_state = column > 0;

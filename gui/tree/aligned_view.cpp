@@ -26,7 +26,6 @@ AlignedView::AlignedView(TreeModel* model, QWidget* parent)
   setModel(model);
   setItemDelegate(delegate_);
   setUniformRowHeights(true);
-  setAllColumnsShowFocus(true);
   setSelectionBehavior(SelectRows);
   setSelectionMode(SingleSelection);
   setAlternatingRowColors(true);

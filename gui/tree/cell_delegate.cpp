@@ -113,6 +113,7 @@ void CellDelegate::paintEntry(QPainter& p, const QRect& cell, const QModelIndex&
   const CellFacts f = model_->facts(index);
   int x = cell.left() + padding;
   if (f.has_state && isUnclean(f.state)) {
+    p.fillRect(cell, colors().base);
     QColor tint = stateFill(f.state, currentTheme());
     tint.setAlphaF(0.13f);
     p.fillRect(cell, tint);

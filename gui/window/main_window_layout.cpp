@@ -51,7 +51,7 @@ MainWindow::MainWindow(TargetFactory open, WindowOptions options, QWidget* paren
 {
   setObjectName(QStringLiteral("morselscope"));
   setWindowTitle(QStringLiteral("Morselscope"));
-  resize(1400, 940);
+  resize(1400, 980);
   makeCentre();
   makeDocks();
   makeStatusBar();
@@ -110,7 +110,7 @@ void MainWindow::makeDocks()
   bottom->setWidget(entry_);
   addDockWidget(Qt::BottomDockWidgetArea, bottom);
   resizeDocks({left}, {210}, Qt::Horizontal);
-  resizeDocks({bottom}, {390}, Qt::Vertical);
+  resizeDocks({bottom}, {400}, Qt::Vertical);
 }
 
 QAction* MainWindow::makeAction(const QString& icon, const QString& text, const QString& key,
