@@ -50,12 +50,12 @@ class Agent {
   Programs programs_;
   LineReader lines_;
   std::string unsent_;
-  std::string events_;        // of the request that is being handled: they follow its reply
+  std::string events_;  // of the request that is being handled: they follow its reply
   bool handling_ = false;
   bool connected_ = false;
   bool ended_ = false;
   bool power_off_ = false;
-  unsigned peer_ = 0;         // counts hosts: a late reply is for the one that asked
+  unsigned peer_ = 0;  // counts hosts: a late reply is for the one that asked
 };
 
 }  // namespace morsel::agent

@@ -22,8 +22,8 @@ class Arguments {
   std::uint64_t number_or(const char* key, std::uint64_t otherwise) const;
   std::uint32_t small_number(const char* key) const;
   std::uint32_t small_number_or(const char* key, std::uint32_t otherwise) const;
-  bool flag(const char* key) const;                        // absent: false
-  std::vector<std::string> texts(const char* key) const;   // absent: empty
+  bool flag(const char* key) const;                       // absent: false
+  std::vector<std::string> texts(const char* key) const;  // absent: empty
 
   // The name of an object: a file name, not a path.
   std::string object_name() const;

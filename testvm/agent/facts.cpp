@@ -22,8 +22,8 @@ namespace morsel::agent {
 namespace {
 
 constexpr std::size_t landmark_bytes = 64;
-constexpr std::size_t max_log_bytes = max_line_bytes / 2;   // escapes make it longer
-constexpr int syslog_read_all = 3, syslog_size_buffer = 10; // syslog(2)
+constexpr std::size_t max_log_bytes = max_line_bytes / 2;    // escapes make it longer
+constexpr int syslog_read_all = 3, syslog_size_buffer = 10;  // syslog(2)
 
 // With 5-level paging off, the kernel clears the CPU's flag.
 bool has_la57()
@@ -68,7 +68,7 @@ Json greeting(Module& module)
   if (module.is_loaded()) module.request(MORSEL_IOC_VERSION, &version);
   utsname kernel{};
   uname(&kernel);
-  struct sysinfo memory{};
+  struct sysinfo memory {};
   sysinfo(&memory);
   return {{"agent", protocol_version},
           {"abi", version.abi_version},

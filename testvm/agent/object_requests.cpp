@@ -10,6 +10,7 @@
 #include "engine/abi/morsel_ioctl.h"
 #include "engine/abi/morsel_journal.h"
 #include "engine/abi/morsel_points.h"
+#include "engine/format/all.hpp"
 #include "testvm/agent/requests.hpp"
 
 namespace morsel::agent {
@@ -17,11 +18,13 @@ namespace {
 
 using Words = std::vector<Arguments::Word>;
 
-const Words formats = {{"amd64", MORSEL_FORMAT_AMD64},
-                       {"amd64_l5", MORSEL_FORMAT_AMD64_L5},
-                       {"npt", MORSEL_FORMAT_NPT},
-                       {"ept", MORSEL_FORMAT_EPT},
-                       {"ept_l5", MORSEL_FORMAT_EPT_L5}};
+const Words formats = [] {
+  Words words;
+  words.reserve(format_table.size());
+  for (const FormatInfo& format : format_table)
+    words.push_back({format.name.data(), static_cast<std::uint32_t>(format.id)});
+  return words;
+}();
 const Words root_levels = {{"pte", MORSEL_ROOT_PTE}, {"pmd", MORSEL_ROOT_PMD}, {"pud", MORSEL_ROOT_PUD}};
 const Words actions = {{"drop", MORSEL_FAULT_DROP}, {"fail", MORSEL_FAULT_FAIL}};
 const Words points = {
@@ -68,9 +71,15 @@ Json describe(const morsel_info& info, const std::string& name)
   Json views = Json::array();
   for (const morsel_view_info& view : info.views)
     if (view.view != 0) views.push_back(describe(view));
-  return {{"name", name},         {"id", info.object_id},         {"bytes", info.bytes},
-          {"root_pa", info.root_pa}, {"root_level", info.root_level}, {"attached", info.attached},
-          {"tables", info.tables}, {"frames", info.frames},        {"views", views}};
+  return {{"name", name},
+          {"id", info.object_id},
+          {"bytes", info.bytes},
+          {"root_pa", info.root_pa},
+          {"root_level", info.root_level},
+          {"attached", info.attached},
+          {"tables", info.tables},
+          {"frames", info.frames},
+          {"views", views}};
 }
 
 void announce(Context& context, const std::string& name) { context.emit("OBJECT_CHANGED", {{"name", name}}); }

@@ -25,7 +25,7 @@ UniqueFd listen_for_uevents()
   UniqueFd socket(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT));
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
-  address.nl_groups = 1;   // the kernel's own announcements
+  address.nl_groups = 1;  // the kernel's own announcements
   if (!socket || bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     fail("listening for uevents");
   return socket;
@@ -46,7 +46,7 @@ std::optional<fs::path> find_device(const std::string& name)
 
 UniqueFd open_port(const std::string& name)
 {
-  const UniqueFd uevents = listen_for_uevents();   // before the first look, so that no announcement is missed
+  const UniqueFd uevents = listen_for_uevents();  // before the first look, so that no announcement is missed
   for (;;) {
     if (const auto device = find_device(name)) {
       UniqueFd port(open(device->c_str(), O_RDWR | O_CLOEXEC));

@@ -12,7 +12,7 @@
 #include <cstring>
 
 extern "C" {
-#include <sys/pidfd.h>   // glibc 2.36 forgot to say that these are C functions
+#include <sys/pidfd.h>  // glibc 2.36 forgot to say that these are C functions
 
 extern char** environ;
 }
@@ -28,15 +28,15 @@ struct Programs::Stream {
   UniqueFd fd;
   std::string kept;
   bool cut = false;
-  std::string line;   // detached: what has not been emitted yet
+  std::string line;  // detached: what has not been emitted yet
 };
 
 struct Programs::Program {
   pid_t pid = 0;
   Attach attach = Attach::yes;
-  UniqueFd pidfd;   // open while it runs
+  UniqueFd pidfd;  // open while it runs
   Stream output, errors;
-  Json result;      // null while it runs
+  Json result;  // null while it runs
   std::vector<std::function<void(const Json&)>> waiters;
 };
 
@@ -98,8 +98,8 @@ pid_t spawn(const std::vector<std::string>& argv, const std::vector<std::string>
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 
   pid_t pid = 0;
-  const int error = posix_spawnp(&pid, argv[0].c_str(), &files, &attributes, pointers(argv).data(),
-                                 pointers(environment).data());
+  const int error =
+      posix_spawnp(&pid, argv[0].c_str(), &files, &attributes, pointers(argv).data(), pointers(environment).data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
   if (error) throw RequestError(error, "starting " + argv[0] + ": " + std::strerror(error));
@@ -222,7 +222,8 @@ void Programs::finish(Program& program)
   for (Stream* stream : {&program.output, &program.errors}) {
     // What it wrote before it ended. A child that it left behind may go on writing for ever: take no more than a
     // pipe holds.
-    for (int reads = 0; reads < 64 && read_some(program, *stream); ++reads) {}
+    for (int reads = 0; reads < 64 && read_some(program, *stream); ++reads) {
+    }
     close_stream(*stream);
     emit_lines(program, *stream, true);
     program.result[stream->name] = std::move(stream->kept);

@@ -17,8 +17,8 @@
 
 namespace morsel::agent {
 
-inline constexpr std::size_t kept_output_bytes = 64 * 1024;   // of each stream
-inline constexpr std::size_t max_programs = 256;              // running, and ended but not waited for
+inline constexpr std::size_t kept_output_bytes = 64 * 1024;  // of each stream
+inline constexpr std::size_t max_programs = 256;             // running, and ended but not waited for
 
 class Programs {
  public:

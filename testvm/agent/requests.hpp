@@ -19,9 +19,9 @@ namespace morsel::agent {
 struct Context {
   Module& module;
   Programs& programs;
-  std::function<void(const std::string& name, const Json& data)> emit;   // an event, after the reply
-  std::function<void(const Json& value)> reply_later;                    // for a handler that returns nothing
-  std::function<void()> power_off;                                       // once the reply is out
+  std::function<void(const std::string& name, const Json& data)> emit;  // an event, after the reply
+  std::function<void(const Json& value)> reply_later;                   // for a handler that returns nothing
+  std::function<void()> power_off;                                      // once the reply is out
 };
 
 // Nothing: the reply comes later. A request that cannot be done throws RequestError.

@@ -32,15 +32,15 @@ class LineReader {
 
  private:
   std::string bytes_;
-  std::size_t searched_ = 0;   // no newline before here
-  bool skipping_ = false;      // within a line that was reported as too long
+  std::size_t searched_ = 0;  // no newline before here
+  bool skipping_ = false;     // within a line that was reported as too long
 };
 
 // A request as it came: what to do, with what, and the peer's own name for it.
 struct Request {
   std::string command;
   Json arguments = Json::object();
-  Json id;   // null: none
+  Json id;  // null: none
 };
 
 // Throws RequestError with `id` filled in as far as it could be read.

@@ -32,7 +32,7 @@ Mapping::Mapping(const std::string& path, std::uint32_t view, Right right)
 {
   const bool writable = right == Right::read_write;
   fd_ = open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-  struct stat status{};
+  struct stat status {};
   if (fd_ < 0 || fstat(fd_, &status) != 0) fail(fd_, "opening " + path);
   bytes_ = static_cast<std::uint64_t>(status.st_size);
   if (view != 0) {

@@ -18,8 +18,8 @@ class Mapping {
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
 
-  std::uint64_t bytes() const { return bytes_; }                 // of the file
-  std::uint64_t mapped_bytes() const { return mapped_bytes_; }   // a multiple of 2 MiB
+  std::uint64_t bytes() const { return bytes_; }                // of the file
+  std::uint64_t mapped_bytes() const { return mapped_bytes_; }  // a multiple of 2 MiB
   volatile std::uint64_t& word(std::uint64_t offset) const;
 
  private:

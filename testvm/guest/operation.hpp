@@ -20,8 +20,8 @@ enum class Verb { read, write, check };
 
 struct Operation {
   Verb verb = Verb::read;
-  std::uint64_t start = 0, end = 0, stride = 4096;   // bytes; end is excluded
-  std::optional<std::uint64_t> value;                // nothing: the place's offset
+  std::uint64_t start = 0, end = 0, stride = 4096;  // bytes; end is excluded
+  std::optional<std::uint64_t> value;               // nothing: the place's offset
 
   std::uint64_t value_at(std::uint64_t offset) const { return value.value_or(offset); }
 };

@@ -103,9 +103,8 @@ void read_words(const Mapping& mapping, const Operation& operation)
 
 void write_words(const Mapping& mapping, const Operation& operation)
 {
-  const auto count = for_each_place(operation, [&](std::uint64_t offset) {
-    mapping.word(offset) = operation.value_at(offset);
-  });
+  const auto count =
+      for_each_place(operation, [&](std::uint64_t offset) { mapping.word(offset) = operation.value_at(offset); });
   print_head("write", operation, count);
   std::printf("}\n");
 }
@@ -165,7 +164,7 @@ int run(const Options& options)
 
 int main(int argc, char** argv)
 {
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);   // also into a pipe: what was done before a fatal signal has been said
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // also into a pipe: what was done before a fatal signal has been said
   Options options;
   std::string problem;
   if (!parse_options(argc, argv, options, problem)) return usage(problem);

@@ -8,7 +8,7 @@
 
 #include "testvm/image/image.hpp"
 
-struct archive;   // libarchive's
+struct archive;  // libarchive's
 
 namespace morsel::testvm {
 

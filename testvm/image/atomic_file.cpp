@@ -83,7 +83,7 @@ void replace_file(const std::filesystem::path& target, std::string_view bytes)
     if (file.is_open() && file.write_all(bytes) && file.rename_to(target)) return;
     error = errno;
   }
-  fail(target, bytes.size(), error);   // the temporary file is gone: what is free now was free before
+  fail(target, bytes.size(), error);  // the temporary file is gone: what is free now was free before
 }
 
 }  // namespace morsel::testvm

@@ -38,9 +38,8 @@ struct Contents {
 Contents contents_of(const ImageInputs& inputs)
 {
   Contents contents;
-  contents.files = {{inputs.init, "/init", 0755},
-                    {inputs.busybox, "/bin/busybox", 0755},
-                    {inputs.agent, "/bin/morsel-agent", 0755}};
+  contents.files = {
+      {inputs.init, "/init", 0755}, {inputs.busybox, "/bin/busybox", 0755}, {inputs.agent, "/bin/morsel-agent", 0755}};
   for (const fs::path& file : load_order(inputs.modules, inputs.needed_modules)) {
     const std::string destination = std::string(guest_modules) + "/" + file.filename().string();
     contents.files.push_back({file, destination, 0644});
@@ -53,12 +52,12 @@ Contents contents_of(const ImageInputs& inputs)
 
   auto& files = contents.files;
   std::sort(files.begin(), files.end(), [](auto& a, auto& b) { return a.destination < b.destination; });
-  const auto twice = std::adjacent_find(files.begin(), files.end(),
-                                        [](auto& a, auto& b) { return a.destination == b.destination; });
+  const auto twice =
+      std::adjacent_find(files.begin(), files.end(), [](auto& a, auto& b) { return a.destination == b.destination; });
   if (twice != files.end())
-    throw Failure(Exit::usage, "building the guest's initramfs",
-                  twice->destination + " would be both " + twice->source.string() + " and " +
-                      std::next(twice)->source.string());
+    throw Failure(
+        Exit::usage, "building the guest's initramfs",
+        twice->destination + " would be both " + twice->source.string() + " and " + std::next(twice)->source.string());
   for (const ImageFile& file : files)
     if (!file.destination.starts_with('/'))
       throw Failure(Exit::usage, "building the guest's initramfs", "'" + file.destination + "' is not absolute");

@@ -17,16 +17,16 @@ namespace morsel::testvm {
 // One file for the guest.
 struct ImageFile {
   std::filesystem::path source;
-  std::string destination;   // absolute, in the guest
+  std::string destination;  // absolute, in the guest
   unsigned mode = 0755;
 };
 
 struct ImageInputs {
-  std::filesystem::path output;                        // the initramfs; OUTPUT.stamp is written beside it
-  std::filesystem::path init;                          // becomes /init
-  std::filesystem::path busybox = "/bin/busybox";      // static; becomes /bin/busybox
-  std::filesystem::path agent;                         // static; becomes /bin/morsel-agent
-  std::filesystem::path modules;                       // lib/modules/RELEASE with modules.dep and modules.builtin
+  std::filesystem::path output;                    // the initramfs; OUTPUT.stamp is written beside it
+  std::filesystem::path init;                      // becomes /init
+  std::filesystem::path busybox = "/bin/busybox";  // static; becomes /bin/busybox
+  std::filesystem::path agent;                     // static; becomes /bin/morsel-agent
+  std::filesystem::path modules;                   // lib/modules/RELEASE with modules.dep and modules.builtin
   std::vector<std::string> needed_modules = {"virtio_pci", "virtio_console"};
   std::optional<std::filesystem::path> kernel_module;  // morsel.ko; without it the agent greets with abi 0
   std::vector<std::filesystem::path> programs;         // static; each becomes /bin/NAME

@@ -72,7 +72,8 @@ TEST(Agent, SaysAfterTheReplyThatAnObjectChanged)
 {
   Host host;
   host.receive_greeting();
-  host.send(R"({"execute":"object-create","arguments":{"name":"a","bytes":8192},"id":1})" "\n");
+  host.send(R"({"execute":"object-create","arguments":{"name":"a","bytes":8192},"id":1})"
+            "\n");
   EXPECT_TRUE(host.receive().contains("return"));
   EXPECT_EQ(host.receive(), (Json{{"event", "OBJECT_CHANGED"}, {"data", {{"name", "a"}}}}));
   const Json populated = host.done("object-populate", {{"name", "a"}, {"start", 0}, {"end", 8192}, {"rights", "rw"}});
@@ -101,8 +102,13 @@ TEST(Agent, TurnsAnAccessIntoTheInterfacesStructure)
 {
   Host host;
   host.done("object-create", {{"name", "a"}, {"bytes", 8192}});
-  const Json reply = host.done("access", {{"name", "a"}, {"view", 2}, {"offset", 4096}, {"rights", "w"},
-                                          {"populate", true}, {"touch", true}, {"value", 77}});
+  const Json reply = host.done("access", {{"name", "a"},
+                                          {"view", 2},
+                                          {"offset", 4096},
+                                          {"rights", "w"},
+                                          {"populate", true},
+                                          {"touch", true},
+                                          {"value", 77}});
   EXPECT_EQ(reply, (Json{{"result", "filled"}, {"walker", "engine"}, {"value", 0xfeed}}));
   EXPECT_EQ(host.module.last_access.size, sizeof(morsel_access));
   EXPECT_EQ(host.module.last_access.view, 2u);
@@ -119,8 +125,13 @@ TEST(Agent, KeepsInjectionRules)
   EXPECT_EQ(host.done("inject-add", {{"point", "alloc"}, {"action", "fail"}})["rule"], 2);
   const Json rules = host.done("inject-list")["rules"];
   ASSERT_EQ(rules.size(), 2u);
-  EXPECT_EQ(rules[0], (Json{{"rule", 1}, {"point", "invalidate"}, {"action", "drop"}, {"view", 1}, {"nth", 3},
-                            {"times", 1}, {"fired", 0}}));
+  EXPECT_EQ(rules[0], (Json{{"rule", 1},
+                            {"point", "invalidate"},
+                            {"action", "drop"},
+                            {"view", 1},
+                            {"nth", 3},
+                            {"times", 1},
+                            {"fired", 0}}));
   EXPECT_FALSE(rules[1].contains("view")) << "any tree";
   host.done("inject-clear");
   EXPECT_TRUE(host.done("inject-list")["rules"].empty());
@@ -149,13 +160,12 @@ TEST(Agent, AnswersEveryBrokenLineAndGoesOn)
   Host host;
   host.receive_greeting();
   const std::string deep(100'000, '[');
-  for (const std::string& line : {std::string("{"), std::string("nonsense"), std::string("[]"), std::string("1"),
-                                  std::string("{}"), std::string(R"({"execute":1})"), std::string(R"({"execute":""})"),
-                                  std::string(R"({"execute":"greet","arguments":[]})"),
-                                  std::string(R"({"execute":"greet","id":[1]})"),
-                                  std::string(R"({"execute":"greet","id":{}})"),
-                                  std::string(R"({"execute":"greet","surplus":1})"), std::string("\xff\xfe"),
-                                  std::string("{\"execute\":\"\xc0\x80\"}"), std::string("\0\0", 2), deep}) {
+  for (const std::string& line :
+       {std::string("{"), std::string("nonsense"), std::string("[]"), std::string("1"), std::string("{}"),
+        std::string(R"({"execute":1})"), std::string(R"({"execute":""})"),
+        std::string(R"({"execute":"greet","arguments":[]})"), std::string(R"({"execute":"greet","id":[1]})"),
+        std::string(R"({"execute":"greet","id":{}})"), std::string(R"({"execute":"greet","surplus":1})"),
+        std::string("\xff\xfe"), std::string("{\"execute\":\"\xc0\x80\"}"), std::string("\0\0", 2), deep}) {
     host.send(line + "\n");
     const Json reply = host.receive();
     ASSERT_TRUE(reply.contains("error")) << line.substr(0, 80) << " -> " << reply.dump();

@@ -48,7 +48,8 @@ class FakeModule final : public Module {
       case MORSEL_IOC_PROTECT: return change(object, *static_cast<morsel_range*>(argument), 0);
       case MORSEL_IOC_VIEW_ADD: return add_view(object, *static_cast<morsel_view_add*>(argument));
       case MORSEL_IOC_VIEW_DROP: return drop_view(object, *static_cast<morsel_view_drop*>(argument));
-      case MORSEL_IOC_ACCESS: last_access = *static_cast<morsel_access*>(argument);
+      case MORSEL_IOC_ACCESS:
+        last_access = *static_cast<morsel_access*>(argument);
         static_cast<morsel_access*>(argument)->result = MORSEL_ACCESS_FILLED;
         static_cast<morsel_access*>(argument)->value = 0xfeed;
         return;
@@ -116,8 +117,8 @@ class FakeModule final : public Module {
   {
     if (object.view_count == MORSEL_MAX_VIEWS) throw RequestError(ENOSPC, "adding a view");
     request.view = ++object.view_count;
-    object.views[request.view - 1] = {.view = request.view, .format = request.format, .root_pa = 0xabc000,
-                                      .root_level = 3, .attached = 0};
+    object.views[request.view - 1] = {
+        .view = request.view, .format = request.format, .root_pa = 0xabc000, .root_level = 3, .attached = 0};
   }
   static void drop_view(morsel_info& object, morsel_view_drop& request)
   {

@@ -56,7 +56,7 @@ class Host {
         return message;
       }
       pollfd ready{.fd = mine_.get(), .events = POLLIN, .revents = 0};
-      if (poll(&ready, 1, 60'000) != 1) {   // a guard against hangs
+      if (poll(&ready, 1, 60'000) != 1) {  // a guard against hangs
         ADD_FAILURE() << "the agent is silent";
         return nullptr;
       }

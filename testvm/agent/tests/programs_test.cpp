@@ -62,7 +62,7 @@ TEST(Programs, LetOtherRequestsPassWhileTheyRun)
   EXPECT_EQ(started, (Json{{"pid", pid}, {"stream", "stdout"}, {"text", "started\n"}}));
 
   host.send(Json{{"execute", "wait"}, {"arguments", {{"pid", pid}}}, {"id", 1001}}.dump() + "\n");
-  host.done("object-create", {{"name", "a"}, {"bytes", 4096}});   // answered before the program ends
+  host.done("object-create", {{"name", "a"}, {"bytes", 4096}});  // answered before the program ends
   host.done("kill", {{"pid", pid}, {"signal", "SIGTERM"}});
   EXPECT_EQ(host.receive_reply(1001)["return"]["signal"], SIGTERM);
   const Json ended = host.event("PROGRAM_ENDED");

@@ -82,10 +82,7 @@ TEST_F(Touch, DiesOfSigsegvWhenItWritesReadOnly)
   EXPECT_TRUE(WIFSIGNALED(result.status) && WTERMSIG(result.status) == SIGSEGV) << result.status;
 }
 
-TEST_F(Touch, RefusesAViewOfAnOrdinaryFile)
-{
-  EXPECT_TRUE(ended_with(run("--view 1 read:0 2>&1"), 3));
-}
+TEST_F(Touch, RefusesAViewOfAnOrdinaryFile) { EXPECT_TRUE(ended_with(run("--view 1 read:0 2>&1"), 3)); }
 
 TEST_F(Touch, RefusesWordsThatItDoesNotKnow)
 {

@@ -56,13 +56,34 @@ class Boot : public testing::Test {
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
     channel_ = ends[0];
     fcntl(channel_, F_SETFD, FD_CLOEXEC);
-    const std::vector<std::string> words = {
-        "qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-cpu", "max,la57=off", "-m", "256", "-nodefaults",
-        "-no-user-config", "-display", "none", "-no-reboot", "-kernel", guest_kernel_of(build_).vmlinux.string(),
-        "-initrd", build_image(image).string(), "-append", "console=ttyS0 quiet panic=-1 " + kernel_arguments,
-        "-serial", "file:" + console().string(), "-device", "virtio-serial-pci",
-        "-chardev", "socket,id=agent,fd=" + std::to_string(ends[1]),
-        "-device", "virtserialport,chardev=agent,name=org.morselscope.agent.0"};
+    const std::vector<std::string> words = {"qemu-system-x86_64",
+                                            "-M",
+                                            "q35",
+                                            "-accel",
+                                            "tcg",
+                                            "-cpu",
+                                            "max,la57=off",
+                                            "-m",
+                                            "256",
+                                            "-nodefaults",
+                                            "-no-user-config",
+                                            "-display",
+                                            "none",
+                                            "-no-reboot",
+                                            "-kernel",
+                                            guest_kernel_of(build_).vmlinux.string(),
+                                            "-initrd",
+                                            build_image(image).string(),
+                                            "-append",
+                                            "console=ttyS0 quiet panic=-1 " + kernel_arguments,
+                                            "-serial",
+                                            "file:" + console().string(),
+                                            "-device",
+                                            "virtio-serial-pci",
+                                            "-chardev",
+                                            "socket,id=agent,fd=" + std::to_string(ends[1]),
+                                            "-device",
+                                            "virtserialport,chardev=agent,name=org.morselscope.agent.0"};
     std::vector<char*> argv;
     for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
@@ -130,7 +151,8 @@ TEST_F(Boot, PassesTheModulesParametersFromTheCommandLine)
   start(inputs(), "morsel.granularity=2m");
   const std::string greeting = receive_line();
   EXPECT_NE(greeting.find(R"("abi":1,"agent":1)"), std::string::npos) << greeting << console_text();
-  send(R"({"execute":"run","arguments":{"argv":["cat","/sys/module/morsel/parameters/granularity"]},"id":1})" "\n");
+  send(R"({"execute":"run","arguments":{"argv":["cat","/sys/module/morsel/parameters/granularity"]},"id":1})"
+       "\n");
   EXPECT_EQ(receive_line(), R"({"id":1,"return":{"exit_status":0,"stderr":"","stdout":"2m\n"}})");
 }
 
@@ -140,7 +162,8 @@ TEST_F(Boot, EndsWhenTheGuestPanics)
   image.kernel_module.reset();
   start(image);
   receive_line();
-  send(R"({"execute":"run","arguments":{"argv":["sh","-c","echo c > /proc/sysrq-trigger"]},"id":1})" "\n");
+  send(R"({"execute":"run","arguments":{"argv":["sh","-c","echo c > /proc/sysrq-trigger"]},"id":1})"
+       "\n");
   EXPECT_EQ(wait_for_end(), 0);
   EXPECT_NE(console_text().find("Kernel panic"), std::string::npos) << console_text();
 }

@@ -169,7 +169,7 @@ TEST_F(Image, IsRebuiltWhenAnInputChanges)
   EXPECT_EQ(unpack(build_image(inputs())).at("bin/touch").content, "another content, another size");
 
   const auto time = fs::last_write_time(folder_ / "agent");
-  write_file(folder_ / "agent", "CONTENT OF AGENT");   // same size
+  write_file(folder_ / "agent", "CONTENT OF AGENT");  // same size
   fs::last_write_time(folder_ / "agent", time + std::chrono::nanoseconds(1000));
   EXPECT_EQ(unpack(build_image(inputs())).at("bin/morsel-agent").content, "CONTENT OF AGENT");
 }
@@ -278,8 +278,8 @@ TEST_F(Image, RefusesModulesThatTheGuestCouldNotLoad)
 TEST_F(Image, TakesEverythingFromABuildFolder)
 {
   const fs::path build = folder_ / "build";
-  write_file(build / "kernel" / "kernel.env", "KERNEL_RELEASE='6.1.0'\nVMLINUX='/v'\nKDIR='/k'\nMODULES='" +
-                                                  (folder_ / "modules").string() + "'\n");
+  write_file(build / "kernel" / "kernel.env",
+             "KERNEL_RELEASE='6.1.0'\nVMLINUX='/v'\nKDIR='/k'\nMODULES='" + (folder_ / "modules").string() + "'\n");
   write_file(build / "guest" / "init", "init");
   for (const char* program : {"morsel-agent", "morsel-touch"}) write_file(build / "guest" / "bin" / program, program);
   ImageInputs found = inputs_of_build(build);
