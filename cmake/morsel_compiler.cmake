@@ -3,7 +3,8 @@
 # Compiler flags of all hosted code. Warnings are errors; -Wconversion is left out of tests (morsel_test.cmake), where
 # literals of every width would only hide the assertion.
 add_compile_options(-Wall -Wextra -Wshadow -Werror)
-set(MORSEL_STRICT_WARNINGS -Wconversion)
+# In C, -Wconversion would bring -Wsign-conversion with it; in C++ it does not.
+set(MORSEL_STRICT_WARNINGS -Wconversion -Wno-sign-conversion)
 add_compile_options("$<$<NOT:$<BOOL:$<TARGET_PROPERTY:MORSEL_IS_TEST>>>:${MORSEL_STRICT_WARNINGS}>")
 
 # The build for development keeps assertions and stays quick to compile.
