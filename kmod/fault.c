@@ -30,11 +30,9 @@ static vm_fault_t fault_error(int engine_error)
 	switch (engine_error) {
 	case ENGINE_DONE:
 		return VM_FAULT_NOPAGE;
-	case ENGINE_NO_MEMORY:
-		return VM_FAULT_OOM;
 	case ENGINE_ACCESS_DENIED:
 		return VM_FAULT_SIGSEGV;
-	default:
+	default:			/* no memory too: VM_FAULT_OOM would have the access tried again for ever */
 		return VM_FAULT_SIGBUS;
 	}
 }

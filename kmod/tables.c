@@ -82,15 +82,26 @@ engine_u64 *kernel_words(engine_u64 pa)
 	return __va(pa);
 }
 
+/*
+ * Frames cannot be reclaimed, and killing a process frees none: objects together get three quarters of memory, and then
+ * an error, as files of a tmpfs do.
+ */
+static bool have_room(unsigned int pages)
+{
+	return atomic64_read(&morsel_counters[MORSEL_FRAMES]) + pages <= totalram_pages() / 4 * 3;
+}
+
 engine_u64 kernel_allocate_frame(struct engine_actor *actor, unsigned int level)
 {
 	struct morsel_object *object = actor->object;
 	const unsigned int order = level ? PMD_SHIFT - PAGE_SHIFT : 0;
-	gfp_t gfp = GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT;
+	gfp_t gfp = GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 	struct page *page;
 
+	if (!have_room(1 << order))
+		return 0;
 	if (order)
-		gfp |= __GFP_COMP | __GFP_NOWARN;
+		gfp |= __GFP_COMP;
 	page = alloc_pages(gfp, order);
 	if (!page)
 		return 0;
