@@ -51,7 +51,7 @@ std::string fields_text(const Json& step)
   std::string out;
   for (const Json& f : step["fields"]) {
     const std::string name = f["name"].get<std::string>(), value = f["value"].get<std::string>();
-    if (value == "0x0" || name == "frame" || name == "table") continue;
+    if (value == "0x0" || name == "ign" || name == "frame" || name == "table") continue;
     out += (out.empty() ? "" : " ") + (value == "0x1" ? name : name + "=" + value);
   }
   return out;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// vm up|down|list|console
+// vm up|down|list|console, doctor
 #include "scripts/morselctl/machines.hpp"
 
 #include <fmt/format.h>
@@ -74,6 +74,15 @@ Outcome console(const Arguments& arguments, const Choice& choice)
   return {{{"name", name}, {"text", ""}}};
 }
 
+Outcome list(Session&, const Arguments&) { return {{{"vms", vm_list()}}}; }
+
+Outcome examine(Session&, const Arguments&) { return {{{"findings", doctor()}}}; }
+
+std::string render_down(const Json& facts, const Style& style)
+{
+  return fmt::format("{}: ended\n", style.bold(facts["name"].get<std::string>()));
+}
+
 std::string render_vms(const Json& facts, const Style& style)
 {
   if (facts["vms"].empty()) return "no VMs\n";
@@ -101,52 +110,46 @@ std::string render_console(const Json& facts, const Style&)
   return text;
 }
 
+std::string render_findings(const Json& facts, const Style& style)
+{
+  std::string out;
+  for (const Json& f : facts["findings"]) {
+    const std::string works = f["works"].get<std::string>();
+    const std::string sign = works == "yes" ? style.good("✓") : works == "partly" ? "~" : style.bad("✗");
+    out += fmt::format("{} {}: {}\n", sign, style.bold(f["what"].get<std::string>()), f["found"].get<std::string>());
+    if (const std::string advice = f["advice"].get<std::string>(); !advice.empty()) out += "    " + advice + "\n";
+  }
+  return out;
+}
+
+// clang-format off
 void add_vm_commands(CommandTable& table, const Choice& choice)
 {
   constexpr std::string_view group = "Virtual machines";
-  const Argument name{"NAME", ArgumentKind::text, "the VM's name; that of --vm, or 'test', without", true};
+  const Argument name{"NAME", ArgumentKind::text, "the VM's name; without, that of --vm, or 'test'", true};
   const auto with_choice = [choice](Outcome (*handler)(const Arguments&, const Choice&)) {
     return [choice, handler](Session&, const Arguments& arguments) { return handler(arguments, choice); };
   };
-  table.add({group,
-             "vm up",
+  table.add({group, "vm up",
              {name,
               {"--memory", ArgumentKind::number, "of the guest, a multiple of 2M; 512M without", true, "SIZE"},
               {"--cpus", ArgumentKind::number, "virtual CPUs; 2 without", true, "N"},
-              {"--accelerator",
-               ArgumentKind::choice,
-               "what runs the guest; automatic without: KVM where it really works",
-               true,
-               "WHAT",
-               {"automatic", "tcg", "kvm"}},
+              {"--accelerator", ArgumentKind::choice, "what runs the guest; without, KVM if it really works, else TCG",
+               true, "WHAT", {"automatic", "tcg", "kvm"}},
               {"--la57", ArgumentKind::flag, "the guest's kernel uses five levels of page tables"},
               {"--append", ArgumentKind::text, "kernel arguments to append", true, "WORDS"}},
              "Starts a test VM that stays until 'vm down'; nothing of it outlives its holder process.",
-             with_choice(up),
-             render_vms});
-  table.add({group,
-             "vm down",
-             {name},
-             "Ends a test VM and waits until nothing of it is left.",
-             with_choice(down),
-             [](const Json& facts, const Style& style) {
-               return fmt::format("{}: ended\n", style.bold(facts["name"].get<std::string>()));
-             }});
-  table.add({group,
-             "vm list",
-             {},
-             "Lists the running test VMs.",
-             [](Session&, const Arguments&) {
-               return Outcome{{{"vms", vm_list()}}};
-             },
-             render_vms});
-  table.add({group,
-             "vm console",
-             {name, {"--follow", ArgumentKind::flag, "go on until the VM ends"}},
-             "Prints what the guest has written to its console.",
-             with_choice(console),
-             render_console});
+             with_choice(up), render_vms});
+  table.add({group, "vm down", {name},
+             "Ends a test VM and waits until nothing of it is left.", with_choice(down), render_down});
+  table.add({group, "vm list", {},
+             "Lists the running test VMs.", list, render_vms});
+  table.add({group, "vm console", {name, {"--follow", ArgumentKind::flag, "go on until the VM ends"}},
+             "Prints what the guest has written to its console.", with_choice(console), render_console});
+  table.add({group, "doctor", {},
+             "Says what this machine offers, and what to do about what is missing.", examine, render_findings});
 }
+// clang-format on
 
 }  // namespace
 

@@ -30,5 +30,6 @@ void vm_down(const std::string& name);
 session::Json vm_list();  // an array
 std::string vm_console(const std::string& name);
 void follow_vm_console(const std::string& name, const std::function<void(std::string_view)>& sink);
+session::Json doctor();  // an array of {"what", "works": "yes"|"partly"|"no", "found", "advice"}
 
 }  // namespace morsel::ctl

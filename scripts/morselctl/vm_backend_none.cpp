@@ -35,4 +35,6 @@ void follow_vm_console(const std::string& name, const std::function<void(std::st
   missing("follow the console of the VM '" + name + "'");
 }
 
+session::Json doctor() { missing("examine this machine"); }
+
 }  // namespace morsel::ctl

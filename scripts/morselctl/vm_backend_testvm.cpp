@@ -2,6 +2,7 @@
 //
 // The commands about VMs, done by testvm/host.
 #include "scripts/morselctl/vm_backend.hpp"
+#include "testvm/host/doctor.hpp"
 #include "testvm/host/vm_control.hpp"
 #include "testvm/host/vm_target.hpp"
 
@@ -63,6 +64,15 @@ std::string vm_console(const std::string& name) { return testvm::vm_console(name
 void follow_vm_console(const std::string& name, const std::function<void(std::string_view)>& sink)
 {
   testvm::follow_vm_console(name, sink);
+}
+
+session::Json doctor()
+{
+  session::Json list = session::Json::array();
+  for (const testvm::DoctorFinding& f : testvm::run_doctor())
+    list.push_back(
+        {{"what", f.what}, {"works", testvm::works_name(f.works)}, {"found", f.found}, {"advice", f.advice}});
+  return list;
 }
 
 }  // namespace morsel::ctl

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// morselctl on a real VM: one machine for all tests, started and ended by the commands themselves.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <nlohmann/json.hpp>
+
+#include "scripts/morselctl/tests/program.hpp"
+
+namespace morsel::ctl {
+namespace {
+
+using Json = nlohmann::json;
+using Words = std::vector<std::string>;
+
+constexpr const char* vm_name = "morselctl-test";
+
+Ended on_vm(Words words)
+{
+  words.insert(words.begin(), {"--vm", vm_name});
+  return morselctl(std::move(words));
+}
+
+Json facts(Words words)
+{
+  words.insert(words.begin(), {"--vm", vm_name, "--json"});
+  const Ended e = morselctl(std::move(words));
+  return Json::parse(e.output);
+}
+
+class VmCommands : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite()
+  {
+    const Ended e = morselctl({"vm", "up", vm_name});
+    ASSERT_EQ(e.status, 0) << e.output << e.errors;
+  }
+  static void TearDownTestSuite() { morselctl({"vm", "down", vm_name}); }
+};
+
+TEST_F(VmCommands, TheTourHoldsOnTheRealKernel)
+{
+  const Json tour = facts({"tour"});
+  EXPECT_EQ(tour["holds"], true) << on_vm({"tour"}).output;
+  ASSERT_EQ(tour["stations"].size(), 6u);
+  EXPECT_NE(tour["target"].get<std::string>().find("Linux"), std::string::npos);
+  const Json& runs = tour["stations"][5]["diff"]["views"][0]["runs"];
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0]["state"], "stale");
+  const Json counters = facts({"counters"});
+  for (const char* name : {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries"})
+    EXPECT_EQ(counters[name], 0) << name;
+}
+
+TEST_F(VmCommands, ViewsOfEveryFormatFollowThePrimary)
+{
+  facts({"object", "create", "a", "4M"});
+  facts({"object", "populate", "a", "2M..4M", "--leaf", "2M"});
+  for (const char* format : {"amd64", "npt", "ept", "ept_l5"}) {
+    EXPECT_EQ(facts({"view", "add", "a", format})["format"], format);
+    EXPECT_EQ(facts({"access", "a", format, "0x200008", "write", "--value", "0x1234"})["outcome"], "filled") << format;
+    EXPECT_EQ(facts({"access", "a", format, "0x200008", "read"})["value"], "0x1234") << format;
+    EXPECT_EQ(facts({"walk", "a", format, "0x200008"})["end"], "translated") << format;
+  }
+  EXPECT_EQ(facts({"diff", "a"})["clean"], true);
+  EXPECT_EQ(facts({"object", "unmap", "a", "2M+4K"})["changed_pages"], 1);
+  const Json diff = facts({"diff", "a"});
+  EXPECT_EQ(diff["clean"], true);
+  for (const Json& view : diff["views"]) EXPECT_EQ(view["pages"]["stale"], 0);
+  facts({"object", "destroy", "a"});
+}
+
+TEST_F(VmCommands, AGuestProgramsOutputAndExitStatusPassThrough)
+{
+  const Ended e = on_vm({"run", "sh", "-c", "echo out; echo err >&2; exit 7"});
+  EXPECT_EQ(e.status, 7);
+  EXPECT_EQ(e.output, "out\n");
+  EXPECT_EQ(e.errors, "err\n");
+  EXPECT_EQ(on_vm({"run", "sh", "-c", "kill -9 $$"}).status, 128 + SIGKILL);
+  EXPECT_EQ(on_vm({"run", "no-such-program"}).status, 2);
+}
+
+TEST_F(VmCommands, AProcessSeesWhatTheViewWrote)
+{
+  facts({"object", "create", "b", "4M"});
+  facts({"view", "add", "b", "ept"});
+  EXPECT_EQ(facts({"access", "b", "ept", "0x3000", "write", "--value", "77"})["outcome"], "populated");
+  const Ended e = on_vm({"run", "morsel-touch", "/morsel/b", "check:0x3000=77", "write:0x4000=78"});
+  EXPECT_EQ(e.status, 0) << e.output << e.errors;
+  EXPECT_EQ(facts({"access", "b", "ept", "0x4000", "read"})["value"], "0x4e");
+  facts({"object", "destroy", "b"});
+}
+
+TEST_F(VmCommands, RefusalsOfTheKernelAreExplained)
+{
+  facts({"object", "create", "c", "4M"});
+  const Json again = facts({"object", "create", "c", "4M"});
+  EXPECT_EQ(again["error"]["exit"], 2) << again;
+  EXPECT_FALSE(again["error"]["found"].get<std::string>().empty());
+  EXPECT_EQ(facts({"object", "populate", "c", "0..8M"})["error"]["exit"], 2);
+  facts({"object", "destroy", "c"});
+}
+
+TEST_F(VmCommands, ASecondMachineOfTheSameNameIsRefused)
+{
+  const Ended e = morselctl({"vm", "up", vm_name});
+  EXPECT_EQ(e.status, 2);
+  EXPECT_NE(e.errors.find(vm_name), std::string::npos) << e.errors;
+  EXPECT_EQ(on_vm({"target"}).status, 0);
+}
+
+TEST_F(VmCommands, TheConsoleAndTheKernelLogCanBeRead)
+{
+  EXPECT_NE(on_vm({"kernel-log"}).output.find("Linux version"), std::string::npos);
+  EXPECT_EQ(morselctl({"vm", "console", vm_name}).status, 0);
+  EXPECT_EQ(morselctl({"doctor"}).status, 0);
+}
+
+// Ends the machine; GoogleTest runs the tests of a suite in the order of the file.
+TEST_F(VmCommands, ALostMachineIsSaidSo)
+{
+  Json vm;
+  for (const Json& one : Json::parse(morselctl({"--json", "vm", "list"}).output)["vms"])
+    if (one["name"] == vm_name) vm = one;
+  ASSERT_FALSE(vm.is_null());
+  ASSERT_EQ(kill(vm["qemu_pid"].get<pid_t>(), SIGKILL), 0);
+  const Ended e = on_vm({"run", "sleep", "1000"});
+  EXPECT_TRUE(e.status == 125 || e.status == 2) << e.status << e.errors;  // lost meanwhile, or gone already
+  EXPECT_NE(e.errors.find(vm_name), std::string::npos) << e.errors;
+  const Ended gone = on_vm({"target"});
+  EXPECT_NE(gone.errors.find("vm up"), std::string::npos) << gone.errors;
+}
+
+}  // namespace
+}  // namespace morsel::ctl
