@@ -22,7 +22,7 @@ using session::Failure;
 struct Arguments {
   bool embedded = false;
   QString vm;
-  QString picture;   // empty: an ordinary window
+  QString picture;  // empty: an ordinary window
   QSize size{1400, 980};
   WindowOptions window;
 };
@@ -48,7 +48,8 @@ QSize parseSize(const QString& text)
 Arguments parseArguments(const QStringList& words)
 {
   QCommandLineParser parser;
-  parser.setApplicationDescription(QStringLiteral("Primary and secondary views of virtual-memory objects, side by side."));
+  parser.setApplicationDescription(
+      QStringLiteral("Primary and secondary views of virtual-memory objects, side by side."));
   parser.addHelpOption();
   parser.addVersionOption();
   parser.addOptions({{"embedded", "Show an embedded machine that has taken the tour; needs no VM."},
@@ -98,8 +99,9 @@ int render(MainWindow& window, const Arguments& a)
   };
   // Queued behind the layout requests that the reading has posted.
   QObject::connect(&window, &MainWindow::readingShown, &window, save, Qt::QueuedConnection);
-  QObject::connect(&window, &MainWindow::openFailed, &window, [&result](const QString& text) {
+  QObject::connect(&window, &MainWindow::openFailed, &window, [&result](const QString& text, Exit code) {
     std::fprintf(stderr, "%s\n", qPrintable(text));
+    result = static_cast<int>(code);
     QApplication::exit(result);
   });
   window.resize(a.size);

@@ -14,18 +14,18 @@ class BitRuler : public QWidget {
   Q_OBJECT
 
  public:
-  enum class Ticks : u8 { shown, hidden };   // hidden: below another ruler that shows them
+  enum class Ticks : u8 { shown, hidden };  // hidden: below another ruler that shows them
 
   explicit BitRuler(Ticks ticks, QWidget* parent = nullptr);
 
   void setEntry(const QString& title, std::optional<inspect::DecodedEntry> entry);
   void setHighlight(u64 mask);
-  int bitAt(int x) const;   // -1: beside the ruler
+  int bitAt(int x) const;  // -1: beside the ruler
   QSize sizeHint() const override { return {1000, rulerHeight()}; }
   QSize minimumSizeHint() const override { return {600, rulerHeight()}; }
 
  signals:
-  void bitHovered(int bit);   // -1: none
+  void bitHovered(int bit);  // -1: none
   void bitClicked(int bit);
 
  protected:

@@ -20,10 +20,7 @@ using session::AlignedCell;
 using session::AlignedRow;
 using session::AlignedTree;
 
-QString titleOf(const AlignedTree& tree, std::size_t column)
-{
-  return QString::fromStdString(tree.title(column));
-}
+QString titleOf(const AlignedTree& tree, std::size_t column) { return QString::fromStdString(tree.title(column)); }
 
 QString placeText(const AlignedCell& cell, AlignedRow row)
 {
@@ -79,9 +76,12 @@ class FieldDelegate : public QStyledItemDelegate {
 }  // namespace
 
 EntryPanel::EntryPanel(QWidget* parent)
-    : QWidget(parent), headline_(new QLabel(this)), explanation_(new QLabel(this)),
+    : QWidget(parent),
+      headline_(new QLabel(this)),
+      explanation_(new QLabel(this)),
       primary_ruler_(new BitRuler(BitRuler::Ticks::shown, this)),
-      view_ruler_(new BitRuler(BitRuler::Ticks::hidden, this)), table_(new QTableView(this)),
+      view_ruler_(new BitRuler(BitRuler::Ticks::hidden, this)),
+      table_(new QTableView(this)),
       fields_(new FieldModel(this))
 {
   headline_->setObjectName(QStringLiteral("entry_headline"));
@@ -134,9 +134,9 @@ void EntryPanel::pointAt(int bit)
   if (row < 0) return;
   table_->selectRow(row);
   const inspect::DecodedField& f = fields_->field(row);
-  emit hovered(QStringLiteral("%1 [%2] = %3: %4 (%5)")
-                   .arg(fromView(f.name), bitsText(f.mask), fieldValueText(f), fromView(f.meaning),
-                        fromView(f.source)));
+  emit hovered(
+      QStringLiteral("%1 [%2] = %3: %4 (%5)")
+          .arg(fromView(f.name), bitsText(f.mask), fieldValueText(f), fromView(f.meaning), fromView(f.source)));
 }
 
 void EntryPanel::showNothing()
@@ -150,8 +150,8 @@ void EntryPanel::showNothing()
 
 void EntryPanel::showDecoded(const QString& title, const inspect::DecodedEntry& entry)
 {
-  headline_->setText(QStringLiteral("<b>%1</b> &nbsp; %2").arg(
-      title, QString::fromStdString(inspect::one_line(entry)).toHtmlEscaped()));
+  headline_->setText(QStringLiteral("<b>%1</b> &nbsp; %2")
+                         .arg(title, QString::fromStdString(inspect::one_line(entry)).toHtmlEscaped()));
   fields_->setEntry(entry);
 }
 
@@ -169,8 +169,9 @@ void EntryPanel::showEntry(const AlignedTreePtr& tree, AlignedRow row, std::size
   if (column > 0) view_ruler_->setEntry(QStringLiteral("view %1").arg(tree->tree(column)), decoded(cell, column));
   explanation_->setText(explain(*tree, cell, row, column));
   if (const auto entry = decoded(cell, column)) return showDecoded(title, *entry);
-  headline_->setText(QStringLiteral("<b>%1</b> &nbsp; %2").arg(
-      title, cell.exists ? QStringLiteral("its table cannot be read") : QStringLiteral("this tree begins further down")));
+  headline_->setText(QStringLiteral("<b>%1</b> &nbsp; %2")
+                         .arg(title, cell.exists ? QStringLiteral("its table cannot be read")
+                                                 : QStringLiteral("this tree begins further down")));
   fields_->setEntry({});
 }
 

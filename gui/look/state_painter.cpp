@@ -16,7 +16,10 @@ QColor mixed(const QColor& a, const QColor& b, double part_of_b)
 }
 
 // Away from the text's colour, so that the sign gains contrast instead of losing it.
-QColor away(const QColor& fill, const QColor& text) { return mixed(fill, text == Qt::white ? Qt::black : Qt::white, 0.35); }
+QColor away(const QColor& fill, const QColor& text)
+{
+  return mixed(fill, text == Qt::white ? Qt::black : Qt::white, 0.35);
+}
 
 void paintHatch(QPainter& p, const QRect& r, const QColor& ink)
 {

@@ -14,17 +14,31 @@ static void initResources() { Q_INIT_RESOURCE(morselscope); }
 namespace morsel::gui {
 namespace {
 
-const ThemeColors light_colors{
-    .window = QColor(0xf3, 0xf5, 0xf7), .base = QColor(0xff, 0xff, 0xff), .alternate = QColor(0xf8, 0xf9, 0xfb),
-    .header = QColor(0xe9, 0xed, 0xf1), .text = QColor(0x1b, 0x1f, 0x24), .muted = QColor(0x6a, 0x74, 0x7f),
-    .line = QColor(0xd3, 0xd9, 0xdf),   .accent = QColor(0x0b, 0x5c, 0xad), .accent_soft = QColor(0xdc, 0xeb, 0xfa),
-    .accent_text = QColor(0xff, 0xff, 0xff), .good = QColor(0x1a, 0x7f, 0x37), .bad = QColor(0xb4, 0x23, 0x18)};
+const ThemeColors light_colors{.window = QColor(0xf3, 0xf5, 0xf7),
+                               .base = QColor(0xff, 0xff, 0xff),
+                               .alternate = QColor(0xf8, 0xf9, 0xfb),
+                               .header = QColor(0xe9, 0xed, 0xf1),
+                               .text = QColor(0x1b, 0x1f, 0x24),
+                               .muted = QColor(0x6a, 0x74, 0x7f),
+                               .line = QColor(0xd3, 0xd9, 0xdf),
+                               .accent = QColor(0x0b, 0x5c, 0xad),
+                               .accent_soft = QColor(0xdc, 0xeb, 0xfa),
+                               .accent_text = QColor(0xff, 0xff, 0xff),
+                               .good = QColor(0x1a, 0x7f, 0x37),
+                               .bad = QColor(0xb4, 0x23, 0x18)};
 
-const ThemeColors dark_colors{
-    .window = QColor(0x21, 0x26, 0x2c), .base = QColor(0x1b, 0x1f, 0x24), .alternate = QColor(0x1f, 0x24, 0x29),
-    .header = QColor(0x2a, 0x30, 0x37), .text = QColor(0xe6, 0xea, 0xee), .muted = QColor(0x97, 0xa3, 0xae),
-    .line = QColor(0x3a, 0x42, 0x4a),   .accent = QColor(0x6c, 0xb6, 0xff), .accent_soft = QColor(0x24, 0x3b, 0x53),
-    .accent_text = QColor(0x10, 0x14, 0x18), .good = QColor(0x57, 0xc2, 0x6e), .bad = QColor(0xff, 0x8a, 0x7a)};
+const ThemeColors dark_colors{.window = QColor(0x21, 0x26, 0x2c),
+                              .base = QColor(0x1b, 0x1f, 0x24),
+                              .alternate = QColor(0x1f, 0x24, 0x29),
+                              .header = QColor(0x2a, 0x30, 0x37),
+                              .text = QColor(0xe6, 0xea, 0xee),
+                              .muted = QColor(0x97, 0xa3, 0xae),
+                              .line = QColor(0x3a, 0x42, 0x4a),
+                              .accent = QColor(0x6c, 0xb6, 0xff),
+                              .accent_soft = QColor(0x24, 0x3b, 0x53),
+                              .accent_text = QColor(0x10, 0x14, 0x18),
+                              .good = QColor(0x57, 0xc2, 0x6e),
+                              .bad = QColor(0xff, 0x8a, 0x7a)};
 
 Theme current = Theme::light;
 
@@ -99,15 +113,14 @@ const ThemeColors& colorsOf(Theme theme) { return theme == Theme::light ? light_
 
 Theme desktopTheme()
 {
-  static const Theme at_start =
-      QPalette().color(QPalette::Window).lightness() < 128 ? Theme::dark : Theme::light;
+  static const Theme at_start = QPalette().color(QPalette::Window).lightness() < 128 ? Theme::dark : Theme::light;
   return at_start;
 }
 
 void applyTheme(Theme theme)
 {
   initResources();
-  (void)desktopTheme();   // judged before our palette hides it
+  (void)desktopTheme();  // judged before our palette hides it
   current = theme;
   const ThemeColors& c = colorsOf(theme);
   QApplication::setStyle(QStyleFactory::create(QStringLiteral("Fusion")));

@@ -62,8 +62,7 @@ void MapPanel::showTree(const AlignedTreePtr& tree)
     const bool clean = diff.clean();
     counts_[n]->setText(QStringLiteral("%1   <span style='color:%2'>%3</span>")
                             .arg(countsText(diff), (clean ? colors().good : colors().bad).name(),
-                                 clean ? QStringLiteral("✓ clean")
-                                       : QStringLiteral("✗ not clean")));
+                                 clean ? QStringLiteral("✓ clean") : QStringLiteral("✗ not clean")));
   }
 }
 

@@ -45,7 +45,7 @@ class MapStrip : public QWidget {
 
   AlignedTreePtr tree_;
   std::size_t column_ = 1;
-  std::vector<inspect::DiffState> worst_;   // per pixel
+  std::vector<inspect::DiffState> worst_;  // per pixel
   QImage row_;
   std::optional<Range> marker_;
 };

@@ -44,8 +44,7 @@ std::optional<DifferencePlace> nextDifference(const session::AlignedTree& tree, 
   return find(tree, from, before);
 }
 
-std::optional<DifferencePlace> previousDifference(const session::AlignedTree& tree,
-                                                  std::optional<DifferencePlace> from)
+std::optional<DifferencePlace> previousDifference(const session::AlignedTree& tree, std::optional<DifferencePlace> from)
 {
   return find(tree, from, [](const DifferencePlace& a, const DifferencePlace& b) { return before(b, a); });
 }

@@ -12,7 +12,7 @@ namespace morsel::gui {
 struct DifferencePlace {
   u64 offset = 0;
   std::size_t column = 0;
-  bool wrapped = false;   // the search began again at the other end
+  bool wrapped = false;  // the search began again at the other end
   bool operator==(const DifferencePlace&) const = default;
 };
 

@@ -16,7 +16,7 @@ class FieldModel : public QAbstractTableModel {
  public:
   enum Column { name_column, bits_column, value_column, meaning_column, source_column, column_count };
 
-  enum Role { set_role = Qt::UserRole };   // bool: the field is not zero
+  enum Role { set_role = Qt::UserRole };  // bool: the field is not zero
 
   explicit FieldModel(QObject* parent = nullptr);
 

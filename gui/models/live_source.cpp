@@ -112,10 +112,10 @@ void LiveSource::guarded(F&& work)
       emit targetLost(QString::fromStdString(f.found()));
     } else {
       emit failed(QString::fromStdString(f.tried()), QString::fromStdString(f.found()),
-                  QString::fromStdString(f.advice()));
+                  QString::fromStdString(f.advice()), f.code());
     }
   } catch (const std::exception& e) {
-    emit failed(QStringLiteral("read the target"), QString::fromUtf8(e.what()), {});
+    emit failed(QStringLiteral("read the target"), QString::fromUtf8(e.what()), {}, session::Exit::target_lost);
   }
 }
 

@@ -51,12 +51,12 @@ class LiveSource : public QObject {
   void treeRead(morsel::gui::AlignedTreePtr tree, qint64 taken_ms);
   void readUnchanged(qint64 taken_ms);
   // Something could not be done; the source goes on. Empty parts are left out.
-  void failed(const QString& tried, const QString& found, const QString& advice);
+  void failed(const QString& tried, const QString& found, const QString& advice, morsel::session::Exit code);
   // The target is gone; open() or refresh() tries again.
   void targetLost(const QString& why);
 
  private:
-  void onTargetEvent(const session::Event& event);   // any thread
+  void onTargetEvent(const session::Event& event);  // any thread
   void readObjects();
   void readTree();
   void readAgain();

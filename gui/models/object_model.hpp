@@ -26,7 +26,7 @@ class ObjectModel : public QAbstractListModel {
   QVariant data(const QModelIndex& index, int role) const override;
 
  private:
-  std::vector<session::ObjectState> objects_;   // ascending by name
+  std::vector<session::ObjectState> objects_;  // ascending by name
 };
 
 // "64 MiB, root level 1, 2 views, attached 1 time"

@@ -33,10 +33,7 @@ consteval bool inOrder()
 }
 static_assert(inOrder(), "styles are looked up by the number of the state");
 
-double channel(double value)
-{
-  return value <= 0.03928 ? value / 12.92 : std::pow((value + 0.055) / 1.055, 2.4);
-}
+double channel(double value) { return value <= 0.03928 ? value / 12.92 : std::pow((value + 0.055) / 1.055, 2.4); }
 
 double luminance(const QColor& c)
 {

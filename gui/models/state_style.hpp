@@ -18,11 +18,11 @@ enum class Pattern : u8 { none, plain, dotted_outline, hatch, diagonal, half_fil
 
 struct StateStyle {
   inspect::DiffState state;
-  char16_t sign;          // one character of DejaVu Sans Mono; 0: none
+  char16_t sign;  // one character of DejaVu Sans Mono; 0: none
   Pattern pattern;
-  QRgb light, dark;       // fill
+  QRgb light, dark;  // fill
   bool light_text_white, dark_text_white;
-  const char* meaning;    // for legend and tool tips
+  const char* meaning;  // for legend and tool tips
 };
 
 // In the order of DiffState, from harmless to worst.

@@ -51,9 +51,6 @@ std::optional<u64> parseOffset(const QString& text)
   return value << shift;
 }
 
-QString fromView(std::string_view text)
-{
-  return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size()));
-}
+QString fromView(std::string_view text) { return QString::fromUtf8(text.data(), static_cast<qsizetype>(text.size())); }
 
 }  // namespace morsel::gui

@@ -15,7 +15,7 @@ using session::AlignedRow;
 using session::AlignedTree;
 
 constexpr int level_shift = 60;
-constexpr quint64 forest_id = ~quint64{0};   // level 15: no row has it
+constexpr quint64 forest_id = ~quint64{0};  // level 15: no row has it
 
 quint64 idOf(AlignedRow row)
 {

@@ -20,10 +20,10 @@ using AlignedTreePtr = std::shared_ptr<const session::AlignedTree>;
 
 // What one cell of a tree says, for whoever paints or copies it.
 struct CellFacts {
-  QString word;        // "8000 0000 7f3c 5867"; empty if there is none to show
-  QString note;        // rights and A/D of a leaf, else what the entry is
-  bool muted = false;  // nothing of its own stands here
-  bool has_frame = false;   // digits 3 to 12 of the word (bits 51 to 12) name a frame or table
+  QString word;            // "8000 0000 7f3c 5867"; empty if there is none to show
+  QString note;            // rights and A/D of a leaf, else what the entry is
+  bool muted = false;      // nothing of its own stands here
+  bool has_frame = false;  // digits 3 to 12 of the word (bits 51 to 12) name a frame or table
   bool has_state = false;
   inspect::DiffState state = inspect::DiffState::hole;
 };
@@ -47,7 +47,7 @@ class TreeModel : public QAbstractItemModel {
   EmptyRuns emptyRuns() const { return empty_runs_; }
 
   session::AlignedRow place(const QModelIndex& index) const;
-  u64 foldedCount(const QModelIndex& index) const;   // entries in this row; 1 unless folded
+  u64 foldedCount(const QModelIndex& index) const;  // entries in this row; 1 unless folded
   Range spanOf(const QModelIndex& index) const;
   // The row for a place, or for the folded run it lies in; invalid if there is no such row.
   QModelIndex indexOf(session::AlignedRow row, int column = range_column) const;
@@ -68,7 +68,7 @@ class TreeModel : public QAbstractItemModel {
 
  private:
   struct Run {
-    u32 first;   // child number
+    u32 first;  // child number
     u32 count;
   };
   using Runs = std::vector<Run>;
@@ -83,7 +83,7 @@ class TreeModel : public QAbstractItemModel {
 
   AlignedTreePtr tree_;
   EmptyRuns empty_runs_ = EmptyRuns::folded;
-  mutable std::unordered_map<quint64, Runs> runs_;   // by the parent's id
+  mutable std::unordered_map<quint64, Runs> runs_;  // by the parent's id
 };
 
 }  // namespace morsel::gui

@@ -21,7 +21,7 @@ class ObjectPanel : public QListView {
   ObjectModel* objects() const { return model_; }
 
  signals:
-  void objectChosen(const QString& name);   // empty: there is none
+  void objectChosen(const QString& name);  // empty: there is none
 
  protected:
   void paintEvent(QPaintEvent* event) override;

@@ -5,8 +5,8 @@ namespace morsel::gui {
 
 FakeTarget::FakeTarget() : memory_(table_count * 512)
 {
-  physical_ = inspect::PhysicalMemory(
-      {{memory_start, memory_.size() * 8, reinterpret_cast<const std::byte*>(memory_.data())}});
+  physical_ =
+      inspect::PhysicalMemory({{memory_start, memory_.size() * 8, reinterpret_cast<const std::byte*>(memory_.data())}});
 }
 
 PhysAddr FakeTarget::newTable()
@@ -48,7 +48,7 @@ void FakeTarget::addDemo()
   view(2, software::make_reserved(7, software::Stale::no));
   view(3, EptL4::make_leaf({frame(3)}, 0, {right_read}));
   view(4, EptL4::make_leaf({frame(4)}, 0, {rights_rw}));
-  view(5, frame(5) | EptL4::write);   // write without read is misconfigured
+  view(5, frame(5) | EptL4::write);  // write without read is misconfigured
   view(6, EptL4::make_leaf({frame(60)}, 0, {rights_rw}));
   view(7, EptL4::make_leaf({frame(7)}, 0, {rights_rw}));
 }
@@ -76,8 +76,7 @@ void FakeTarget::tell(const session::Event& event)
 
 std::shared_ptr<const session::AlignedTree> capture(FakeTarget& target, const std::string& name)
 {
-  return std::make_shared<session::AlignedTree>(
-      session::AlignedTree::capture(target.memory(), target.object(name)));
+  return std::make_shared<session::AlignedTree>(session::AlignedTree::capture(target.memory(), target.object(name)));
 }
 
 }  // namespace morsel::gui

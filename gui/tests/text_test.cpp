@@ -12,10 +12,7 @@ TEST(GroupedHex, WritesGroupsOfFourDigits)
   EXPECT_EQ(groupedHex(0x1000, 8).toStdString(), "0000 1000");
 }
 
-TEST(GroupedHex, NeverCutsDigitsOff)
-{
-  EXPECT_EQ(groupedHex(0x123456789, 8).toStdString(), "0001 2345 6789");
-}
+TEST(GroupedHex, NeverCutsDigitsOff) { EXPECT_EQ(groupedHex(0x123456789, 8).toStdString(), "0001 2345 6789"); }
 
 TEST(SizeText, TakesTheLargestUnitThatLeavesAnInteger)
 {

@@ -87,10 +87,7 @@ TEST_F(TreeModelTest, FoldsRunsThatAreEmptyInEveryTree)
   EXPECT_EQ(model.rowCount(page(8, 0).parent()), 512);
 }
 
-TEST_F(TreeModelTest, RowsAboveARootSayWhereTheTreeBegins)
-{
-  EXPECT_EQ(text(model.index(0, 1)), "begins at level 1");
-}
+TEST_F(TreeModelTest, RowsAboveARootSayWhereTheTreeBegins) { EXPECT_EQ(text(model.index(0, 1)), "begins at level 1"); }
 
 TEST_F(TreeModelTest, IndexesSurviveANewReading)
 {

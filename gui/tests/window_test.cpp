@@ -36,7 +36,8 @@ class WindowTest : public testing::Test {
   void open(Content content, Theme theme = Theme::light)
   {
     const auto factory = [this, content]() -> std::unique_ptr<session::Target> {
-      if (content == Content::refused) throw Failure(Exit::usage, "attach to the VM", "it does not run", "morselctl vm up");
+      if (content == Content::refused)
+        throw Failure(Exit::usage, "attach to the VM", "it does not run", "morselctl vm up");
       auto made = std::make_unique<FakeTarget>();
       if (content == Content::demo) made->addDemo();
       target = made.get();
@@ -52,10 +53,7 @@ class WindowTest : public testing::Test {
     QCoreApplication::processEvents();
   }
   std::string label(const char* name) const { return window->findChild<QLabel*>(name)->text().toStdString(); }
-  QModelIndex page(u64 number, int column) const
-  {
-    return window->tree()->indexOf({0, number * page_bytes}, column);
-  }
+  QModelIndex page(u64 number, int column) const { return window->tree()->indexOf({0, number * page_bytes}, column); }
   void key(Qt::Key k, Qt::KeyboardModifiers modifiers = Qt::NoModifier)
   {
     QTest::keyClick(window->treeView(), k, modifiers);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "gui/tests/xvfb.hpp"
 
-#include <csignal>
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <csignal>
 
 namespace morsel::gui {
 
@@ -19,7 +19,7 @@ Xvfb::Xvfb()
   const std::string descriptor = std::to_string(ready[1]);
   pid_ = fork();
   if (pid_ == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);   // a test that is killed leaves no server
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that is killed leaves no server
     close(ready[0]);
     const int nothing = open("/dev/null", O_RDWR);
     dup2(nothing, 1);

@@ -8,8 +8,8 @@ namespace morsel::gui {
 
 class Xvfb {
  public:
-  Xvfb();    // waits until the server says that it is ready
-  ~Xvfb();   // ends it, and waits for its end
+  Xvfb();   // waits until the server says that it is ready
+  ~Xvfb();  // ends it, and waits for its end
   Xvfb(const Xvfb&) = delete;
   Xvfb& operator=(const Xvfb&) = delete;
 

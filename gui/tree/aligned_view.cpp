@@ -42,8 +42,8 @@ AlignedView::AlignedView(TreeModel* model, QWidget* parent)
 void AlignedView::fitColumns()
 {
   for (int c = 0; c < model_->columnCount(); ++c)
-    setColumnWidth(c, c == TreeModel::range_column ? CellDelegate::rangeColumnWidth()
-                                                   : CellDelegate::treeColumnWidth(c));
+    setColumnWidth(c,
+                   c == TreeModel::range_column ? CellDelegate::rangeColumnWidth() : CellDelegate::treeColumnWidth(c));
 }
 
 bool AlignedView::goTo(u64 offset, int column)

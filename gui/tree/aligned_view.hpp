@@ -31,7 +31,7 @@ class AlignedView : public QTreeView {
 
  signals:
   void entryChosen(const QModelIndex& index);
-  void entryHovered(const QModelIndex& index);   // invalid: none any more
+  void entryHovered(const QModelIndex& index);  // invalid: none any more
 
  protected:
   void currentChanged(const QModelIndex& current, const QModelIndex& previous) override;

@@ -23,10 +23,7 @@ int monoWidth(qsizetype characters)
   return static_cast<int>(characters) * QFontMetrics(monoFont()).horizontalAdvance(QLatin1Char('0'));
 }
 
-bool isUnclean(inspect::DiffState state)
-{
-  return state >= inspect::DiffState::rights;
-}
+bool isUnclean(inspect::DiffState state) { return state >= inspect::DiffState::rights; }
 
 // The frame's significant digits are written in full ink, flags and leading zeros muted: frames are what is compared.
 void paintWord(QPainter& p, QPoint baseline, const QString& word, bool has_frame)
@@ -68,8 +65,7 @@ int CellDelegate::treeColumnWidth(int column)
 
 QSize CellDelegate::sizeHint(const QStyleOptionViewItem&, const QModelIndex& index) const
 {
-  return {index.column() == TreeModel::range_column ? rangeColumnWidth() : treeColumnWidth(index.column()),
-          row_height};
+  return {index.column() == TreeModel::range_column ? rangeColumnWidth() : treeColumnWidth(index.column()), row_height};
 }
 
 void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const
@@ -133,8 +129,7 @@ void CellDelegate::paintEntry(QPainter& p, const QRect& cell, const QModelIndex&
   p.setFont(rights ? monoFont() : textFont());
   p.setPen(f.muted || (f.has_frame && !rights) ? colors().muted : colors().text);
   const QRect note(x, cell.top(), cell.right() - padding - x, cell.height());
-  p.drawText(note, Qt::AlignLeft | Qt::AlignVCenter,
-             p.fontMetrics().elidedText(f.note, Qt::ElideRight, note.width()));
+  p.drawText(note, Qt::AlignLeft | Qt::AlignVCenter, p.fontMetrics().elidedText(f.note, Qt::ElideRight, note.width()));
 }
 
 }  // namespace morsel::gui

@@ -98,7 +98,7 @@ void MainWindow::onTreeRead(const AlignedTreePtr& tree, qint64 taken_ms)
   emit readingShown();
 }
 
-void MainWindow::onFailed(const QString& tried, const QString& found, const QString& advice)
+void MainWindow::onFailed(const QString& tried, const QString& found, const QString& advice, session::Exit code)
 {
   failure_ = QStringLiteral("<b>%1</b>: %2").arg(tried.toHtmlEscaped(), found.toHtmlEscaped());
   if (!advice.isEmpty()) failure_ += QStringLiteral("<br>%1").arg(advice.toHtmlEscaped());
@@ -106,7 +106,7 @@ void MainWindow::onFailed(const QString& tried, const QString& found, const QStr
   if (opened_) return;
   updateEmptyText();
   live_->setText(QStringLiteral("not connected"));
-  emit openFailed(QStringLiteral("%1: %2%3").arg(tried, found, advice.isEmpty() ? QString() : "\n  " + advice));
+  emit openFailed(QStringLiteral("%1: %2%3").arg(tried, found, advice.isEmpty() ? QString() : "\n  " + advice), code);
 }
 
 void MainWindow::onTargetLost(const QString& why)
@@ -116,7 +116,7 @@ void MainWindow::onTargetLost(const QString& why)
                  .arg(why.toHtmlEscaped());
   showBanner(failure_);
   live_->setText(QStringLiteral("<span style='color:%1'>○ lost</span>").arg(colors().bad.name()));
-  emit openFailed(QStringLiteral("the target is gone: %1").arg(why));
+  emit openFailed(QStringLiteral("the target is gone: %1").arg(why), session::Exit::target_lost);
 }
 
 void MainWindow::showLive(qint64 taken_ms)
@@ -157,8 +157,9 @@ void MainWindow::updateEmptyText()
   if (!failure_.isEmpty())
     text = QStringLiteral("Nothing to show. Press F5 to try again.");
   else if (opened_ && objects_->objects()->rowCount() == 0)
-    text = QStringLiteral("The target holds no objects yet.\n\nCreate one:\n"
-                          "morselctl object create demo 64M\nmorselctl view add demo ept");
+    text = QStringLiteral(
+        "The target holds no objects yet.\n\nCreate one:\n"
+        "morselctl object create demo 64M\nmorselctl view add demo ept");
   else if (opened_)
     text = QStringLiteral("Choose an object on the left.");
   tree_view_->setProperty("empty_text", text);
@@ -183,8 +184,8 @@ void MainWindow::updateDifferences()
     summary_->setText(QStringLiteral("no views"));
   else
     summary_->setText(any ? QStringLiteral("<b style='color:%1'>✗ %2 wrong</b>")
-                                .arg(colors().bad.name(), pages == 1 ? QStringLiteral("1 page")
-                                                                     : QStringLiteral("%1 pages").arg(pages))
+                                .arg(colors().bad.name(),
+                                     pages == 1 ? QStringLiteral("1 page") : QStringLiteral("%1 pages").arg(pages))
                           : QStringLiteral("<b style='color:%1'>✓ all views clean</b>").arg(colors().good.name()));
 }
 

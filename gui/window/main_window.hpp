@@ -22,11 +22,11 @@ class EntryPanel;
 class MapPanel;
 class ObjectPanel;
 
-enum class Remember : u8 { layout, nothing };   // between two runs
+enum class Remember : u8 { layout, nothing };  // between two runs
 
 struct WindowOptions {
-  QString object;                        // chosen first, if it is there
-  std::optional<Theme> theme;            // empty: as remembered, else as the desktop
+  QString object;              // chosen first, if it is there
+  std::optional<Theme> theme;  // empty: as remembered, else as the desktop
   Remember remember = Remember::layout;
 };
 
@@ -54,7 +54,7 @@ class MainWindow : public QMainWindow {
  signals:
   // A reading is on the screen: of an object, or of a target without objects.
   void readingShown();
-  void openFailed(const QString& text);
+  void openFailed(const QString& text, morsel::session::Exit code);
 
  protected:
   void closeEvent(QCloseEvent* event) override;
@@ -75,7 +75,7 @@ class MainWindow : public QMainWindow {
   void onTargetOpened(const session::TargetInfo& info);
   void onObjectsRead(const ObjectList& objects);
   void onTreeRead(const AlignedTreePtr& tree, qint64 taken_ms);
-  void onFailed(const QString& tried, const QString& found, const QString& advice);
+  void onFailed(const QString& tried, const QString& found, const QString& advice, session::Exit code);
   void onTargetLost(const QString& why);
   void showLive(qint64 taken_ms);
   void showBanner(const QString& text);

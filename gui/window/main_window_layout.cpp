@@ -46,7 +46,9 @@ QWidget* spacer(QWidget* parent)
 }  // namespace
 
 MainWindow::MainWindow(TargetFactory open, WindowOptions options, QWidget* parent)
-    : QMainWindow(parent), options_(std::move(options)), source_(new LiveSource(std::move(open))),
+    : QMainWindow(parent),
+      options_(std::move(options)),
+      source_(new LiveSource(std::move(open))),
       tree_(new TreeModel(this))
 {
   setObjectName(QStringLiteral("morselscope"));
@@ -223,9 +225,8 @@ void MainWindow::connectWidgets()
     go_to_->setPalette(palette);
     showHover(bad ? QStringLiteral("Write an offset as 0x1f000, 126976, 124K or 2M.") : QString());
   });
-  connect(themes_, &QActionGroup::triggered, this, [this](QAction* chosen) {
-    setTheme(themeOf(chosen->data().toString()));
-  });
+  connect(themes_, &QActionGroup::triggered, this,
+          [this](QAction* chosen) { setTheme(themeOf(chosen->data().toString())); });
 }
 
 void MainWindow::connectSource()
@@ -257,7 +258,10 @@ void MainWindow::recolour()
   }
   const QColor tint = stateFill(inspect::DiffState::stale, currentTheme());
   banner_->setStyleSheet(QStringLiteral("background: rgba(%1,%2,%3,40); border-bottom: 1px solid %4;")
-                             .arg(tint.red()).arg(tint.green()).arg(tint.blue()).arg(colors().line.name()));
+                             .arg(tint.red())
+                             .arg(tint.green())
+                             .arg(tint.blue())
+                             .arg(colors().line.name()));
   updateDifferences();
   if (tree_->tree()) map_->showTree(tree_->tree());
   for (QWidget* widget : findChildren<QWidget*>()) widget->update();
@@ -307,8 +311,8 @@ void MainWindow::showKeys()
   row(QStringLiteral("← →"), QStringLiteral("close, open a row; go up, go down"));
   row(QStringLiteral("Tab, Shift+Tab"), QStringLiteral("next, previous tree in the row"));
   row(QStringLiteral("*"), QStringLiteral("open all below"));
-  auto* box = new QMessageBox(QMessageBox::NoIcon, QStringLiteral("Keys"), QStringLiteral("<table>%1</table>").arg(rows),
-                              QMessageBox::Close, this);
+  auto* box = new QMessageBox(QMessageBox::NoIcon, QStringLiteral("Keys"),
+                              QStringLiteral("<table>%1</table>").arg(rows), QMessageBox::Close, this);
   box->setAttribute(Qt::WA_DeleteOnClose);
   box->setModal(false);
   box->show();
