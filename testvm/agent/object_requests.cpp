@@ -161,7 +161,12 @@ Json change_range(Context& context, const Arguments& arguments, unsigned long co
   const std::string name = arguments.object_name();
   request.start = arguments.number("start");
   request.end = arguments.number("end");
-  context.module.request_on(name, Open::for_writing, code, &request);
+  try {
+    context.module.request_on(name, Open::for_writing, code, &request);
+  } catch (const RequestError& error) {
+    if (error.number() == ENOMEM) announce(context, name);  // as far as memory reached
+    throw;
+  }
   announce(context, name);
   return {{"changed_pages", request.changed_pages}};
 }

@@ -10,6 +10,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <fstream>
 
 extern "C" {
 #include <sys/pidfd.h>  // glibc 2.36 forgot to say that these are C functions
@@ -80,6 +81,30 @@ std::vector<std::string> merged_environment(const std::vector<std::string>& chan
   return result;
 }
 
+// While this lives, the agent is not protected from the OOM killer (main.cpp), so that what it starts is not either.
+class Unprotected {
+ public:
+  Unprotected() : was_(read()) { write("0"); }
+  ~Unprotected() { write(was_); }
+  Unprotected(const Unprotected&) = delete;
+  Unprotected& operator=(const Unprotected&) = delete;
+
+ private:
+  static constexpr const char* file = "/proc/self/oom_score_adj";
+  static std::string read()
+  {
+    std::string value;
+    std::ifstream(file) >> value;
+    return value;
+  }
+  void write(const std::string& value) const
+  {
+    if (was_.starts_with('-')) std::ofstream(file) << value;
+  }
+
+  const std::string was_;
+};
+
 // A session of its own, default signal dispositions, nothing blocked; output into the pipes.
 pid_t spawn(const std::vector<std::string>& argv, const std::vector<std::string>& environment, int output, int errors)
 {
@@ -98,8 +123,11 @@ pid_t spawn(const std::vector<std::string>& argv, const std::vector<std::string>
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 
   pid_t pid = 0;
-  const int error =
-      posix_spawnp(&pid, argv[0].c_str(), &files, &attributes, pointers(argv).data(), pointers(environment).data());
+  const int error = [&] {
+    const Unprotected unprotected;
+    return posix_spawnp(&pid, argv[0].c_str(), &files, &attributes, pointers(argv).data(),
+                        pointers(environment).data());
+  }();
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
   if (error) throw RequestError(error, "starting " + argv[0] + ": " + std::strerror(error));

@@ -86,6 +86,17 @@ TEST(Agent, SaysAfterTheReplyThatAnObjectChanged)
   EXPECT_TRUE(host.events.empty()) << "neither a refusal nor a look changed it";
 }
 
+TEST(Agent, SaysThatAnObjectChangedAsFarAsMemoryReached)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 8192}});
+  host.event("OBJECT_CHANGED");
+  host.module.frames_left = 1;
+  EXPECT_EQ(host.refused("object-populate", {{"name", "a"}, {"start", 0}, {"end", 8192}, {"rights", "rw"}}), "ENOMEM");
+  EXPECT_EQ(host.event("OBJECT_CHANGED")["name"], "a");
+  EXPECT_EQ(host.done("object-info", {{"name", "a"}})["frames"], 1);
+}
+
 TEST(Agent, HandlesViewsByFormatName)
 {
   Host host;

@@ -5,6 +5,7 @@
 #pragma once
 #include <fcntl.h>
 
+#include <cstdint>
 #include <cstring>
 #include <map>
 #include <string>
@@ -74,6 +75,7 @@ class FakeModule final : public Module {
   }
 
   morsel_access last_access{};
+  std::uint64_t frames_left = ~std::uint64_t{0};  // populating stops with ENOMEM when they are used up
 
  private:
   static void version(morsel_version& v)
@@ -105,11 +107,15 @@ class FakeModule final : public Module {
     request.names_bytes = names.size();
     request.count = objects_.size();
   }
-  static void change(morsel_info& object, morsel_range& range, int sign)
+  void change(morsel_info& object, morsel_range& range, int sign)
   {
     if (range.start >= range.end || range.start % 4096 || range.end % 4096 || range.end > object.bytes)
       throw RequestError(EINVAL, "changing");
     range.changed_pages = (range.end - range.start) / 4096;
+    if (sign > 0 && range.changed_pages > frames_left) {
+      object.frames += frames_left;
+      throw RequestError(ENOMEM, "populating");
+    }
     if (sign > 0) object.frames += range.changed_pages;
     if (sign < 0) object.frames -= range.changed_pages;
   }
