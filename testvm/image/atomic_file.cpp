@@ -38,7 +38,7 @@ class TemporaryFile {
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
   bool is_open() const { return fd_ >= 0; }
-  bool write_all(std::string_view bytes)
+  bool write_all(std::string_view bytes, Durability durability)
   {
     while (!bytes.empty()) {
       const ssize_t written = write(fd_, bytes.data(), bytes.size());
@@ -46,7 +46,7 @@ class TemporaryFile {
       if (written < 0) return false;
       bytes.remove_prefix(static_cast<std::size_t>(written));
     }
-    return fchmod(fd_, 0644) == 0 && fsync(fd_) == 0;
+    return fchmod(fd_, 0644) == 0 && (durability == Durability::lazy || fsync(fd_) == 0);
   }
   bool rename_to(const std::filesystem::path& target)
   {
@@ -75,12 +75,12 @@ class TemporaryFile {
 
 }  // namespace
 
-void replace_file(const std::filesystem::path& target, std::string_view bytes)
+void replace_file(const std::filesystem::path& target, std::string_view bytes, Durability durability)
 {
   int error = 0;
   {
     TemporaryFile file(target);
-    if (file.is_open() && file.write_all(bytes) && file.rename_to(target)) return;
+    if (file.is_open() && file.write_all(bytes, durability) && file.rename_to(target)) return;
     error = errno;
   }
   fail(target, bytes.size(), error);  // the temporary file is gone: what is free now was free before

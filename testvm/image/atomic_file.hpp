@@ -7,8 +7,11 @@
 
 namespace morsel::testvm {
 
-// Writes to a temporary file in the same folder, makes it durable, renames it. On failure nothing is left behind, and
-// the Failure says how many bytes were needed, where, and how many are free there.
-void replace_file(const std::filesystem::path& target, std::string_view bytes);
+// durable: the bytes are on the disk before the name is. lazy: for what may be lost with the machine's power.
+enum class Durability { durable, lazy };
+
+// Writes to a temporary file in the same folder and renames it. On failure nothing is left behind, and the Failure says
+// how many bytes were needed, where, and how many are free there.
+void replace_file(const std::filesystem::path& target, std::string_view bytes, Durability durability);
 
 }  // namespace morsel::testvm

@@ -123,8 +123,9 @@ fs::path build_image(const ImageInputs& inputs)
   add_folders(archive, contents);
   archive.add_text("/lib/morsel/load-order", contents.load_order, 0644);
   for (const ImageFile& file : contents.files) archive.add_file(file);
-  replace_file(inputs.output, archive.finish());
-  replace_file(stamp_of(inputs), description + identity(inputs.output) + "\n");
+  replace_file(inputs.output, archive.finish(), Durability::durable);
+  // A stamp that is lost costs a rebuild.
+  replace_file(stamp_of(inputs), description + identity(inputs.output) + "\n", Durability::lazy);
   return inputs.output;
 }
 

@@ -255,7 +255,7 @@ TEST_F(Image, KeepsTheOldOneWhenTheNewOneDoesNotFit)
 TEST(ReplaceFile, SaysWhatWasNeededWhereNothingCanBeWritten)
 {
   try {
-    replace_file("/proc/morsel-image", "bytes");
+    replace_file("/proc/morsel-image", "bytes", Durability::durable);
     FAIL() << "wrote into /proc";
   } catch (const Failure& failure) {
     EXPECT_NE(std::string(failure.what()).find("5 bytes are needed in /proc"), std::string::npos) << failure.what();
