@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -201,6 +202,16 @@ struct morsel_counters counters(void)
 	return result;
 }
 
+unsigned granularity(void)
+{
+	char text[8] = "";
+	int fd = open("/sys/module/morsel/parameters/granularity", O_RDONLY | O_CLOEXEC);
+
+	CHECK(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	return text[0] == '1' ? 2 : text[0] == '2' ? 1 : 0;
+}
+
 int exit_status_of(int pid)
 {
 	int status;
@@ -241,6 +252,7 @@ static int run(const struct test *test)
 	pid = fork();
 	CHECK(pid >= 0);
 	if (!pid) {
+		setpgid(0, 0);
 		alarm(HANG_GUARD_SECONDS);
 		test->run();
 		fflush(stdout);
@@ -249,6 +261,9 @@ static int run(const struct test *test)
 	status = exit_status_of(pid);
 	if (status)
 		printf("# status %d\n", status);
+	kill(-pid, SIGKILL);	/* what a failed test left running */
+	while (wait(NULL) > 0)
+		;
 	remove_objects();
 	return !status && nothing_left();
 }
@@ -261,20 +276,25 @@ static void wait_for_idle(void)
 	alarm(0);
 }
 
+/* morsel-kmod-test [SUITE [TEST]] */
 int main(int argc, char **argv)
 {
-	const char *only = argc > 1 ? argv[1] : NULL;
+	const char *suite = argc > 1 ? argv[1] : NULL, *only = argc > 2 ? argv[2] : NULL;
 	int count = 0, failed = 0;
 	size_t i;
 
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	for (i = 0; i < sizeof(suites) / sizeof(suites[0]); i++) {
 		const struct test *test;
 
-		if (only && strcmp(only, suites[i].name))
+		if (suite && strcmp(suite, suites[i].name))
 			continue;
 		for (test = suites[i].tests; test->name; test++) {
-			const int ok = run(test);
+			int ok;
 
+			if (only && strcmp(only, test->name))
+				continue;
+			ok = run(test);
 			printf("%s %d - %s.%s\n", ok ? "ok" : "not ok", ++count, suites[i].name, test->name);
 			failed += !ok;
 		}

@@ -54,6 +54,8 @@ struct morsel_info info_of(int fd);
 void wait_for_frames(int fd, uint64_t frames);
 void wait_for_tables(int fd, uint64_t tables);
 struct morsel_counters counters(void);
+/* The module's parameter: the level of the largest entry that is attached, 0 to 2. */
+unsigned granularity(void);
 int exit_status_of(int pid);	/* waits; -signal if it was killed */
 
 #endif /* MORSEL_KMOD_TESTS_CHECK_H */

@@ -4,6 +4,9 @@
 #include "kmod/tests/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -120,10 +123,44 @@ static void rules_are_checked(void)
 	clear_rules();
 }
 
+static void write_to(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	CHECK_EQ(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* The tracepoints tell an access by the point's name; enabling one turns observation on. */
+static void points_are_tracepoints(void)
+{
+	static char text[KIB(64)];
+	int fd = open_object("traced", MIB(2)), trace;
+	unsigned ept = add_view(fd, MORSEL_FORMAT_EPT), result;
+	char want[64];
+
+	write_to("/sys/kernel/tracing/trace", "\n");
+	write_to("/sys/kernel/tracing/events/morsel/morsel_publish/enable", "1");
+	write_to("/sys/kernel/tracing/events/morsel/morsel_invalidate/enable", "1");
+	CHECK_EQ(access_view(fd, ept, PAGE, MORSEL_READ, MORSEL_ACCESS_POPULATE, NULL, &result), 0);
+	CHECK_EQ(change(fd, MORSEL_IOC_UNMAP, PAGE, 2 * PAGE, 0, 0, NULL), 0);
+	write_to("/sys/kernel/tracing/events/morsel/enable", "0");
+	trace = open("/sys/kernel/tracing/trace", O_RDONLY | O_CLOEXEC);
+	for (ssize_t n, used = 0; (n = read(trace, text + used, sizeof(text) - 1 - used)) > 0;)
+		used += n;
+	snprintf(want, sizeof(want), "morsel_publish: object=%u actor=1 tree=%u level=0 offset=0x1000",
+		 info_of(fd).object_id, ept);
+	CHECK(strstr(text, want) != NULL);
+	CHECK(strstr(text, "morsel_invalidate: object=") != NULL);
+	CHECK(strstr(text, "morsel_reserve") == NULL);	/* not enabled */
+}
+
 const struct test inject_tests[] = {
 	{ "dropped_invalidation_leaves_a_stale_entry", dropped_invalidation_leaves_a_stale_entry },
 	{ "failed_allocation_is_an_error_and_nothing_else", failed_allocation_is_an_error_and_nothing_else },
 	{ "lost_exchanges_are_repeated", lost_exchanges_are_repeated },
 	{ "rules_are_checked", rules_are_checked },
+	{ "points_are_tracepoints", points_are_tracepoints },
 	{ NULL, NULL },
 };

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What attaching buys: mapping a populated 1-GiB object and touching it once, and unmapping it, against an equally
+ * populated memfd mapped with MAP_POPULATE (without it, the memfd would fault once a page later). Prints one JSON object
+ * a line: {"name":…,"value":…,"unit":"ms","baseline":…,"ratio":…,"goal":…}, medians; ratio is baseline / value.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GIB (1ul << 30)
+#define PAGE 4096ul
+#define ROUNDS 15
+#define RW (PROT_READ | PROT_WRITE)
+
+struct times {
+	double attach[ROUNDS], detach[ROUNDS];
+};
+
+static double now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *values)
+{
+	qsort(values, ROUNDS, sizeof(*values), compare);
+	return values[ROUNDS / 2];
+}
+
+static void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static char *map(int fd, int flags)
+{
+	char *memory = mmap(NULL, GIB, RW, MAP_SHARED | flags, fd, 0);
+
+	if (memory == MAP_FAILED)
+		die("mmap");
+	return memory;
+}
+
+static void populate(int fd)
+{
+	volatile char *memory = map(fd, 0);
+	size_t at;
+
+	for (at = 0; at < GIB; at += PAGE)
+		memory[at] = 1;
+	munmap((void *)memory, GIB);
+}
+
+static void measure(int fd, int flags, struct times *times)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		const double start = now_ms();
+		volatile char *memory = map(fd, flags);
+		char first = memory[0];
+		const double mapped = now_ms();
+
+		if (first != 1)
+			die("wrong contents");
+		munmap((void *)memory, GIB);
+		times->detach[i] = now_ms() - mapped;
+		times->attach[i] = mapped - start;
+	}
+}
+
+static void set_granularity(const char *value)
+{
+	int fd = open("/sys/module/morsel/parameters/granularity", O_WRONLY);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		die("granularity");
+	close(fd);
+}
+
+static void report(const char *name, double value, double baseline, int goal)
+{
+	printf("{\"area\":\"vm\",\"name\":\"%s\",\"value\":%.4f,\"unit\":\"ms\",\"baseline\":%.3f,\"ratio\":%.1f", name,
+	       value, baseline, baseline / value);
+	if (goal)
+		printf(",\"goal\":\">= %d times faster\",\"met\":%s", goal, baseline / value >= goal ? "true" : "false");
+	printf("}\n");
+}
+
+static int new_memfd(void)
+{
+	int fd = memfd_create("baseline", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, GIB))
+		die("memfd");
+	populate(fd);
+	return fd;
+}
+
+static int new_object(void)
+{
+	int fd = open("/morsel/bench", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, GIB))
+		die("/morsel/bench");
+	populate(fd);
+	return fd;
+}
+
+int main(void)
+{
+	struct times memfd, morsel;
+	int fd = new_memfd();
+	double attach, detach;
+
+	measure(fd, MAP_POPULATE, &memfd);
+	close(fd);
+	attach = median(memfd.attach);
+	detach = median(memfd.detach);
+	fd = new_object();
+	measure(fd, 0, &morsel);
+	report("attach 1 GiB at 1-GiB granularity", median(morsel.attach), attach, 500);
+	report("detach 1 GiB at 1-GiB granularity", median(morsel.detach), detach, 140);
+	set_granularity("2m");
+	measure(fd, 0, &morsel);
+	report("attach 1 GiB at 2-MiB granularity, first slot touched", median(morsel.attach), attach, 0);
+	report("detach 1 GiB at 2-MiB granularity, first slot touched", median(morsel.detach), detach, 0);
+	set_granularity("1g");
+	unlink("/morsel/bench");
+	return 0;
+}
