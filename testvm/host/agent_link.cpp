@@ -20,6 +20,8 @@ AgentLink::AgentLink(UniqueFd channel, Handlers handlers)
 
 void AgentLink::request(const std::string& command, const Json& arguments, ReplyHandler handler)
 {
+  if (waiting_.size() >= max_open_requests || socket_.unsent_bytes() > max_unsent_bytes)
+    return handler({{"error", {{"class", "EBUSY"}, {"desc", "the agent has too many requests waiting"}}}});
   const u64 id = next_id_++;
   const std::string line = encode({{"execute", command}, {"arguments", arguments}, {"id", id}});
   if (line.size() > max_line_bytes)

@@ -28,6 +28,9 @@ class AgentLink {
   std::size_t open_requests() const { return waiting_.size(); }
 
  private:
+  static constexpr std::size_t max_open_requests = 1024;
+  static constexpr std::size_t max_unsent_bytes = 4 * max_line_bytes;   // far from the socket's own limit
+
   void receive(const std::string& line);
   void match_reply(const Json& message);
 

@@ -37,8 +37,8 @@ void check_config(const VmConfig& config)
 DomainFiles files_for(const VmConfig& config, const VmPaths& paths, const std::string& qemu_user)
 {
   DomainFiles files{config.kernel, config.initramfs, paths.console, paths.channel};
-  const fs::path stage = "/tmp/morselscope-stage-" + config.name + "-" + std::to_string(getpid());
-  write_file(paths.stage_note, stage.string(), 0600);
+  fs::path made;
+  const auto stage = [&] { return made.empty() ? made = make_stage(paths) : made; };
   files.kernel = reachable_for(qemu_user, config.kernel, stage);
   files.initramfs = reachable_for(qemu_user, config.initramfs, stage);
   return files;

@@ -72,7 +72,7 @@ EventLoop::Timer::~Timer()
 
 void EventLoop::run()
 {
-  while (!ended_) {
+  for (ended_ = false; !ended_;) {
     if (virEventRunDefaultImpl() != 0) throw_libvirt("running the event loop");
     if (pending_exception) std::rethrow_exception(std::exchange(pending_exception, nullptr));
   }

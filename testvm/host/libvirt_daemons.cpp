@@ -54,6 +54,7 @@ void start_keeper(const fs::path& helper)
 
 Libvirt open_libvirt(const std::string& uri, const fs::path& helper)
 {
+  quiet_libvirt();
   // One at a time: nobody may take the daemons for foreign while their keeper is still starting or stopping them.
   const auto lock = take_lock(runtime_folder() / "daemons.lock", Wait::yes);
   Libvirt result;

@@ -25,6 +25,7 @@ class LineSocket {
   // Waits until all is sent or the limit has passed: for last words.
   void flush(Milliseconds limit);
   bool ended() const { return ended_; }
+  std::size_t unsent_bytes() const { return unsent_.size(); }
 
  private:
   void on_events(int events);

@@ -62,19 +62,18 @@ bool may_access(const std::string& qemu_user, const fs::path& file, int mode)
   return wait_child(pid) == 0;
 }
 
-fs::path reachable_for(const std::string& qemu_user, const fs::path& file, const fs::path& stage)
+fs::path reachable_for(const std::string& qemu_user, const fs::path& file, const std::function<fs::path()>& stage)
 {
   const fs::path absolute = fs::absolute(file);
   if (qemu_user.empty() || may_access(qemu_user, absolute, R_OK)) return absolute;
   const std::string tried = "making " + absolute.string() + " readable for libvirt's QEMU user";
-  if (mkdir(stage.c_str(), 0711) != 0 && errno != EEXIST) throw Failure(Exit::target_lost, tried, errno_text());
-  chmod(stage.c_str(), 0711);
-  const fs::path staged = stage / absolute.filename();
+  const fs::path staged = stage() / absolute.filename();
   if (link(absolute.c_str(), staged.c_str()) == 0 && may_access(qemu_user, staged, R_OK)) return staged;
   std::error_code error;
   fs::remove(staged, error);
   fs::copy_file(absolute, staged, error);
-  if (error) throw Failure(Exit::target_lost, tried, error.message(), "free some space in " + stage.parent_path().string());
+  if (error) throw Failure(Exit::target_lost, tried, error.message(),
+                           "free some space in " + staged.parent_path().parent_path().string());
   chmod(staged.c_str(), 0644);
   return staged;
 }

@@ -4,6 +4,7 @@
 // copied to where it can read them.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <string>
 
 namespace morsel::testvm {
@@ -11,8 +12,8 @@ namespace morsel::testvm {
 // Whether "+UID:+GID", with that user's groups, may access the file (R_OK, W_OK). Only root can ask for others.
 bool may_access(const std::string& qemu_user, const std::filesystem::path& file, int mode);
 
-// The file itself if it can be read, else a link or copy in `stage`, which is made then, readable for everybody.
+// The file itself if it can be read, else a link or copy in stage(), a folder that everybody may enter.
 std::filesystem::path reachable_for(const std::string& qemu_user, const std::filesystem::path& file,
-                                    const std::filesystem::path& stage);
+                                    const std::function<std::filesystem::path()>& stage);
 
 }  // namespace morsel::testvm

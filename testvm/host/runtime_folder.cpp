@@ -20,6 +20,7 @@ using session::Exit;
 using session::Failure;
 
 constexpr std::size_t max_name_bytes = 40;
+constexpr const char* stage_prefix = "morselscope-stage-";
 
 bool is_own_folder(const fs::path& path)
 {
@@ -91,11 +92,21 @@ std::optional<UniqueFd> take_lock(const fs::path& file, Wait wait)
   }
 }
 
+fs::path make_stage(const VmPaths& paths)
+{
+  std::string name = std::string("/tmp/") + stage_prefix + "XXXXXX";
+  if (!mkdtemp(name.data()) || chmod(name.c_str(), 0711) != 0)
+    throw Failure(Exit::target_lost, "making a folder in /tmp", errno_text());
+  write_file(paths.stage_note, name, 0600);
+  return name;
+}
+
 void remove_vm_files(const VmPaths& paths)
 {
   std::error_code ignored;
-  const std::string staged = read_file(paths.stage_note);
-  if (staged.starts_with("/tmp/morselscope-stage-")) fs::remove_all(staged, ignored);
+  const fs::path staged = read_file(paths.stage_note);
+  if (staged.parent_path() == "/tmp" && staged.filename().string().starts_with(stage_prefix))
+    fs::remove_all(staged, ignored);
   fs::remove(paths.socket, ignored);
   fs::remove_all(paths.folder, ignored);
 }

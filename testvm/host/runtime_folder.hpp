@@ -31,6 +31,9 @@ void check_vm_name(const std::string& name);
 enum class Wait { no, yes };
 std::optional<UniqueFd> take_lock(const std::filesystem::path& file, Wait wait);
 
+// A new folder in /tmp that everybody may enter, and nobody else write to; noted, so that remove_vm_files() finds it.
+std::filesystem::path make_stage(const VmPaths& paths);
+
 // What a holder left: socket, folder, staged files. Only with the lock held; its file is removed by whoever holds it,
 // last.
 void remove_vm_files(const VmPaths& paths);

@@ -16,19 +16,6 @@ namespace fs = std::filesystem;
 using session::Exit;
 using session::Failure;
 
-// Beside this program, or in the build folder that it belongs to.
-fs::path holder_program()
-{
-  constexpr const char* name = "morsel-vm-holder";
-  std::error_code error;
-  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path() / name;
-  if (access(beside.c_str(), X_OK) == 0) return beside;
-  const fs::path built = find_build_folder() / "bin" / name;
-  if (access(built.c_str(), X_OK) == 0) return built;
-  throw Failure(Exit::skipped, "looking for the program " + std::string(name),
-                "there is none in " + built.parent_path().string(), "build the target `morsel-vm-holder`");
-}
-
 constexpr Milliseconds end_limit{15'000};  // a guard against a holder that hangs
 
 // A reply's error class is an errno name where the agent has one; the caller's own mistakes are usage.
@@ -42,6 +29,18 @@ Exit exit_of(const std::string& error_class)
 }
 
 }  // namespace
+
+fs::path holder_program()
+{
+  constexpr const char* name = "morsel-vm-holder";
+  std::error_code error;
+  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path() / name;
+  if (access(beside.c_str(), X_OK) == 0) return beside;
+  const fs::path built = find_build_folder() / "bin" / name;
+  if (access(built.c_str(), X_OK) == 0) return built;
+  throw Failure(Exit::skipped, "looking for the program " + std::string(name),
+                "there is none in " + built.parent_path().string(), "build the target `morsel-vm-holder`");
+}
 
 std::unique_ptr<VmConnection> VmConnection::start(const VmConfig& config)
 {

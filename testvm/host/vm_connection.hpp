@@ -18,6 +18,9 @@
 
 namespace morsel::testvm {
 
+// morsel-vm-holder: beside this program, or in the build folder that it belongs to. Throws Failure if there is none.
+std::filesystem::path holder_program();
+
 class VmConnection {
  public:
   // Starts a holder with a VM and waits until the agent has greeted.

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Everything that can go wrong with a VM: each is reported in words, and nothing of the VM is left.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "testvm/host/libvirt.hpp"
+#include "testvm/host/runtime_folder.hpp"
+#include "testvm/host/tests/vm_machine.hpp"
+#include "testvm/host/vm_connection.hpp"
+#include "testvm/host/vm_control.hpp"
+
+namespace morsel::testvm {
+namespace {
+
+using session::Exit;
+using session::Failure;
+
+// What the request, or the start, throws.
+template <class F>
+Failure failure_of(F&& work)
+{
+  try {
+    work();
+  } catch (const Failure& failure) {
+    return failure;
+  }
+  ADD_FAILURE() << "it did not fail";
+  return {Exit::done, "", ""};
+}
+
+void expect_says(const Failure& failure, const std::string& words)
+{
+  EXPECT_NE(std::string(failure.what()).find(words), std::string::npos) << failure.what();
+}
+
+// An endless program in the guest: its request is open while the VM is lost.
+void wait_in_guest(VmConnection& connection) { connection.request("run", {{"argv", {"cat"}}}, std::nullopt); }
+
+TEST(LostVm, KilledHolderTakesEverythingWithIt)
+{
+  const auto connection = VmConnection::start(test_config());
+  const VmInfo vm = connection->info();
+  kill(vm.holder, SIGKILL);
+  const Failure failure = failure_of([&] { wait_in_guest(*connection); });
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  EXPECT_EQ(remains_of(vm), "");
+}
+
+TEST(LostVm, KilledGuardianTakesEverythingWithIt)
+{
+  const auto connection = VmConnection::start(test_config());
+  const VmInfo vm = connection->info();
+  kill(parent_of(vm.holder), SIGKILL);
+  EXPECT_EQ(failure_of([&] { wait_in_guest(*connection); }).code(), Exit::target_lost);
+  EXPECT_TRUE(process_ends(vm.holder));
+  EXPECT_FALSE(domain_exists(vm));
+  vm_list();  // without a guardian the files stay, until somebody looks
+  EXPECT_EQ(remains_of(vm), "");
+}
+
+TEST(LostVm, HolderAndGuardianKilledAtOnceLeaveTheNameFree)
+{
+  const VmConfig config = test_config();
+  auto connection = VmConnection::start(config);
+  const VmInfo vm = connection->info();
+  const pid_t guardian = parent_of(vm.holder);
+  kill(guardian, SIGSTOP);
+  kill(vm.holder, SIGKILL);
+  kill(guardian, SIGKILL);
+  EXPECT_TRUE(process_ends(guardian));
+  EXPECT_TRUE(process_ends(vm.qemu));
+  connection = VmConnection::start(config);
+  EXPECT_NO_THROW(connection->request("greet"));
+}
+
+TEST(LostVm, KilledQemuIsReportedWithTheConsole)
+{
+  const auto connection = VmConnection::start(test_config());
+  const VmInfo vm = connection->info();
+  connection->request("run", {{"argv", {"sh", "-c", "echo last-line-of-the-console > /dev/console"}}});
+  kill(vm.qemu, SIGKILL);
+  const Failure failure = failure_of([&] { wait_in_guest(*connection); });
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  expect_says(failure, "last-line-of-the-console");
+  EXPECT_EQ(remains_of(vm), "");
+}
+
+TEST(LostVm, DomainDestroyedBySomebodyElseIsReported)
+{
+  const auto connection = VmConnection::start(test_config());
+  const VmInfo vm = connection->info();
+  const Connection libvirt = try_connect(vm.uri);
+  ASSERT_TRUE(libvirt);
+  const Domain domain(virDomainLookupByName(libvirt.get(), vm.domain.c_str()));
+  ASSERT_TRUE(domain);
+  EXPECT_EQ(virDomainDestroy(domain.get()), 0);
+  const Failure failure = failure_of([&] { wait_in_guest(*connection); });
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  expect_says(failure, "somebody else destroyed the domain");
+  EXPECT_EQ(remains_of(vm), "");
+}
+
+TEST(LostVm, PanicIsReportedWithTheConsole)
+{
+  const auto connection = VmConnection::start(test_config());
+  const VmInfo vm = connection->info();
+  const Failure failure = failure_of([&] {
+    connection->request("run", {{"argv", {"sh", "-c", "echo c > /proc/sysrq-trigger"}}}, std::nullopt);
+  });
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  expect_says(failure, "Kernel panic - not syncing: sysrq triggered crash");
+  EXPECT_EQ(failure_of([&] { connection->request("greet"); }).code(), Exit::target_lost);
+  EXPECT_EQ(remains_of(vm), "");
+}
+
+TEST(LostVm, PowerOffFromWithinIsReported)
+{
+  const auto connection = VmConnection::start(test_config());
+  const VmInfo vm = connection->info();
+  const Failure failure = failure_of([&] {
+    connection->request("power-off");
+    wait_in_guest(*connection);
+  });
+  expect_says(failure, "the guest powered itself off");
+  EXPECT_EQ(remains_of(vm), "");
+}
+
+// The start's failure, and that nothing is left of what was started.
+Failure start_failure_of(const VmConfig& config)
+{
+  const Failure failure = failure_of([&] { VmConnection::start(config); });
+  VmInfo vm;
+  vm.name = config.name;
+  vm.domain = "morsel-" + config.name;
+  vm.uri = default_uri();
+  EXPECT_EQ(remains_of(vm), "");
+  return failure;
+}
+
+TEST(FailedStart, WithoutInitIsReportedWithTheConsole)
+{
+  VmConfig config = test_config();
+  config.kernel_arguments = "rdinit=/does/not/exist";
+  const Failure failure = start_failure_of(config);
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  expect_says(failure, "Kernel panic");
+}
+
+TEST(FailedStart, ThatHangsIsGivenUp)
+{
+  VmConfig config = test_config();
+  config.kernel_arguments = "rdinit=/bin/busybox -- cat";  // waits for input on the console, for ever
+  config.start_limit = Milliseconds(8'000);
+  const Failure failure = start_failure_of(config);
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  expect_says(failure, "has not greeted within 8 s");
+}
+
+TEST(FailedStart, OfAnImageWithoutTheModuleIsReported)
+{
+  const Failure failure = start_failure_of(config_without_module());
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  expect_says(failure, "the image has no morsel.ko");
+}
+
+TEST(FailedStart, WithABadModuleParameterNamesWhatInitSays)
+{
+  VmConfig config = test_config();
+  config.kernel_arguments = "morsel.no_such_parameter=%";
+  config.start_limit = Milliseconds(60'000);
+  // The kernel takes unknown parameters; only a start, or init's own words, are right.
+  try {
+    VmConnection::start(config);
+  } catch (const Failure& failure) {
+    expect_says(failure, "MORSEL-INIT-FAILED");
+  }
+}
+
+TEST(FailedStart, OfAFileThatIsNoKernelIsReported)
+{
+  VmConfig config = test_config();
+  config.kernel = config.initramfs;
+  const Failure failure = start_failure_of(config);
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  expect_says(failure, "starting the domain");
+}
+
+TEST(FailedStart, WithBadValuesNamesThem)
+{
+  VmConfig config = test_config();
+  config.memory_bytes = (u64{512} << 20) + 1;
+  expect_says(start_failure_of(config), "536870913 bytes of memory");
+  config = test_config();
+  config.cpus = 0;
+  EXPECT_EQ(start_failure_of(config).code(), Exit::usage);
+  config = test_config();
+  config.kernel = "/does/not/exist";
+  expect_says(start_failure_of(config), "/does/not/exist");
+  config = test_config();
+  config.name = "no/name";
+  EXPECT_EQ(failure_of([&] { VmConnection::start(config); }).code(), Exit::usage);
+}
+
+// Garbage from a client reaches neither the agent nor other clients.
+TEST(HostileClient, GetsErrorsAndNobodyElseNotices)
+{
+  const auto owner = VmConnection::start(test_config());
+  const VmPaths paths(owner->info().name);
+  auto hostile = connect_unix(paths.socket);
+  ASSERT_TRUE(hostile);
+  constexpr Milliseconds limit{60'000};
+  ASSERT_TRUE(read_line(hostile->get(), limit));  // the greeting
+  const auto expect_error = [&](const std::string& line, const char* error_class) {
+    ASSERT_TRUE(write_all(hostile->get(), line + "\n"));
+    std::optional<std::string> answer;
+    do {
+      answer = read_line(hostile->get(), limit);
+      ASSERT_TRUE(answer) << line.substr(0, 100);
+    } while (answer->find("\"event\"") != std::string::npos);
+    EXPECT_EQ(parse_message(*answer)["error"]["class"], error_class) << *answer;
+  };
+  expect_error("nonsense", "EBADMSG");
+  expect_error("[1]", "EBADMSG");
+  expect_error("{\"execute\":5,\"id\":1}", "EBADMSG");
+  expect_error("{\"a\":" + std::string(100'000, '['), "EBADMSG");
+  expect_error(std::string(2 * max_line_bytes, 'x'), "EMSGSIZE");
+  write_all(hostile->get(), "{\"execute\":\"gre");
+  hostile.reset();
+  EXPECT_NO_THROW(owner->request("greet"));
+}
+
+// One that asks and never reads is dropped; the holder keeps a bounded amount for it.
+TEST(HostileClient, ThatNeverReadsIsDropped)
+{
+  const auto owner = VmConnection::start(test_config());
+  const VmPaths paths(owner->info().name);
+  const auto hostile = connect_unix(paths.socket);
+  ASSERT_TRUE(hostile);
+  const std::string line = "{\"execute\":\"kernel-log\",\"id\":\"" + std::string(1000, 'x') + "\"}\n";
+  constexpr int too_many = 200'000;
+  int sent = 0;
+  while (sent < too_many && write_all(hostile->get(), line)) ++sent;
+  EXPECT_LT(sent, too_many);
+  EXPECT_NO_THROW(owner->request("greet"));
+}
+
+}  // namespace
+}  // namespace morsel::testvm

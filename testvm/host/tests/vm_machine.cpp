@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "testvm/host/tests/vm_machine.hpp"
+
+#include <unistd.h>
+
+#include <fstream>
+
+#include "testvm/host/libvirt.hpp"
+#include "testvm/host/runtime_folder.hpp"
+#include "testvm/image/image.hpp"
+
+namespace morsel::testvm {
+
+namespace fs = std::filesystem;
+
+VmConfig test_config()
+{
+  static int number = 0;
+  return config_of_build("test-" + std::to_string(getpid()) + "-" + std::to_string(++number));
+}
+
+VmConfig config_without_module()
+{
+  VmConfig config = test_config();
+  ImageInputs inputs = inputs_of_build(find_build_folder());
+  inputs.kernel_module.reset();
+  inputs.output = inputs.output.parent_path() / "without-module.cpio";
+  config.initramfs = build_image(inputs);
+  return config;
+}
+
+bool domain_exists(const VmInfo& vm)
+{
+  const Connection connection = try_connect(vm.uri);
+  return connection && Domain(virDomainLookupByName(connection.get(), vm.domain.c_str()));
+}
+
+bool process_ends(pid_t pid)
+{
+  const auto process = open_process(pid);
+  return !process || wait_readable(process->get(), Milliseconds(60'000));
+}
+
+std::string remains_of(const VmInfo& vm)
+{
+  const VmPaths paths(vm.name);
+  const auto lock = take_lock(paths.lock, Wait::yes);
+  unlink(paths.lock.c_str());
+  std::string remains;
+  for (const fs::path& path : {paths.socket, paths.folder})
+    if (fs::exists(path)) remains += path.string() + " ";
+  if (!process_ends(vm.qemu)) remains += "QEMU ";
+  if (domain_exists(vm)) remains += vm.domain;
+  return remains;
+}
+
+pid_t parent_of(pid_t pid)
+{
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("PPid:")) return std::stoi(line.substr(5));
+  return 0;
+}
+
+}  // namespace morsel::testvm

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What tests with real VMs need: configurations, and the questions whether anything is left of a VM.
+#pragma once
+#include <string>
+
+#include "testvm/host/vm_config.hpp"
+
+namespace morsel::testvm {
+
+// The build folder's kernel and image, and a name that no other test uses.
+VmConfig test_config();
+
+// The same kernel with an image that has no morsel.ko.
+VmConfig config_without_module();
+
+// Whether libvirt knows the domain.
+bool domain_exists(const VmInfo& vm);
+// Waits until the process has ended; false if it has not after a minute.
+bool process_ends(pid_t pid);
+// Waits until the holder and its guardian have let go of the VM's lock, then says what is left of it, in words.
+std::string remains_of(const VmInfo& vm);
+
+// The process's parent, 0 if there is no such process.
+pid_t parent_of(pid_t pid);
+
+}  // namespace morsel::testvm

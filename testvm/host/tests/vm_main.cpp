@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// GoogleTest's main, with libvirt running for all tests together; and the program that the test for ordinary users runs
+// as another user:  testvm_vm_test as-user KERNEL INITRAMFS
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <optional>
+#include <string_view>
+
+#include "testvm/host/libvirt_daemons.hpp"
+#include "testvm/host/vm_connection.hpp"
+#include "testvm/host/vm_target.hpp"
+
+namespace morsel::testvm {
+namespace {
+
+class LibvirtRuns : public testing::Environment {
+ public:
+  void SetUp() override { libvirt_.emplace(open_libvirt(default_uri(), holder_program())); }
+  void TearDown() override { libvirt_.reset(); }
+
+ private:
+  std::optional<Libvirt> libvirt_;
+};
+
+int run_as_user(const char* kernel, const char* initramfs)
+{
+  VmConfig config;
+  config.name = "users";
+  config.kernel = kernel;
+  config.initramfs = initramfs;
+  const auto target = VmTarget::start(config);
+  const auto result = target->run_program({"sh", "-c", "echo from-the-guest; exit 42"});
+  std::printf("%s %s %s", target->vm().uri.c_str(), target->vm().domain.c_str(), result.output.c_str());
+  return result.exit_status.value_or(1);
+}
+
+}  // namespace
+}  // namespace morsel::testvm
+
+int main(int argc, char** argv)
+{
+  try {
+    if (argc == 4 && std::string_view(argv[1]) == "as-user") return morsel::testvm::run_as_user(argv[2], argv[3]);
+  } catch (const morsel::session::Failure& failure) {
+    std::fprintf(stderr, "%s\n", failure.what());
+    return static_cast<int>(failure.code());
+  }
+  testing::InitGoogleTest(&argc, argv);
+  testing::AddGlobalTestEnvironment(new morsel::testvm::LibvirtRuns);
+  return RUN_ALL_TESTS();
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The VM as a session's target: what the module does is seen in the guest's memory from here.
+#include "testvm/host/vm_target.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "testvm/host/tests/vm_machine.hpp"
+
+namespace morsel::testvm {
+namespace {
+
+using session::AccessOutcome;
+using session::Exit;
+using session::Failure;
+
+constexpr u64 mebibyte = u64{1} << 20, gibibyte = u64{1} << 30;
+
+// Physical address of the frame under `offset` by the bits of an AMD64 tree (SDM vol. 3, 4.5), read by hand.
+u64 frame_by_hand(const inspect::PhysicalMemory& memory, PhysAddr root, Level root_level, u64 offset)
+{
+  constexpr u64 address_bits = 0x000f'ffff'ffff'f000, present = 1, large = 0x80;
+  u64 table = root.value;
+  for (int level = root_level; level >= 0; --level) {
+    const u64 index = offset >> (12 + 9 * level) & 511;
+    const u64* words = memory.words({table}, 512);
+    if (!words || !(words[index] & present)) return 0;
+    if (level > 0 && (words[index] & large)) return (words[index] & address_bits) + (offset & ((u64{1} << (12 + 9 * level)) - 1));
+    table = words[index] & address_bits;
+  }
+  return table + (offset & 4095);
+}
+
+class VmTargetTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { target_ = VmTarget::start(test_config()); }
+  static void TearDownTestSuite() { target_.reset(); }
+  void TearDown() override
+  {
+    target_->clear_injected();
+    for (const auto& object : target_->objects()) target_->destroy_object(object.name);
+    const session::Counters left = target_->counters();
+    EXPECT_EQ(left.objects + left.views + left.tables + left.frames + left.bad_entries, 0u);
+  }
+  static std::unique_ptr<VmTarget> target_;
+};
+std::unique_ptr<VmTarget> VmTargetTest::target_;
+
+TEST_F(VmTargetTest, SaysWhatItIs)
+{
+  const auto info = target_->info();
+  EXPECT_EQ(info.kind, "vm");
+  EXPECT_NE(info.machine.find("Linux 6.1"), std::string::npos) << info.machine;
+  EXPECT_EQ(info.memory_bytes, target_->memory().bytes());
+}
+
+TEST_F(VmTargetTest, ShowsTheObjectsBytesInTheGuestsMemory)
+{
+  constexpr u64 offset = 5 * mebibyte + 0x7008, value = 0x0123456789abcdef;
+  target_->create_object("o", 64 * mebibyte, {});
+  session::AccessRequest write{.object = "o", .offset = offset, .right = right_write, .value = value};
+  EXPECT_EQ(target_->access(write).outcome, AccessOutcome::populated);
+  const auto object = target_->object("o");
+  const u64 frame = frame_by_hand(target_->memory(), object.root, object.root_level, offset);
+  ASSERT_NE(frame, 0u);
+  ASSERT_NE(target_->memory().words({frame}, 1), nullptr);
+  EXPECT_EQ(*target_->memory().words({frame}, 1), value);
+}
+
+TEST_F(VmTargetTest, CountsThePagesOfRanges)
+{
+  target_->create_object("o", 64 * mebibyte, {});
+  EXPECT_EQ(target_->populate("o", {0, 4 * mebibyte}, rights_rw, 0), 1024u);
+  EXPECT_EQ(target_->unmap("o", {mebibyte, 2 * mebibyte}), 256u);
+  EXPECT_GT(target_->protect("o", {0, mebibyte}, right_read), 0u);
+  const auto object = target_->object("o");
+  EXPECT_EQ(object.bytes, 64 * mebibyte);
+  EXPECT_GE(object.tables, 3u);
+}
+
+TEST_F(VmTargetTest, FillsAViewOnAccessOnly)
+{
+  target_->create_object("o", 64 * mebibyte, {});
+  target_->populate("o", {0, 2 * mebibyte}, rights_rw, 0);
+  const auto view = target_->add_view("o", FormatId::ept);
+  EXPECT_EQ(view.format, FormatId::ept);
+  const session::AccessRequest read{.object = "o", .view = view.number, .offset = 0x3000, .populate = false};
+  EXPECT_EQ(target_->access(read).outcome, AccessOutcome::filled);
+  const auto again = target_->access(read);
+  EXPECT_EQ(again.outcome, AccessOutcome::hit);
+  EXPECT_NE(again.walker.find("engine's walker"), std::string::npos);
+  ASSERT_EQ(target_->object("o").views.size(), 1u);
+  target_->drop_view("o", view.number);
+  EXPECT_TRUE(target_->object("o").views.empty());
+}
+
+TEST_F(VmTargetTest, KeepsRulesOfInjection)
+{
+  const u32 number = target_->inject({.point = SyncPoint::invalidate, .tree = TreeId{1}, .nth = 2, .times = 3});
+  const auto rules = target_->injected();
+  ASSERT_EQ(rules.size(), 1u);
+  EXPECT_EQ(rules[0].number, number);
+  EXPECT_EQ(rules[0].point, SyncPoint::invalidate);
+  EXPECT_EQ(rules[0].tree, TreeId{1});
+  EXPECT_EQ(rules[0].nth, 2u);
+  target_->clear_injected();
+  EXPECT_TRUE(target_->injected().empty());
+}
+
+TEST_F(VmTargetTest, RefusesInWordsWhatTheModuleRefuses)
+{
+  const auto expect_usage = [](auto&& work) {
+    try {
+      work();
+      ADD_FAILURE() << "it was taken";
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.code(), Exit::usage) << failure.what();
+    }
+  };
+  target_->create_object("o", 4 * mebibyte, {});
+  expect_usage([&] { target_->create_object("o", 4 * mebibyte, {}); });
+  expect_usage([&] { target_->create_object("o2", 4097, {}); });
+  expect_usage([&] { target_->create_object("../o3", 4096, {}); });
+  expect_usage([&] { target_->populate("o", {1, 4096}, rights_rw, 0); });
+  expect_usage([&] { target_->populate("o", {0, 8 * mebibyte}, rights_rw, 0); });
+  expect_usage([&] { target_->object("nothing"); });
+}
+
+TEST_F(VmTargetTest, PassesOnHowProgramsEnd)
+{
+  const auto result = target_->run_program({"sh", "-c", "echo out; echo err >&2; exit 7"});
+  EXPECT_EQ(result.exit_status, 7);
+  EXPECT_EQ(result.output, "out\n");
+  EXPECT_EQ(result.errors, "err\n");
+  EXPECT_EQ(target_->run_program({"sh", "-c", "kill -SEGV $$"}).signal, SIGSEGV);
+  EXPECT_THROW(target_->run_program({"/no/such/program"}), Failure);
+}
+
+TEST_F(VmTargetTest, EndsProgramsThatStay)
+{
+  const u32 pid = target_->start_program({"cat"});
+  const auto result = target_->end_program(pid);
+  EXPECT_TRUE(result.signal == SIGKILL || result.exit_status) << pid;
+  EXPECT_THROW(target_->end_program(pid + 1000), Failure);
+}
+
+TEST_F(VmTargetTest, ReadsTheKernelsLog) { EXPECT_NE(target_->kernel_log().find("Linux version 6.1"), std::string::npos); }
+
+// From 2816 MiB on, a part of the memory lies above 4 GiB: frames of both parts must be where they are looked for.
+TEST(VmTargetMemory, IsRightOnBothSidesOf4GiB)
+{
+  VmConfig config = test_config();
+  config.memory_bytes = 3 * gibibyte;
+  const auto target = VmTarget::start(config);
+  EXPECT_EQ(target->memory().segments().size(), 2u);
+  target->create_object("o", gibibyte, {});
+  u64 below = 0, above = 0;
+  // 1 GiB fills the part above 4 GiB (1 GiB less what the kernel holds there) and goes on below.
+  target->populate("o", {0, gibibyte}, rights_rw, 0);
+  const auto object = target->object("o");
+  for (u64 offset = 0; offset < gibibyte; offset += gibibyte / 64) {
+    const u64 value = offset ^ 0x5aa5'0000'1234'0000;
+    target->access({.object = "o", .offset = offset, .right = right_write, .value = value});
+    const u64 frame = frame_by_hand(target->memory(), object.root, object.root_level, offset);
+    ASSERT_NE(frame, 0u);
+    ASSERT_NE(target->memory().words({frame}, 1), nullptr);
+    EXPECT_EQ(*target->memory().words({frame}, 1), value) << std::hex << frame;
+    ++(frame < 4 * gibibyte ? below : above);
+  }
+  EXPECT_GT(below, 0u);
+  EXPECT_GT(above, 0u);
+}
+
+// 5-level paging only if asked for: the inspector's facts must fit the guest's own tables.
+TEST(VmTargetPaging, HasFiveLevelsOnlyIfAskedFor)
+{
+  VmConfig config = test_config();
+  config.paging = Paging::five_levels;
+  EXPECT_EQ(VmConnection::start(config)->request("greet")["morsel"]["la57"], true);
+  EXPECT_EQ(VmConnection::start(test_config())->request("greet")["morsel"]["la57"], false);
+}
+
+}  // namespace
+}  // namespace morsel::testvm
