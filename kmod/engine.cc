@@ -43,7 +43,8 @@ template <PageFormat F>
 bool mark_used(const Leaf& leaf, Rights want)
 {
   const u64 marked = leaf.word | F::accessed_bit | (want.write() ? F::dirty_bit : 0);
-  return marked == leaf.word || kernel_compare_exchange(reinterpret_cast<engine_u64*>(leaf.entry.word), leaf.word, marked);
+  if (marked == leaf.word) return true;
+  return kernel_compare_exchange(reinterpret_cast<engine_u64*>(leaf.entry.word), leaf.word, marked) != 0;
 }
 
 template <PageFormat F>

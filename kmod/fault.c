@@ -207,8 +207,8 @@ static bool is_ours(struct vm_fault *vmf, struct morsel_object *object)
 /* ---- page by page ---- */
 
 /*
- * A table of the kernel's own, so that nothing of ours, and no huge page, is put there afterwards. False: the kernel has
- * allocated none, because the slot was taken when it looked; the access faults again.
+ * A table of the kernel's own, so that nothing of ours, and no huge page, is put there afterwards. False: the kernel
+ * has allocated none, because the slot was taken when it looked; the access faults again.
  */
 static bool own_table(struct vm_fault *vmf)
 {

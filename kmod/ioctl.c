@@ -120,6 +120,7 @@ static int check_access(struct file *file, const struct morsel_access *request)
 static int do_access(struct morsel_object *object, struct morsel_tree *tree, struct morsel_access *request)
 {
 	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
+	struct engine_view *view = morsel_view(tree);
 	const int populate = request->flags & MORSEL_ACCESS_POPULATE;
 	unsigned int result = MORSEL_ACCESS_HIT;
 	unsigned int first = MORSEL_ACCESS_HIT;
@@ -127,7 +128,7 @@ static int do_access(struct morsel_object *object, struct morsel_tree *tree, str
 	int error;
 
 	for (;;) {
-		error = engine_access(&actor, &object->engine, morsel_view(tree), request->offset, request->rights, populate,
+		error = engine_access(&actor, &object->engine, view, request->offset, request->rights, populate,
 				      &result);
 		if (error)
 			break;
@@ -136,7 +137,7 @@ static int do_access(struct morsel_object *object, struct morsel_tree *tree, str
 			morsel_count(MORSEL_FILLS, 1);
 		if (!(request->flags & MORSEL_ACCESS_TOUCH))
 			break;
-		error = engine_touch(&actor, &object->engine, morsel_view(tree), request->offset, request->rights, &value);
+		error = engine_touch(&actor, &object->engine, view, request->offset, request->rights, &value);
 		if (error != ENGINE_NEEDS_POPULATE && error != ENGINE_ACCESS_DENIED)
 			break;
 		if (fatal_signal_pending(current))

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The life of an object and of its views. An object lives as long as its inode; a view until it is dropped, or its
- * object goes. While a view's number is being taken or given back, its tree is BUSY: the engine is called without locks.
+ * object goes. While a view's number is being taken or given back, its tree is BUSY, because the engine is called
+ * without locks.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What attaching buys: mapping a populated 1-GiB object and touching it once, and unmapping it, against an equally
- * populated memfd mapped with MAP_POPULATE (without it, the memfd would fault once a page later). Prints one JSON object
- * a line: {"name":…,"value":…,"unit":"ms","baseline":…,"ratio":…,"goal":…}, medians; ratio is baseline / value.
+ * populated memfd mapped with MAP_POPULATE (without it, the memfd would fault once a page later). Prints one JSON
+ * object a line, medians: {"area","name","value","unit","baseline","ratio","goal","met"}; ratio is baseline / value.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -98,7 +98,8 @@ static void report(const char *name, double value, double baseline, int goal)
 	printf("{\"area\":\"vm\",\"name\":\"%s\",\"value\":%.4f,\"unit\":\"ms\",\"baseline\":%.3f,\"ratio\":%.1f", name,
 	       value, baseline, baseline / value);
 	if (goal)
-		printf(",\"goal\":\">= %d times faster\",\"met\":%s", goal, baseline / value >= goal ? "true" : "false");
+		printf(",\"goal\":\">= %d times faster\",\"met\":%s", goal,
+		       baseline / value >= goal ? "true" : "false");
 	printf("}\n");
 }
 

@@ -183,13 +183,13 @@ struct morsel_info info_of(int fd)
 void wait_for_frames(int fd, uint64_t frames)
 {
 	while (info_of(fd).frames != frames)
-		usleep(1000);
+		usleep(1000);	// tidy: may sleep: the end of a grace period has no message
 }
 
 void wait_for_tables(int fd, uint64_t tables)
 {
 	while (info_of(fd).tables != tables)
-		usleep(1000);
+		usleep(1000);	// tidy: may sleep: the end of a grace period has no message
 }
 
 struct morsel_counters counters(void)
@@ -232,7 +232,7 @@ static void remove_objects(void)
 	closedir(directory);
 }
 
-/* Everything that a test held is back. Notifier contexts are freed by the kernel a little later: see wait_for_idle(). */
+/* Everything that a test held is back. Contexts are freed by the kernel a little later: see wait_for_idle(). */
 static int nothing_left(void)
 {
 	const struct morsel_counters c = counters();
@@ -272,7 +272,7 @@ static void wait_for_idle(void)
 {
 	alarm(HANG_GUARD_SECONDS);
 	while (counters().contexts)
-		usleep(1000);
+		usleep(1000);	// tidy: may sleep: the kernel frees them without a message
 	alarm(0);
 }
 

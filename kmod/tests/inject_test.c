@@ -73,7 +73,8 @@ static void failed_allocation_is_an_error_and_nothing_else(void)
 		int status;
 
 		CHECK_EQ(add_rule(MORSEL_POINT_alloc, MORSEL_FAULT_FAIL, ANY_TREE, nth, 1), 0);
-		status = change(fd, MORSEL_IOC_POPULATE, MIB(2), MIB(2) + 4 * PAGE, MORSEL_READ | MORSEL_WRITE, 0, &pages);
+		status = change(fd, MORSEL_IOC_POPULATE, MIB(2), MIB(2) + 4 * PAGE, MORSEL_READ | MORSEL_WRITE, 0,
+				&pages);
 		if (!status)
 			status = access_view(fd, ept, MIB(2), MORSEL_READ, 0, NULL, &result);
 		if (status)
@@ -86,7 +87,8 @@ static void failed_allocation_is_an_error_and_nothing_else(void)
 static void lost_exchanges_are_repeated(void)
 {
 	static const unsigned points[] = {
-		MORSEL_POINT_link, MORSEL_POINT_reserve, MORSEL_POINT_publish, MORSEL_POINT_link_primary, MORSEL_POINT_change,
+		MORSEL_POINT_link, MORSEL_POINT_reserve, MORSEL_POINT_publish, MORSEL_POINT_link_primary,
+		MORSEL_POINT_change,
 	};
 	int fd = open_object("lossy", MIB(64));
 	unsigned view = add_view(fd, MORSEL_FORMAT_NPT), result;

@@ -229,7 +229,10 @@ static void lives_on_without_its_name(void)
 
 static void maps_small_roots(void)
 {
-	static const struct { unsigned level; size_t bytes; } roots[] = { { MORSEL_ROOT_PTE, MIB(2) }, { MORSEL_ROOT_PMD, GIB(1) } };
+	static const struct {
+		unsigned level;
+		size_t bytes;
+	} roots[] = { { MORSEL_ROOT_PTE, MIB(2) }, { MORSEL_ROOT_PMD, GIB(1) } };
 	int device = open_device();
 
 	for (int i = 0; i < 2; i++) {

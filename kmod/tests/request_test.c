@@ -201,6 +201,7 @@ static void survives_random_requests(void)
 	const unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : 20261120;
 	int fd = open_object("random", MIB(64)), device = open_device();
 	uint32_t *request = calloc(1, KIB(8));
+	const size_t request_count = sizeof(requests) / sizeof(requests[0]), size_count = sizeof(sizes) / sizeof(sizes[0]);
 	int i;
 	size_t k;
 
@@ -211,8 +212,8 @@ static void survives_random_requests(void)
 			request[k] = random() % 3 ? (uint32_t)random() % 5 : (uint32_t)random() & 0x03fff000;
 		for (k = 24; k < 200; k++)
 			request[k] = 0;
-		request[0] = sizes[random() % (sizeof(sizes) / sizeof(sizes[0]))];
-		ioctl(random() % 4 ? fd : device, requests[random() % (sizeof(requests) / sizeof(requests[0]))], request);
+		request[0] = sizes[random() % size_count];
+		ioctl(random() % 4 ? fd : device, requests[random() % request_count], request);
 	}
 	free(request);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Many at once: threads that access through the primary and its views against one that changes the primary. What each
- * page may hold is known: zero, or the page's own number. A page that was freed too early, or a translation that stayed,
- * shows as a foreign number.
+ * page may hold is known: zero, or the page's own number. A page that was freed too early, or a translation that
+ * stayed, shows as a foreign number.
  */
 #define _GNU_SOURCE
 #include "kmod/tests/check.h"
@@ -128,8 +128,8 @@ static void accesses_against_changes(void)
 		const uint64_t page = (unsigned)rand_r(&seed) % PAGES;
 
 		change_at_random(&seed);
-		CHECK_EQ(access_view(object, ept, page * PAGE, MORSEL_READ, MORSEL_ACCESS_POPULATE | MORSEL_ACCESS_TOUCH,
-				     &value, &result), 0);
+		CHECK_EQ(access_view(object, ept, page * PAGE, MORSEL_READ,
+				     MORSEL_ACCESS_POPULATE | MORSEL_ACCESS_TOUCH, &value, &result), 0);
 		CHECK(!value || value == page + 1);
 	}
 	finish(walkers, 5);

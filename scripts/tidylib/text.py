@@ -29,7 +29,7 @@ def check_text(source):
                                                               "has found a second subject")
     if source.suffix == ".hpp" and "#pragma once" not in source.lines:
         yield source.finding(1, "once", "#pragma once is missing")
-    guarded = "#pragma once" in source.lines or re.search(r"^#ifndef \w+_H", source.text, re.M)
+    guarded = "#pragma once" in source.lines or re.search(r"^#(ifndef |if !defined\()\w+_H", source.text, re.M)
     if source.suffix == ".h" and not guarded:
         yield source.finding(1, "once", "#pragma once or an include guard is missing")
     if source.text and not source.text.endswith("\n"):
