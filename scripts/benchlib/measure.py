@@ -69,6 +69,20 @@ def inspect(build):
     return {**google_benchmark(RELEASE / "bin/inspect_bench"), **json_lines(call(RELEASE / "bin/vm_inspect_bench"))}
 
 
+def vm(build):
+    if build:
+        build_targets(DEV, "start-products", "vm_start_bench")
+    name = f"bench-{os.getpid()}"
+    morselctl = DEV / "bin/morselctl"
+    # Room for a 1-GiB object and a 1-GiB memfd, one after the other; the module refuses what would starve the guest.
+    call(morselctl, "vm", "up", name, "--memory", "3G")
+    try:
+        attached = json_lines(call(morselctl, "--vm", name, "run", "morsel-attach-bench"))
+    finally:
+        call(morselctl, "vm", "down", name)
+    return {**attached, **json_lines(call(DEV / "bin/vm_start_bench"))}
+
+
 def image(build):
     if build:
         build_targets(DEV, "start-products", "image_bench")
@@ -89,7 +103,7 @@ def image(build):
             "steps of an unchanged start": {"value": float(steps), "unit": "steps"}}
 
 
-AREAS = {"inspect": inspect, "build": image}
+AREAS = {"inspect": inspect, "vm": vm, "build": image}
 
 
 def run(area, build):

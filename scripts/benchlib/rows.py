@@ -22,8 +22,8 @@ AREAS = {
         Goal("snapshot of a guest against QEMU's gdb stub", ">=", 150),
     ],
     "vm": [
-        Goal("attach 1 GiB against memfd", ">=", 500),
-        Goal("detach 1 GiB against memfd", ">=", 140),
+        Goal("attach 1 GiB at 1-GiB granularity", ">=", 500),
+        Goal("detach 1 GiB at 1-GiB granularity", ">=", 140),
         Goal("start of a VM against plain QEMU", "<=", 1.25),
         Goal("stop of a VM", "<=", 0.3),
     ],
