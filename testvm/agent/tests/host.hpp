@@ -51,7 +51,7 @@ class Host {
   {
     for (;;) {
       if (const auto newline = received_.find('\n'); newline != std::string::npos) {
-        const Json message = Json::parse(received_.substr(0, newline));
+        Json message = Json::parse(received_.substr(0, newline));
         received_.erase(0, newline + 1);
         return message;
       }
@@ -103,7 +103,7 @@ class Host {
   {
     for (auto at = events.begin(); at != events.end(); ++at) {
       if (at->at("event") != name) continue;
-      const Json data = at->at("data");
+      Json data = at->at("data");
       events.erase(at);
       return data;
     }

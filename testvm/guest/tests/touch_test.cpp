@@ -24,7 +24,9 @@ class Touch : public testing::Test {
  protected:
   void SetUp() override
   {
-    ASSERT_NE(std::getenv("MORSEL_TOUCH"), nullptr) << "set by ctest";
+    const char* const program = std::getenv("MORSEL_TOUCH");
+    ASSERT_NE(program, nullptr) << "set by ctest";
+    program_ = program;
     std::string name = fs::temp_directory_path() / "morsel-touch-XXXXXX";
     const int fd = mkstemp(name.data());
     ASSERT_GE(fd, 0);
@@ -37,7 +39,7 @@ class Touch : public testing::Test {
   // The program replaces the shell, so its own end is what is seen.
   Outcome run(const std::string& words)
   {
-    const std::string command = "exec " + std::string(std::getenv("MORSEL_TOUCH")) + " " + file_.string() + " " + words;
+    const std::string command = "exec " + program_ + " " + file_.string() + " " + words;
     FILE* const pipe = popen(command.c_str(), "r");
     Outcome result;
     for (int c; (c = std::fgetc(pipe)) != EOF;) result.output += static_cast<char>(c);
@@ -49,6 +51,7 @@ class Touch : public testing::Test {
     return WIFEXITED(run.status) && WEXITSTATUS(run.status) == status;
   }
 
+  std::string program_;
   fs::path file_;
 };
 
