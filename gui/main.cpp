@@ -45,9 +45,8 @@ QSize parseSize(const QString& text)
   return size;
 }
 
-Arguments parseArguments(const QStringList& words)
+void addOptions(QCommandLineParser& parser)
 {
-  QCommandLineParser parser;
   parser.setApplicationDescription(
       QStringLiteral("Primary and secondary views of virtual-memory objects, side by side."));
   parser.addHelpOption();
@@ -59,11 +58,20 @@ Arguments parseArguments(const QStringList& words)
                      {"light", "Light theme."},
                      {"render", "Draw the window off-screen into this PNG file and end.", "file"},
                      {"size", "Size of the picture; default 1400x980.", "WxH"}});
-  parser.process(words);
+}
+
+// Help and version are printed here, and end the program.
+Arguments parseArguments(const QStringList& words)
+{
+  const std::string tried = "read the command line", help = "morselscope --help lists the options.";
+  QCommandLineParser parser;
+  addOptions(parser);
+  if (!parser.parse(words)) throw Failure(Exit::usage, tried, parser.errorText().toStdString(), help);
+  if (parser.isSet("help")) parser.showHelp();
+  if (parser.isSet("version")) parser.showVersion();
   if (!parser.positionalArguments().isEmpty())
-    throw Failure(Exit::usage, "read the command line",
-                  "\"" + parser.positionalArguments().first().toStdString() + "\" is no option",
-                  "morselscope --help lists them.");
+    throw Failure(Exit::usage, tried, "\"" + parser.positionalArguments().first().toStdString() + "\" is no option",
+                  help);
   Arguments a;
   a.embedded = parser.isSet("embedded");
   a.vm = parser.value("vm");
@@ -76,8 +84,7 @@ Arguments parseArguments(const QStringList& words)
     a.window.remember = Remember::nothing;
     if (!a.window.theme) a.window.theme = Theme::light;
   }
-  if (a.embedded && !a.vm.isEmpty())
-    throw Failure(Exit::usage, "read the command line", "--embedded and --vm exclude each other");
+  if (a.embedded && !a.vm.isEmpty()) throw Failure(Exit::usage, tried, "--embedded and --vm exclude each other", help);
   return a;
 }
 
@@ -111,23 +118,44 @@ int render(MainWindow& window, const Arguments& a)
   return result;
 }
 
+void nameProgram()
+{
+  QCoreApplication::setApplicationName(QStringLiteral("morselscope"));
+  QCoreApplication::setOrganizationName(QStringLiteral("morselscope"));
+  QCoreApplication::setApplicationVersion(QStringLiteral(MORSEL_VERSION));
+}
+
+// The command line is read without a display, so that help and wrong options need none.
+Arguments readArguments(int argc, char** argv)
+{
+  const QCoreApplication application(argc, argv);
+  nameProgram();
+  return parseArguments(QCoreApplication::arguments());
+}
+
+void choosePlatform(const Arguments& a)
+{
+  if (!a.picture.isEmpty()) {
+    // The off-screen platform warns of what no picture needs (size hints, a runtime folder).
+    qInstallMessageHandler([](QtMsgType type, const QMessageLogContext&, const QString& text) {
+      if (type != QtDebugMsg && type != QtInfoMsg && type != QtWarningMsg)
+        std::fprintf(stderr, "%s\n", qPrintable(text));
+    });
+    if (!qEnvironmentVariableIsSet("QT_QPA_PLATFORM")) qputenv("QT_QPA_PLATFORM", "offscreen");
+    return;
+  }
+  const bool display = !qgetenv("DISPLAY").isEmpty() || !qgetenv("WAYLAND_DISPLAY").isEmpty();
+  if (!display && !qEnvironmentVariableIsSet("QT_QPA_PLATFORM"))
+    throw Failure(Exit::skipped, "open the window", "there is no display (DISPLAY and WAYLAND_DISPLAY are not set)",
+                  "morselscope --render FILE.png draws the same window into a picture.");
+}
+
 int run(int argc, char** argv)
 {
-  bool rendering = false;
-  for (int n = 1; n < argc; ++n) rendering = rendering || QByteArray(argv[n]).startsWith("--render");
-  const bool display = qEnvironmentVariableIsSet("DISPLAY") || qEnvironmentVariableIsSet("WAYLAND_DISPLAY");
-  if (!qEnvironmentVariableIsSet("QT_QPA_PLATFORM")) {
-    if (rendering)
-      qputenv("QT_QPA_PLATFORM", "offscreen");
-    else if (!display && argc > 1 && QByteArray(argv[1]) != "--help" && QByteArray(argv[1]) != "--version")
-      throw Failure(Exit::skipped, "open the window", "there is no display (DISPLAY and WAYLAND_DISPLAY are not set)",
-                    "morselscope --render FILE.png draws the same window into a picture.");
-  }
-  QApplication application(argc, argv);
-  QApplication::setApplicationName(QStringLiteral("morselscope"));
-  QApplication::setOrganizationName(QStringLiteral("morselscope"));
-  QApplication::setApplicationVersion(QStringLiteral(MORSEL_VERSION));
-  const Arguments a = parseArguments(QApplication::arguments());
+  const Arguments a = readArguments(argc, argv);
+  choosePlatform(a);
+  const QApplication application(argc, argv);
+  nameProgram();
   if (!QFontDatabase::hasFamily(QStringLiteral("DejaVu Sans Mono")))
     throw Failure(Exit::skipped, "open the window", "the font DejaVu Sans Mono is not installed",
                   "apt install fonts-dejavu-core fontconfig");
