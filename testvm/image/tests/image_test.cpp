@@ -5,9 +5,12 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -260,6 +263,30 @@ TEST(ReplaceFile, SaysWhatWasNeededWhereNothingCanBeWritten)
   } catch (const Failure& failure) {
     EXPECT_NE(std::string(failure.what()).find("5 bytes are needed in /proc"), std::string::npos) << failure.what();
   }
+}
+
+// A child is killed as soon as it has written the first bytes: at the limit, by the signal that the limit sends.
+TEST_F(Image, LeavesNothingWhenTheBuilderIsKilled)
+{
+  const std::string old = read_file(build_image(inputs()));
+  write_file(folder_ / "touch", std::string(300'000, 'x'));
+  const std::size_t files = files_in_folder();
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit limit{.rlim_cur = 100'000, .rlim_max = 100'000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    std::signal(SIGXFSZ, SIG_DFL);
+    build_image(inputs());
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status)) << "it was to be killed in the middle of a write";
+  EXPECT_EQ(read_file(inputs().output), old);
+  const int nameless = open(folder_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+  if (nameless < 0) return;  // this file system cannot do better
+  close(nameless);
+  EXPECT_EQ(files_in_folder(), files);
 }
 
 TEST_F(Image, LoadsNothingForBuiltInModules)
