@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""scripts/bench: how a measurement becomes a row, and how the programs' output is read."""
+import json
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchlib import measure  # noqa: E402
+from benchlib.rows import AREAS, Goal, row  # noqa: E402
+
+
+def measured(value, baseline=None):
+    return {"a": {"value": value, "unit": "s", "baseline": baseline}}
+
+
+class Rows(unittest.TestCase):
+    def test_at_most_is_judged_on_value_by_baseline(self):
+        goal = Goal("a", "<=", 2)
+        self.assertEqual(row("x", goal, measured(3.0, 2.0))["ratio"], 1.5)
+        self.assertTrue(row("x", goal, measured(4.0, 2.0))["met"])
+        self.assertFalse(row("x", goal, measured(4.1, 2.0))["met"])
+
+    def test_at_least_is_judged_on_baseline_by_value(self):
+        goal = Goal("a", ">=", 500)
+        self.assertEqual(row("x", goal, measured(0.2, 100.0))["ratio"], 500)
+        self.assertTrue(row("x", goal, measured(0.2, 100.0))["met"])
+        self.assertFalse(row("x", goal, measured(0.3, 100.0))["met"])
+
+    def test_without_a_baseline_the_value_is_judged(self):
+        found = row("x", Goal("a", "<=", 0.3), measured(0.29))
+        self.assertEqual((found["ratio"], found["met"]), (None, True))
+
+    def test_what_was_not_measured_is_not_met(self):
+        self.assertFalse(row("x", Goal("b", "<=", 1), measured(0.1))["met"])
+
+    def test_every_row_has_the_agreed_keys(self):
+        keys = ["area", "name", "value", "unit", "baseline", "ratio", "goal", "met"]
+        for area, goals in AREAS.items():
+            for goal in goals:
+                self.assertEqual(list(row(area, goal, {})), keys)
+
+
+class Output(unittest.TestCase):
+    def test_json_lines_pass_over_other_lines(self):
+        found = measure.json_lines('warning\n{"name": "a", "value": 1.5, "unit": "s"}\n')
+        self.assertEqual(found["a"]["value"], 1.5)
+
+    def test_google_benchmark_pairs_medians_with_their_baselines(self):
+        def bench(name, time, aggregate):
+            return {"run_name": name, "real_time": time, "time_unit": "us", "aggregate_name": aggregate}
+        report = {"benchmarks": [bench("a", 2.0, "median"), bench("a", 9.0, "mean"), bench("a/baseline", 4.0, "median"),
+                                 bench("b", 1.0, "median")]}
+        with mock.patch.object(measure, "call", return_value=json.dumps(report)):
+            found = measure.google_benchmark("program")
+        self.assertEqual(found, {"a": {"value": 2.0, "unit": "us", "baseline": 4.0},
+                                 "b": {"value": 1.0, "unit": "us", "baseline": None}})
+
+    def test_a_program_that_fails_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            missing = Path(folder) / "none"
+            with self.assertRaisesRegex(measure.Broken, "none"):
+                measure.call(missing)
+        with self.assertRaisesRegex(measure.Broken, "ended with 1"):
+            measure.call("false")
+
+
+if __name__ == "__main__":
+    unittest.main()
