@@ -244,6 +244,23 @@ TEST_F(WindowTest, NoColumnOfWordsIsElided)
     EXPECT_GT(view->columnWidth(c), word + chip_width + 40) << c;
 }
 
+TEST_F(WindowTest, TheRangeStaysInSightWhenManyViewsAreScrolledSideways)
+{
+  open(Content::demo);
+  QSignalSpy shown(window.get(), &MainWindow::readingShown);
+  for (int n = 0; n < 5; ++n) target->addView<Npt>(target->demo());
+  target->tell({session::Event::Kind::object_changed, "demo", {}});
+  while (window->tree()->columnCount() != 8) ASSERT_TRUE(shown.wait());
+  AlignedView* view = window->treeView();
+  const QRect range(0, view->visualRect(page(2, 0)).top(), view->columnWidth(0), view->visualRect(page(2, 0)).height());
+  const QImage before = view->viewport()->grab(range).toImage();
+  view->setCurrentIndex(page(3, 7));
+  EXPECT_LT(view->visualRect(page(2, 0)).right(), range.right());
+  EXPECT_EQ(view->viewport()->grab(range).toImage(), before);
+  EXPECT_EQ(view->indexAt(range.center()), page(2, 0));
+  EXPECT_GE(view->visualRect(current()).left(), range.right());
+}
+
 TEST_F(WindowTest, EveryActionHasAPictureOrAReasonAndAKey)
 {
   open(Content::demo);

@@ -3,8 +3,10 @@
 
 #include <QHeaderView>
 #include <QKeyEvent>
+#include <QLabel>
 #include <QMouseEvent>
 #include <QPainter>
+#include <QScrollBar>
 #include <algorithm>
 
 #include "gui/look/theme.hpp"
@@ -20,7 +22,10 @@ constexpr u64 tables_opened_at_most = 64;
 }  // namespace
 
 AlignedView::AlignedView(TreeModel* model, QWidget* parent)
-    : QTreeView(parent), model_(model), delegate_(new CellDelegate(model, this))
+    : QTreeView(parent),
+      model_(model),
+      delegate_(new CellDelegate(model, this)),
+      range_title_(new QLabel(QStringLiteral("range"), header()))
 {
   setObjectName(QStringLiteral("aligned_tree"));
   setModel(model);
@@ -36,6 +41,10 @@ AlignedView::AlignedView(TreeModel* model, QWidget* parent)
   header()->setStretchLastSection(true);
   header()->setSectionsMovable(false);
   header()->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);
+  range_title_->setIndent(8);
+  range_title_->setAutoFillBackground(true);
+  range_title_->setBackgroundRole(QPalette::Button);
+  range_title_->hide();
   connect(model, &QAbstractItemModel::modelReset, this, &AlignedView::fitColumns);
 }
 
@@ -88,6 +97,54 @@ void AlignedView::open(const std::vector<session::AlignedRow>& rows)
     const QModelIndex index = model_->indexOf(row);
     if (index.isValid() && model_->place(index) == row) expand(index);
   }
+}
+
+int AlignedView::depthOf(const QModelIndex& index) const
+{
+  int depth = 0;
+  for (QModelIndex up = index.parent(); up.isValid(); up = up.parent()) ++depth;
+  return depth;
+}
+
+// Once more over the scrolled cells: the range, where it stood before.
+void AlignedView::drawRow(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const
+{
+  QTreeView::drawRow(painter, option, index);
+  if (!rangeIsScrolledAway()) return;
+  const QModelIndex range = index.siblingAtColumn(TreeModel::range_column);
+  QStyleOptionViewItem sticky = option;
+  sticky.rect = QRect(0, option.rect.top(), columnWidth(TreeModel::range_column), option.rect.height());
+  const bool odd = option.features & QStyleOptionViewItem::Alternate;
+  painter->fillRect(sticky.rect, odd ? colors().alternate : colors().base);
+  sticky.state.setFlag(QStyle::State_Selected, selectionModel()->isSelected(range));
+  const QRect whole = sticky.rect;
+  const int indent = (depthOf(range) + 1) * indentation();
+  sticky.rect.setLeft(indent);
+  drawBranches(painter, QRect(whole.left(), whole.top(), indent, whole.height()), range);
+  delegate_->paint(painter, sticky, range);
+}
+
+void AlignedView::scrollContentsBy(int dx, int dy)
+{
+  QTreeView::scrollContentsBy(dx, dy);
+  if (dx == 0) return;
+  viewport()->update();
+  range_title_->setGeometry(0, 0, columnWidth(TreeModel::range_column) - 1, header()->height() - 1);
+  range_title_->setVisible(rangeIsScrolledAway());
+}
+
+QModelIndex AlignedView::indexAt(const QPoint& point) const
+{
+  const bool on_range = rangeIsScrolledAway() && point.x() < columnWidth(TreeModel::range_column);
+  return QTreeView::indexAt(on_range ? point - QPoint(horizontalOffset(), 0) : point);
+}
+
+void AlignedView::scrollTo(const QModelIndex& index, ScrollHint hint)
+{
+  QTreeView::scrollTo(index, hint);
+  if (index.column() == TreeModel::range_column) return;
+  const int hidden = columnWidth(TreeModel::range_column) - visualRect(index).left();
+  if (hidden > 0) horizontalScrollBar()->setValue(horizontalScrollBar()->value() - hidden);
 }
 
 QRect AlignedView::chipRectOf(const QModelIndex& index) const { return CellDelegate::chipRect(visualRect(index)); }

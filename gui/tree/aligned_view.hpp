@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The aligned tree on the screen. A row is selected as a whole, and one of its columns is the chosen entry. Arrow keys
-// go as in every tree; Tab and Shift+Tab, or Ctrl+Left and Ctrl+Right, go from tree to tree.
+// go as in every tree; Tab and Shift+Tab, or Ctrl+Left and Ctrl+Right, go from tree to tree. The range stays on the
+// left when many views are scrolled sideways.
 #pragma once
 #include <QTreeView>
 #include <vector>
 
 #include "gui/models/tree_model.hpp"
+
+class QLabel;
 
 namespace morsel::gui {
 
@@ -28,6 +31,8 @@ class AlignedView : public QTreeView {
   void open(const std::vector<session::AlignedRow>& rows);
   // Where the chip of a cell is, in viewport coordinates.
   QRect chipRectOf(const QModelIndex& index) const;
+  QModelIndex indexAt(const QPoint& point) const override;
+  void scrollTo(const QModelIndex& index, ScrollHint hint = EnsureVisible) override;
 
  signals:
   void entryChosen(const QModelIndex& index);
@@ -38,15 +43,20 @@ class AlignedView : public QTreeView {
   void keyPressEvent(QKeyEvent* event) override;
   void mouseMoveEvent(QMouseEvent* event) override;
   void leaveEvent(QEvent* event) override;
+  void drawRow(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const override;
+  void scrollContentsBy(int dx, int dy) override;
   void drawBranches(QPainter* painter, const QRect& rect, const QModelIndex& index) const override;
   bool focusNextPrevChild(bool next) override;
   void paintEvent(QPaintEvent* event) override;
 
  private:
   bool stepColumn(int step);
+  bool rangeIsScrolledAway() const { return horizontalOffset() > 0; }
+  int depthOf(const QModelIndex& index) const;
 
   TreeModel* model_;
   CellDelegate* delegate_;
+  QLabel* range_title_;  // over the header, while the range's own is scrolled away
 };
 
 }  // namespace morsel::gui

@@ -36,9 +36,10 @@ void paintWord(QPainter& p, QPoint baseline, const QString& word, bool has_frame
   }
   qsizetype first = frame_first;
   while (first < frame_last && (word[first] == QLatin1Char('0') || word[first] == QLatin1Char(' '))) ++first;
+  const QFontMetricsF metrics(p.font());
   const auto piece = [&](qsizetype from, qsizetype to, const QColor& ink) {
     p.setPen(ink);
-    p.drawText(baseline + QPoint(monoWidth(from), 0), word.mid(from, to - from));
+    p.drawText(QPointF(baseline) + QPointF(metrics.horizontalAdvance(word.left(from)), 0), word.mid(from, to - from));
   };
   piece(0, first, muted);
   piece(first, frame_last + 1, colors().text);
@@ -59,7 +60,7 @@ int CellDelegate::rangeColumnWidth() { return 3 * 20 + badge_width + monoWidth(2
 int CellDelegate::treeColumnWidth(int column)
 {
   const int chip = column > TreeModel::primary_column ? chip_width + gap : 0;
-  return chip + monoWidth(19) + gap + QFontMetrics(textFont()).horizontalAdvance(QStringLiteral("reserved, stale")) +
+  return chip + monoWidth(19) + gap + QFontMetrics(textFont()).horizontalAdvance(QStringLiteral("malformed")) +
          2 * padding;
 }
 
