@@ -201,7 +201,8 @@ static void survives_random_requests(void)
 	const unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : 20261120;
 	int fd = open_object("random", MIB(64)), device = open_device();
 	uint32_t *request = calloc(1, KIB(8));
-	const size_t request_count = sizeof(requests) / sizeof(requests[0]), size_count = sizeof(sizes) / sizeof(sizes[0]);
+	const size_t request_count = sizeof(requests) / sizeof(requests[0]);
+	const size_t size_count = sizeof(sizes) / sizeof(sizes[0]);
 	int i;
 	size_t k;
 

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The kernel module in a real kernel: runs morsel-kmod-test (kmod/tests/) in one VM, suite by suite and under each
+// granularity of attachment, then unloads the module and reads the kernel's log.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <regex>
+#include <sstream>
+
+#include "testvm/host/tests/vm_machine.hpp"
+#include "testvm/host/vm_connection.hpp"
+
+namespace morsel::testvm {
+namespace {
+
+constexpr Milliseconds hang_guard{900'000};
+
+class KernelModule : public testing::Test {
+ protected:
+  static void SetUpTestSuite()
+  {
+    VmConfig config = test_config();
+    config.memory_bytes = u64{3} << 30;
+    vm_ = VmConnection::start(config);
+  }
+  static void TearDownTestSuite() { vm_.reset(); }
+
+  static Json request(const std::string& command, const Json& arguments = Json::object())
+  {
+    return vm_->request(command, arguments, hang_guard);
+  }
+
+  static void run(const std::vector<std::string>& words)
+  {
+    const Json result = request("run", {{"argv", words}});
+    const std::string output = result.value("stdout", "") + result.value("stderr", "");
+    EXPECT_EQ(result.value("exit_status", -1), 0) << output << result.dump();
+    std::printf("%s", output.c_str());
+  }
+  static void run_suite(const std::string& suite, const std::string& granularity = "1g")
+  {
+    run({"sh", "-c", "echo " + granularity + " > /sys/module/morsel/parameters/granularity"});
+    run({"morsel-kmod-test", suite});
+  }
+
+  static std::string alarming_lines()
+  {
+    static const std::regex alarm(
+        "BUG|WARNING|Oops|Call Trace|RIP:|Bad page|bad pmd|bad pud|corrupt|refcount_t|INFO: task|stall|"
+        "non-zero|morsel: the entry");
+    std::istringstream log(request("kernel-log").at("text").get<std::string>());
+    std::string found;
+    for (std::string line; std::getline(log, line);)
+      if (std::regex_search(line, alarm)) found += line + "\n";
+    return found;
+  }
+
+  static std::unique_ptr<VmConnection> vm_;
+};
+std::unique_ptr<VmConnection> KernelModule::vm_;
+
+TEST_F(KernelModule, MapsThePrimaryAtEachGranularity)
+{
+  for (const char* granularity : {"1g", "2m", "4k"}) run_suite("mapping", granularity);
+}
+
+TEST_F(KernelModule, KeepsRightsAtEachGranularity)
+{
+  for (const char* granularity : {"1g", "2m", "4k"}) run_suite("rights", granularity);
+}
+
+TEST_F(KernelModule, LetsTheCpuWalkViewsAtEachGranularity)
+{
+  for (const char* granularity : {"1g", "2m"}) run_suite("view", granularity);
+}
+
+TEST_F(KernelModule, RefusesWrongRequests) { run_suite("request"); }
+
+TEST_F(KernelModule, InjectsFaultsAndShowsPoints) { run_suite("inject"); }
+
+TEST_F(KernelModule, HoldsWhenManyProcessesAccessAndChangeAtOnce)
+{
+  for (const char* granularity : {"1g", "2m"}) run_suite("stress", granularity);
+}
+
+TEST_F(KernelModule, RefusesAnUnknownGranularity)
+{
+  const Json result =
+      request("run", {{"argv", {"sh", "-c", "echo 3m > /sys/module/morsel/parameters/granularity"}}});
+  EXPECT_EQ(result.value("exit_status", -1), 1) << result.dump();
+}
+
+// After everything above: unloads with nothing left, loads again, and the kernel has not complained.
+TEST_F(KernelModule, UnloadsAndLoadsAgainWithACleanLog)
+{
+  const Json counters = request("counters");
+  for (const char* name : {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries"})
+    EXPECT_EQ(counters.at(name), 0) << name << ": " << counters.dump();
+  request("module-unload");
+  request("module-load", {{"params", "granularity=2m"}});
+  run({"morsel-kmod-test", "mapping"});
+  EXPECT_EQ(alarming_lines(), "");
+}
+
+}  // namespace
+}  // namespace morsel::testvm
