@@ -82,6 +82,7 @@ EntryPanel::EntryPanel(QWidget* parent)
       primary_ruler_(new BitRuler(BitRuler::Ticks::shown, this)),
       view_ruler_(new BitRuler(BitRuler::Ticks::hidden, this)),
       table_(new QTableView(this)),
+      no_fields_(new QLabel(this)),
       fields_(new FieldModel(this))
 {
   headline_->setObjectName(QStringLiteral("entry_headline"));
@@ -113,6 +114,9 @@ EntryPanel::EntryPanel(QWidget* parent)
                      static_cast<QWidget*>(primary_ruler_), static_cast<QWidget*>(view_ruler_)})
     layout->addWidget(w);
   layout->addWidget(table_, 1);
+  layout->addWidget(no_fields_, 1);
+  no_fields_->setAlignment(Qt::AlignCenter);
+  no_fields_->setForegroundRole(QPalette::PlaceholderText);
   for (BitRuler* ruler : {primary_ruler_, view_ruler_})
     connect(ruler, &BitRuler::bitHovered, this, [this, ruler](int bit) {
       const bool chosen = ruler == (view_ruler_->isVisibleTo(this) ? view_ruler_ : primary_ruler_);
@@ -139,20 +143,29 @@ void EntryPanel::pointAt(int bit)
           .arg(fromView(f.name), bitsText(f.mask), fieldValueText(f), fromView(f.meaning), fromView(f.source)));
 }
 
+void EntryPanel::showFields(std::optional<inspect::DecodedEntry> entry)
+{
+  const bool hole = entry && entry->kind == EntryKind::hole;
+  no_fields_->setText(hole ? QStringLiteral("A hole has no fields.") : QString());
+  fields_->setEntry(std::move(entry));
+  table_->setVisible(fields_->rowCount() > 0);
+  no_fields_->setVisible(fields_->rowCount() == 0);
+}
+
 void EntryPanel::showNothing()
 {
   headline_->setText(QStringLiteral("No entry is chosen"));
   explanation_->setText(QStringLiteral("Choose a row of the tree to see its bits."));
   primary_ruler_->setEntry(QStringLiteral("primary"), {});
   view_ruler_->hide();
-  fields_->setEntry({});
+  showFields({});
 }
 
 void EntryPanel::showDecoded(const QString& title, const inspect::DecodedEntry& entry)
 {
   headline_->setText(QStringLiteral("<b>%1</b> &nbsp; %2")
                          .arg(title, QString::fromStdString(inspect::one_line(entry)).toHtmlEscaped()));
-  fields_->setEntry(entry);
+  showFields(entry);
 }
 
 void EntryPanel::showEntry(const AlignedTreePtr& tree, AlignedRow row, std::size_t column)
@@ -172,7 +185,7 @@ void EntryPanel::showEntry(const AlignedTreePtr& tree, AlignedRow row, std::size
   headline_->setText(QStringLiteral("<b>%1</b> &nbsp; %2")
                          .arg(title, cell.exists ? QStringLiteral("its table cannot be read")
                                                  : QStringLiteral("this tree begins further down")));
-  fields_->setEntry({});
+  showFields({});
 }
 
 }  // namespace morsel::gui

@@ -31,6 +31,7 @@ class EntryPanel : public QWidget {
   void hovered(const QString& text);
 
  private:
+  void showFields(std::optional<inspect::DecodedEntry> entry);
   void showDecoded(const QString& title, const inspect::DecodedEntry& entry);
   void pointAt(int bit);
 
@@ -39,6 +40,7 @@ class EntryPanel : public QWidget {
   BitRuler* primary_ruler_;
   BitRuler* view_ruler_;
   QTableView* table_;
+  QLabel* no_fields_;  // in place of an empty table
   FieldModel* fields_;
 };
 

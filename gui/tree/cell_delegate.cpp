@@ -60,7 +60,7 @@ int CellDelegate::rangeColumnWidth() { return 3 * 20 + badge_width + monoWidth(2
 int CellDelegate::treeColumnWidth(int column)
 {
   const int chip = column > TreeModel::primary_column ? chip_width + gap : 0;
-  return chip + monoWidth(19) + gap + QFontMetrics(textFont()).horizontalAdvance(QStringLiteral("malformed")) +
+  return chip + monoWidth(19) + gap + QFontMetrics(textFont()).horizontalAdvance(QStringLiteral("malformed ")) +
          2 * padding;
 }
 
