@@ -22,9 +22,10 @@ bool begins_with(std::span<const std::string> words, const std::vector<std::stri
 
 std::string one_argument(const Argument& a)
 {
-  std::string name(a.name);
-  if (a.is_option()) return a.kind == ArgumentKind::flag ? "[" + name + "]" : fmt::format("[{} {}]", name, a.value);
-  if (a.kind == ArgumentKind::choice) name = fmt::format("{}", fmt::join(a.choices, "|"));
+  const std::string choices = fmt::format("{}", fmt::join(a.choices, "|"));
+  if (a.kind == ArgumentKind::flag) return fmt::format("[{}]", a.name);
+  if (a.is_option()) return fmt::format("[{} {}]", a.name, choices.empty() ? a.value : choices);
+  std::string name = choices.empty() ? std::string(a.name) : choices;
   if (a.kind == ArgumentKind::rest) name += "…";
   return a.optional ? "[" + name + "]" : name;
 }

@@ -101,7 +101,8 @@ the process lives; the test VM keeps them as long as the VM is up.
 | level | `pte`, `pmd`, `pud`, `pml4`, `pml5`, or 0 to 4 |
 
 Every command takes `--json`: one line with the same facts. In them, words of entries and physical addresses are
-hexadecimal strings, everything else is a number. A failure is `{"error":{"exit":…,"tried":…,"found":…,"advice":…}}`.
+hexadecimal strings; offsets, sizes and counts are numbers. A failure is
+`{"error":{"exit":…,"tried":…,"found":…,"advice":…}}`.
 
 | exit status | meaning |
 |---|---|

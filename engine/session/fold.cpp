@@ -112,7 +112,8 @@ class Folder {
           if (!cell_in_step(c, whole, pieces[n])) whole.scattered[c] = true;
         whole.count += pieces[n].count;
       }
-      pieces.assign(1, std::move(whole));
+      pieces.clear();
+      pieces.push_back(std::move(whole));
     }
     for (FoldedRow& piece : pieces) rows_.push_back(std::move(piece));
     pieces.clear();

@@ -34,23 +34,28 @@ class VmCommands : public ::testing::Test {
   static void SetUpTestSuite()
   {
     const Ended e = morselctl({"vm", "up", vm_name});
-    ASSERT_EQ(e.status, 0) << e.output << e.errors;
+    started_ = e.status == 0;
+    EXPECT_TRUE(started_) << e.output << e.errors;
   }
+  void SetUp() override { ASSERT_TRUE(started_); }
   static void TearDownTestSuite() { morselctl({"vm", "down", vm_name}); }
+
+ private:
+  static inline bool started_ = false;
 };
 
 TEST_F(VmCommands, TheTourHoldsOnTheRealKernel)
 {
   const Json tour = facts({"tour"});
-  EXPECT_EQ(tour["holds"], true) << on_vm({"tour"}).output;
-  ASSERT_EQ(tour["stations"].size(), 6u);
-  EXPECT_NE(tour["target"].get<std::string>().find("Linux"), std::string::npos);
-  const Json& runs = tour["stations"][5]["diff"]["views"][0]["runs"];
+  EXPECT_EQ(tour.at("holds"), true) << on_vm({"tour"}).output;
+  ASSERT_EQ(tour.at("stations").size(), 6u);
+  EXPECT_NE(tour.at("target").get<std::string>().find("Linux"), std::string::npos);
+  const Json& runs = tour.at("stations").at(5).at("diff").at("views").at(0).at("runs");
   ASSERT_EQ(runs.size(), 1u);
-  EXPECT_EQ(runs[0]["state"], "stale");
+  EXPECT_EQ(runs.at(0).at("state"), "stale");
   const Json counters = facts({"counters"});
   for (const char* name : {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries"})
-    EXPECT_EQ(counters[name], 0) << name;
+    EXPECT_EQ(counters.at(name), 0) << name;
 }
 
 TEST_F(VmCommands, ViewsOfEveryFormatFollowThePrimary)
@@ -58,16 +63,17 @@ TEST_F(VmCommands, ViewsOfEveryFormatFollowThePrimary)
   facts({"object", "create", "a", "4M"});
   facts({"object", "populate", "a", "2M..4M", "--leaf", "2M"});
   for (const char* format : {"amd64", "npt", "ept", "ept_l5"}) {
-    EXPECT_EQ(facts({"view", "add", "a", format})["format"], format);
-    EXPECT_EQ(facts({"access", "a", format, "0x200008", "write", "--value", "0x1234"})["outcome"], "filled") << format;
-    EXPECT_EQ(facts({"access", "a", format, "0x200008", "read"})["value"], "0x1234") << format;
-    EXPECT_EQ(facts({"walk", "a", format, "0x200008"})["end"], "translated") << format;
+    EXPECT_EQ(facts({"view", "add", "a", format}).at("format"), format);
+    EXPECT_EQ(facts({"access", "a", format, "0x200008", "write", "--value", "0x1234"}).at("outcome"), "filled")
+        << format;
+    EXPECT_EQ(facts({"access", "a", format, "0x200008", "read"}).at("value"), "0x1234") << format;
+    EXPECT_EQ(facts({"walk", "a", format, "0x200008"}).at("end"), "translated") << format;
   }
-  EXPECT_EQ(facts({"diff", "a"})["clean"], true);
-  EXPECT_EQ(facts({"object", "unmap", "a", "2M+4K"})["changed_pages"], 1);
+  EXPECT_EQ(facts({"diff", "a"}).at("clean"), true);
+  EXPECT_EQ(facts({"object", "unmap", "a", "2M+4K"}).at("changed_pages"), 1);
   const Json diff = facts({"diff", "a"});
-  EXPECT_EQ(diff["clean"], true);
-  for (const Json& view : diff["views"]) EXPECT_EQ(view["pages"]["stale"], 0);
+  EXPECT_EQ(diff.at("clean"), true);
+  for (const Json& view : diff.at("views")) EXPECT_EQ(view.at("pages").at("stale"), 0);
   facts({"object", "destroy", "a"});
 }
 
@@ -85,10 +91,10 @@ TEST_F(VmCommands, AProcessSeesWhatTheViewWrote)
 {
   facts({"object", "create", "b", "4M"});
   facts({"view", "add", "b", "ept"});
-  EXPECT_EQ(facts({"access", "b", "ept", "0x3000", "write", "--value", "77"})["outcome"], "populated");
+  EXPECT_EQ(facts({"access", "b", "ept", "0x3000", "write", "--value", "77"}).at("outcome"), "populated");
   const Ended e = on_vm({"run", "morsel-touch", "/morsel/b", "check:0x3000=77", "write:0x4000=78"});
   EXPECT_EQ(e.status, 0) << e.output << e.errors;
-  EXPECT_EQ(facts({"access", "b", "ept", "0x4000", "read"})["value"], "0x4e");
+  EXPECT_EQ(facts({"access", "b", "ept", "0x4000", "read"}).at("value"), "0x4e");
   facts({"object", "destroy", "b"});
 }
 
@@ -96,9 +102,9 @@ TEST_F(VmCommands, RefusalsOfTheKernelAreExplained)
 {
   facts({"object", "create", "c", "4M"});
   const Json again = facts({"object", "create", "c", "4M"});
-  EXPECT_EQ(again["error"]["exit"], 2) << again;
-  EXPECT_FALSE(again["error"]["found"].get<std::string>().empty());
-  EXPECT_EQ(facts({"object", "populate", "c", "0..8M"})["error"]["exit"], 2);
+  EXPECT_EQ(again.at("error").at("exit"), 2) << again;
+  EXPECT_FALSE(again.at("error").at("found").get<std::string>().empty());
+  EXPECT_EQ(facts({"object", "populate", "c", "0..8M"}).at("error").at("exit"), 2);
   facts({"object", "destroy", "c"});
 }
 
@@ -120,11 +126,12 @@ TEST_F(VmCommands, TheConsoleAndTheKernelLogCanBeRead)
 // Ends the machine; GoogleTest runs the tests of a suite in the order of the file.
 TEST_F(VmCommands, ALostMachineIsSaidSo)
 {
+  const Json list = facts({"vm", "list"});
   Json vm;
-  for (const Json& one : Json::parse(morselctl({"--json", "vm", "list"}).output)["vms"])
-    if (one["name"] == vm_name) vm = one;
+  for (const Json& one : list.at("vms"))
+    if (one.at("name") == vm_name) vm = one;
   ASSERT_FALSE(vm.is_null());
-  ASSERT_EQ(kill(vm["qemu_pid"].get<pid_t>(), SIGKILL), 0);
+  ASSERT_EQ(kill(vm.at("qemu_pid").get<pid_t>(), SIGKILL), 0);
   const Ended e = on_vm({"run", "sleep", "1000"});
   EXPECT_TRUE(e.status == 125 || e.status == 2) << e.status << e.errors;  // lost meanwhile, or gone already
   EXPECT_NE(e.errors.find(vm_name), std::string::npos) << e.errors;
