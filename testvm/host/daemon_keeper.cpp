@@ -95,11 +95,12 @@ class Keeper {
 
  private:
   void start_daemons();
-  pid_t start_daemon(const std::string& name);
+  void start_daemon(const std::string& name);
   void serve();
   void accept_users();
   void hear_from_daemon();
   void reap();
+  void daemon_ended(const std::string& name, int status);
   void tell(const std::string& text);
   bool stop_if_unused();
   void stop_daemons();
@@ -109,10 +110,14 @@ class Keeper {
   fs::path folder_;
   UniqueFd ready_, listener_, notify_, signals_;
   std::vector<UniqueFd> users_;
-  std::vector<pid_t> daemons_;
+  struct Daemon {
+    std::string name;
+    pid_t pid = 0;
+  };
+  std::vector<Daemon> daemons_;
   enum class State { starting, up, failed } state_ = State::starting;
   std::string state_text_;
-  bool had_user_ = false, told_to_end_ = false;
+  bool had_user_ = false, told_to_end_ = false, stopping_ = false;
 };
 
 int Keeper::run()
@@ -145,13 +150,13 @@ void Keeper::start_daemons()
   if (geteuid() == 0) unprepared = enter_own_namespace(folder_);
   if (!unprepared.empty() && geteuid() == 0) {
     dprintf(2, "not possible here: %s; going on with the machine's own configuration\n", unprepared.c_str());
-    daemons_.push_back(start_daemon("virtlogd"));
+    start_daemon("virtlogd");
   }
   notify_ = make_notify_socket(folder_ / "daemons.notify");
-  daemons_.push_back(start_daemon("libvirtd"));
+  start_daemon("libvirtd");
 }
 
-pid_t Keeper::start_daemon(const std::string& name)
+void Keeper::start_daemon(const std::string& name)
 {
   const auto program = find_program(name);
   if (!program)
@@ -161,7 +166,7 @@ pid_t Keeper::start_daemon(const std::string& name)
   setup.environment_additions = {"NOTIFY_SOCKET=" + (folder_ / "daemons.notify").string()};
   setup.errors = 2;
   setup.parent_death_signal = SIGTERM;
-  return start_child(setup);
+  daemons_.push_back({name, start_child(setup)});
 }
 
 void Keeper::serve()
@@ -221,16 +226,25 @@ void Keeper::reap()
     if (info.ssi_signo != SIGCHLD) told_to_end_ = true;
   int status = 0;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-    const auto daemon = std::find(daemons_.begin(), daemons_.end(), pid);
+    const auto daemon = std::find_if(daemons_.begin(), daemons_.end(), [&](const Daemon& d) { return d.pid == pid; });
     if (daemon == daemons_.end()) continue;
+    const std::string name = daemon->name;
     daemons_.erase(daemon);
-    if (state_ == State::starting) {
-      state_ = State::failed;
-      state_text_ = "a daemon ended with status " + std::to_string(WIFEXITED(status) ? WEXITSTATUS(status) : 128) + ": " +
-                    tail_of(folder_ / "daemons.log", 1);
-      tell(state_text_);
-    }
+    daemon_ended(name, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
   }
+}
+
+// One that was up and died is started again for whoever comes; those whose VMs it took with it notice by themselves.
+void Keeper::daemon_ended(const std::string& name, int status)
+{
+  if (stopping_) return;
+  if (state_ == State::up) {
+    if (name == "libvirtd") state_ = State::starting;
+    return start_daemon(name);
+  }
+  state_ = State::failed;
+  state_text_ = name + " ended with status " + std::to_string(status) + ": " + tail_of(folder_ / "daemons.log", 1);
+  tell(state_text_);
 }
 
 void Keeper::tell(const std::string& text)
@@ -270,6 +284,7 @@ std::vector<pid_t> Keeper::children(const std::string& argument_part) const
 
 void Keeper::stop_daemons()
 {
+  stopping_ = true;
   const auto until = [this](auto done, Milliseconds limit) {
     const auto end = std::chrono::steady_clock::now() + limit;
     while (!done()) {
@@ -284,9 +299,9 @@ void Keeper::stop_daemons()
   const std::string ours = "guest=morsel-";
   if (!daemons_.empty()) until([&] { return children(ours).empty(); }, guests_limit);
   for (const pid_t guest : children(ours)) kill(guest, SIGKILL);
-  for (const pid_t daemon : daemons_) kill(daemon, SIGTERM);
+  for (const Daemon& daemon : daemons_) kill(daemon.pid, SIGTERM);
   until([&] { return daemons_.empty(); }, stop_limit);
-  for (const pid_t daemon : daemons_) kill(daemon, SIGKILL);
+  for (const Daemon& daemon : daemons_) kill(daemon.pid, SIGKILL);
   // A session's libvirtd starts its own virtlogd.
   for (const pid_t logger : children("virtlogd")) kill(logger, SIGTERM);
   until([&] { return children("").empty(); }, guests_limit);

@@ -23,7 +23,7 @@ constexpr u64 ram_granule = u64{2} << 20;
 void check_config(const VmConfig& config)
 {
   const std::string tried = "starting the VM '" + config.name + "'";
-  for (const fs::path& file : {config.kernel, config.initramfs})
+  for (const fs::path& file : {boot_kernel(config), config.initramfs})
     if (access(file.c_str(), R_OK) != 0)
       throw Failure(Exit::usage, tried, "reading " + file.string() + ": " + errno_text(),
                     "build the kernel and the image first (scripts/start does)");
@@ -36,10 +36,10 @@ void check_config(const VmConfig& config)
 
 DomainFiles files_for(const VmConfig& config, const VmPaths& paths, const std::string& qemu_user)
 {
-  DomainFiles files{config.kernel, config.initramfs, paths.console, paths.channel};
+  DomainFiles files{boot_kernel(config), config.initramfs, paths.console, paths.channel};
   fs::path made;
   const auto stage = [&] { return made.empty() ? made = make_stage(paths) : made; };
-  files.kernel = reachable_for(qemu_user, config.kernel, stage);
+  files.kernel = reachable_for(qemu_user, files.kernel, stage);
   files.initramfs = reachable_for(qemu_user, config.initramfs, stage);
   return files;
 }
@@ -93,7 +93,7 @@ StartedDomain start_domain(virConnect* connection, const VmConfig& config, const
   info.accelerator_reason = choice.reason;
   info.qemu_version = hypervisor_version(connection);
   info.console = paths.console;
-  info.kernel_image = config.kernel;
+  info.kernel_image = boot_kernel(config);
   info.memory_bytes = config.memory_bytes;
   info.cpus = config.cpus;
   info.holder = getpid();

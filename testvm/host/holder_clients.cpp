@@ -11,6 +11,12 @@ namespace morsel::testvm {
 using session::Exit;
 using session::Failure;
 
+namespace {
+
+constexpr u32 max_open_requests = 64;
+
+}  // namespace
+
 void HolderVm::watch_door()
 {
   door_ = listen_unix(paths_.socket);
@@ -105,7 +111,16 @@ void HolderVm::execute(u64 number, const Json& message)
   }
   if (state_ != State::ready)
     return answer(number, {{"error", {{"class", "EAGAIN"}, {"desc", "the VM is still starting"}}}}, id);
-  agent_->request(command, arguments, [this, number, id](const Json& reply) { answer(number, reply, id); });
+  Client* client = find_client(number);
+  if (!client) return;
+  // A client that only asks must not keep the others from the agent.
+  if (client->open_requests >= max_open_requests)
+    return answer(number, {{"error", {{"class", "EBUSY"}, {"desc", "you have too many requests waiting"}}}}, id);
+  ++client->open_requests;
+  agent_->request(command, arguments, [this, number, id](const Json& reply) {
+    if (Client* asker = find_client(number)) --asker->open_requests;
+    answer(number, reply, id);
+  });
 }
 
 }  // namespace morsel::testvm

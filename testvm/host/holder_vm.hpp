@@ -26,6 +26,7 @@ class HolderVm {
   struct Client {
     u64 number = 0;
     bool is_owner = false;
+    u32 open_requests = 0;
     std::unique_ptr<LineSocket> socket;
   };
   enum class State : u8 { starting, ready, over };

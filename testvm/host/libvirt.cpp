@@ -26,7 +26,12 @@ void throw_libvirt(const std::string& tried, const std::string& advice)
   throw session::Failure(session::Exit::target_lost, tried, libvirt_error(), advice);
 }
 
-Connection try_connect(const std::string& uri) { return Connection(virConnectOpen(uri.c_str())); }
+Connection try_connect(const std::string& uri)
+{
+  // For qemu:///session libvirt would start a daemon by itself, and leave it behind for two minutes.
+  setenv("LIBVIRT_AUTOSTART", "0", 1);
+  return Connection(virConnectOpen(uri.c_str()));
+}
 
 std::string hypervisor_version(virConnect* connection)
 {

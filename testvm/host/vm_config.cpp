@@ -21,15 +21,23 @@ VmConfig config_of_build(const std::string& name)
   const auto build = find_build_folder();
   VmConfig config;
   config.name = name;
-  config.kernel = guest_kernel_of(build).vmlinux;
+  const GuestKernel kernel = guest_kernel_of(build);
+  config.kernel = kernel.vmlinux;
+  config.compressed_kernel = build / "kernel" / "tree" / "boot" / ("vmlinuz-" + kernel.release);
   config.initramfs = build_image(inputs_of_build(build));
   return config;
+}
+
+const std::filesystem::path& boot_kernel(const VmConfig& config)
+{
+  return config.paging == Paging::five_levels ? config.compressed_kernel : config.kernel;
 }
 
 Json to_json(const VmConfig& c)
 {
   return {{"name", c.name},
           {"kernel", c.kernel.string()},
+          {"compressed_kernel", c.compressed_kernel.string()},
           {"initramfs", c.initramfs.string()},
           {"kernel_arguments", c.kernel_arguments},
           {"cpus", c.cpus},
@@ -47,6 +55,7 @@ VmConfig config_from_json(const Json& json)
     VmConfig c;
     c.name = json.at("name").get<std::string>();
     c.kernel = json.at("kernel").get<std::string>();
+    c.compressed_kernel = json.at("compressed_kernel").get<std::string>();
     c.initramfs = json.at("initramfs").get<std::string>();
     c.kernel_arguments = json.at("kernel_arguments").get<std::string>();
     c.cpus = json.at("cpus").get<u32>();

@@ -15,7 +15,9 @@ namespace morsel::testvm {
 using Json = nlohmann::json;
 
 enum class Accelerator : u8 { automatic, tcg, kvm };  // automatic: KVM where it really works, else TCG
-enum class Paging : u8 { four_levels, five_levels };  // of the guest's own kernel
+// Of the guest's own kernel. Only its decompressor turns 5-level paging on (the PVH entry never does), so that such a
+// VM boots the compressed kernel, which takes seconds longer.
+enum class Paging : u8 { four_levels, five_levels };
 enum class Module : u8 { required, optional };        // whether an image without morsel.ko is refused
 enum class Lifetime : u8 {
   as_owner,   // the VM ends with the connection of whoever started it
@@ -25,6 +27,7 @@ enum class Lifetime : u8 {
 struct VmConfig {
   std::string name = "test";
   std::filesystem::path kernel;      // uncompressed, with a PVH entry
+  std::filesystem::path compressed_kernel;  // bzImage of the same; only needed for five_levels
   std::filesystem::path initramfs;
   std::string kernel_arguments;      // appended to the command line
   u32 cpus = 2;
@@ -35,6 +38,9 @@ struct VmConfig {
   Lifetime lifetime = Lifetime::as_owner;
   Milliseconds start_limit{180'000}; // a guard against hangs, not an expectation
 };
+
+// The kernel to boot.
+const std::filesystem::path& boot_kernel(const VmConfig& config);
 
 // kernel, initramfs (built if it is not current) of the build folder that this program belongs to.
 VmConfig config_of_build(const std::string& name);

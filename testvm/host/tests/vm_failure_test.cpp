@@ -37,7 +37,7 @@ void expect_says(const Failure& failure, const std::string& words)
 }
 
 // An endless program in the guest: its request is open while the VM is lost.
-void wait_in_guest(VmConnection& connection) { connection.request("run", {{"argv", {"cat"}}}, std::nullopt); }
+void wait_in_guest(VmConnection& connection) { connection.request("run", {{"argv", {"tail", "-f", "/dev/null"}}}, std::nullopt); }
 
 TEST(LostVm, KilledHolderTakesEverythingWithIt)
 {
@@ -101,6 +101,21 @@ TEST(LostVm, DomainDestroyedBySomebodyElseIsReported)
   EXPECT_EQ(failure.code(), Exit::target_lost);
   expect_says(failure, "somebody else destroyed the domain");
   EXPECT_EQ(remains_of(vm), "");
+}
+
+// Only a libvirtd of ours: the keeper is its parent, and its name is the holder's program's.
+TEST(LostVm, KilledLibvirtTakesItsVmsAndIsStartedAgain)
+{
+  const auto connection = VmConnection::start(test_config());
+  const VmInfo vm = connection->info();
+  const pid_t daemon = daemon_of_keeper();
+  if (daemon == 0) GTEST_SKIP() << "this machine's own libvirt runs";
+  kill(daemon, SIGKILL);
+  const Failure failure = failure_of([&] { wait_in_guest(*connection); });
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  expect_says(failure, "libvirt's daemon ended");
+  EXPECT_EQ(remains_of(vm), "");
+  EXPECT_NO_THROW(VmConnection::start(test_config())->request("greet"));
 }
 
 TEST(LostVm, PanicIsReportedWithTheConsole)

@@ -54,6 +54,20 @@ std::string remains_of(const VmInfo& vm)
   return remains;
 }
 
+pid_t daemon_of_keeper()
+{
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string number = entry.path().filename();
+    if (number.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string arguments = read_file(entry.path() / "cmdline");
+    const pid_t pid = std::stoi(number);
+    if (arguments.substr(0, arguments.find('\0')).ends_with("/libvirtd") &&
+        read_file("/proc/" + std::to_string(parent_of(pid)) + "/cmdline").find("keep-daemons") != std::string::npos)
+      return pid;
+  }
+  return 0;
+}
+
 pid_t parent_of(pid_t pid)
 {
   std::ifstream status("/proc/" + std::to_string(pid) + "/status");
