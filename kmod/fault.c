@@ -32,7 +32,7 @@ static vm_fault_t fault_error(int engine_error)
 		return VM_FAULT_NOPAGE;
 	case ENGINE_ACCESS_DENIED:
 		return VM_FAULT_SIGSEGV;
-	default:			/* no memory too: VM_FAULT_OOM would have the access tried again for ever */
+	default:	/* no memory too, as with huge pages: VM_FAULT_OOM would have the access tried again for ever */
 		return VM_FAULT_SIGBUS;
 	}
 }

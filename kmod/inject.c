@@ -18,7 +18,7 @@
 #include "kmod/trace.h"
 
 #define MAX_RULES 32
-#define MAX_LOST_EXCHANGES 4096		/* a compare-and-swap that always loses would never return */
+#define MAX_LOST_EXCHANGES 4096		/* who always loses a compare-and-swap tries for ever */
 
 /* For the engine: extern "C" struct morsel_static_key morsel_observed_key. */
 DEFINE_STATIC_KEY_FALSE(morsel_observed_key);
@@ -81,15 +81,13 @@ static int check_rule(const struct morsel_inject *rule)
 		return -EINVAL;
 	if (rule->view > MORSEL_MAX_VIEWS && rule->view != MORSEL_ANY_TREE)
 		return -EINVAL;
-	if (rule->action == MORSEL_FAULT_DROP)
-		return may_drop(rule->point) ? 0 : -EOPNOTSUPP;
-	if (rule->action != MORSEL_FAULT_FAIL)
+	if (rule->action != MORSEL_FAULT_DROP && rule->action != MORSEL_FAULT_FAIL)
 		return -EINVAL;
-	if (rule->point == MORSEL_POINT_alloc)
-		return 0;
-	if (!may_lose(rule->point))
+	if (rule->action == MORSEL_FAULT_DROP && !may_drop(rule->point))
 		return -EOPNOTSUPP;
-	return rule->times > MAX_LOST_EXCHANGES ? -ERANGE : 0;
+	if (rule->action == MORSEL_FAULT_FAIL && rule->point != MORSEL_POINT_alloc && !may_lose(rule->point))
+		return -EOPNOTSUPP;
+	return may_lose(rule->point) && rule->times > MAX_LOST_EXCHANGES ? -ERANGE : 0;
 }
 
 int morsel_inject_add(struct morsel_inject *rule)

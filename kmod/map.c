@@ -50,9 +50,7 @@ static void vma_open(struct vm_area_struct *vma)
 	struct morsel_tree *tree = morsel_mapped_tree(vma);
 	struct morsel_user *user = vma->vm_private_data;
 
-	spin_lock(&tree->object->lock);
-	tree->mappings++;
-	spin_unlock(&tree->object->lock);
+	morsel_tree_mapped(tree, 1);
 	if (!user)
 		return;
 	if (user->context->notifier.mm == vma->vm_mm)
@@ -67,7 +65,7 @@ static void vma_close(struct vm_area_struct *vma)
 
 	if (vma->vm_private_data)
 		morsel_user_put(vma->vm_private_data);
-	morsel_tree_put(tree);
+	morsel_tree_mapped(tree, -1);
 }
 
 /* What straddles the address goes: afterwards no VMA covers that slot. mmap_lock held for writing. */
@@ -124,7 +122,7 @@ const struct vm_operations_struct morsel_vm_ops = {
 #endif
 };
 
-static int check_flags(struct vm_area_struct *vma, bool view)
+static int check_flags(struct vm_area_struct *vma, struct morsel_tree *tree)
 {
 	const unsigned long offset = vma->vm_pgoff << PAGE_SHIFT;
 
@@ -132,8 +130,11 @@ static int check_flags(struct vm_area_struct *vma, bool view)
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
 		return -EPERM;
-	if (!view)
+	if (!morsel_is_view(tree))
 		return 0;
+	/* Looked at here, not only when it was chosen: another view may have the number by now. */
+	if (tree->format != MORSEL_FORMAT_AMD64 && tree->format != MORSEL_FORMAT_AMD64_L5)
+		return -EINVAL;
 	if ((vma->vm_flags & (VM_READ | VM_WRITE | VM_SHARED)) != (VM_READ | VM_WRITE | VM_SHARED))
 		return -EACCES;
 	if (!morsel_granularity || !IS_ALIGNED(vma->vm_start | vma->vm_end | offset, PMD_SIZE))
@@ -151,7 +152,7 @@ int morsel_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (!tree)
 		return -ENOENT;
-	error = check_flags(vma, morsel_is_view(tree));
+	error = check_flags(vma, tree);
 	if (!error)
 		error = morsel_mark_attached(tree);
 	if (error)
@@ -165,7 +166,7 @@ int morsel_mmap(struct file *file, struct vm_area_struct *vma)
 	vma->vm_private_data = user;
 	vma->vm_ops = &morsel_vm_ops;
 	file_accessed(file);
-	return 0;
+	morsel_tree_mapped(tree, 1);
 put:
 	morsel_tree_put(tree);
 	return error;

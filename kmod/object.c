@@ -98,7 +98,7 @@ struct morsel_tree *morsel_tree_get(struct morsel_object *object, unsigned int n
 	if (tree->state != MORSEL_TREE_LIVE)
 		tree = NULL;
 	else
-		tree->mappings++;
+		tree->pins++;
 	spin_unlock(&object->lock);
 	return tree;
 }
@@ -106,7 +106,15 @@ struct morsel_tree *morsel_tree_get(struct morsel_object *object, unsigned int n
 void morsel_tree_put(struct morsel_tree *tree)
 {
 	spin_lock(&tree->object->lock);
-	tree->mappings--;
+	tree->pins--;
+	spin_unlock(&tree->object->lock);
+}
+
+/* One VMA more or less. A mapped tree cannot be dropped either. */
+void morsel_tree_mapped(struct morsel_tree *tree, int vmas)
+{
+	spin_lock(&tree->object->lock);
+	tree->mappings += vmas;
 	spin_unlock(&tree->object->lock);
 }
 
@@ -157,7 +165,7 @@ int morsel_view_drop(struct morsel_object *object, unsigned int number)
 	spin_lock(&object->lock);
 	if (tree->state != MORSEL_TREE_LIVE)
 		error = -ENOENT;
-	else if (tree->mappings)
+	else if (tree->mappings || tree->pins)
 		error = -EBUSY;
 	else
 		tree->state = MORSEL_TREE_BUSY;

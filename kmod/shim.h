@@ -60,6 +60,7 @@ struct morsel_tree {
 	unsigned int format;		/* enum morsel_format */
 	enum morsel_tree_state state;	/* object->lock */
 	unsigned int mappings;		/* VMAs of this tree; object->lock */
+	unsigned int pins;		/* requests and faults that use it right now; object->lock */
 	bool attached;			/* marked in the engine: attach_mutex. Sticky until the tree goes */
 	struct engine_view view;
 	struct xarray tables[2];	/* pinned tables by slot number, at levels 0 and 1 */
@@ -150,6 +151,7 @@ struct morsel_object *morsel_object_new(struct inode *inode, u64 bytes, unsigned
 void morsel_object_free(struct morsel_object *object);
 struct morsel_tree *morsel_tree_get(struct morsel_object *object, unsigned int number);
 void morsel_tree_put(struct morsel_tree *tree);
+void morsel_tree_mapped(struct morsel_tree *tree, int vmas);
 int morsel_view_add(struct morsel_object *object, unsigned int format, unsigned int *number);
 int morsel_view_drop(struct morsel_object *object, unsigned int number);
 int morsel_mark_attached(struct morsel_tree *tree);

@@ -15,6 +15,7 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/vmstat.h>
 #include <asm/pgalloc.h>
 
@@ -35,10 +36,21 @@ static bool is_walked_by_cpus(struct morsel_object *object, unsigned int tree, u
 	return level <= 1 && (format == MORSEL_FORMAT_AMD64 || format == MORSEL_FORMAT_AMD64_L5);
 }
 
+/*
+ * An object's memory is no process's, so killing one would free none: asking for too much is an error for who asks, not
+ * a case for the OOM killer. Who is being killed gets nothing more, so that a large request ends soon.
+ */
+static struct page *allocate(gfp_t gfp, unsigned int order)
+{
+	if (fatal_signal_pending(current))
+		return NULL;
+	return alloc_pages(gfp | __GFP_ZERO | __GFP_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN, order);
+}
+
 engine_u64 kernel_allocate_table(struct engine_actor *actor, unsigned int tree, unsigned int level)
 {
 	struct morsel_object *object = actor->object;
-	struct page *page = alloc_page(GFP_PGTABLE_USER);
+	struct page *page = allocate(GFP_KERNEL, 0);
 
 	if (!page)
 		return 0;
@@ -83,8 +95,7 @@ engine_u64 *kernel_words(engine_u64 pa)
 }
 
 /*
- * Frames cannot be reclaimed, and killing a process frees none: objects together get three quarters of memory, and then
- * an error, as files of a tmpfs do.
+ * Frames cannot be reclaimed: objects together get three quarters of memory, and then an error, as files of a tmpfs do.
  */
 static bool have_room(unsigned int pages)
 {
@@ -95,14 +106,11 @@ engine_u64 kernel_allocate_frame(struct engine_actor *actor, unsigned int level)
 {
 	struct morsel_object *object = actor->object;
 	const unsigned int order = level ? PMD_SHIFT - PAGE_SHIFT : 0;
-	gfp_t gfp = GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 	struct page *page;
 
 	if (!have_room(1 << order))
 		return 0;
-	if (order)
-		gfp |= __GFP_COMP;
-	page = alloc_pages(gfp, order);
+	page = allocate(GFP_HIGHUSER | (order ? __GFP_COMP : 0), order);
 	if (!page)
 		return 0;
 	if (order) {
@@ -144,6 +152,7 @@ void morsel_frame_put(struct morsel_object *object, struct page *page, unsigned 
 void kernel_free_frame(struct engine_actor *actor, engine_u64 frame, unsigned int level)
 {
 	morsel_frame_put(actor->object, page_at(frame), level ? PTRS_PER_PMD : 1);
+	cond_resched();
 }
 
 /*
@@ -194,6 +203,7 @@ void kernel_leaf_changed(struct engine_actor *actor, engine_u64 frame)
 {
 	struct page *page = page_at(frame);
 
+	cond_resched();
 	smp_mb();	/* the change, then the flag; the fault sets the flag, then reads the leaf */
 	if (!READ_ONCE(actor->object->mapped_by_pages))
 		return;

@@ -95,6 +95,7 @@ struct morsel_view_add {
 	__u32 reserved;
 };
 
+/* EBUSY while a process maps the view, or another request is using it. */
 struct morsel_view_drop {
 	__u32 size;
 	__u32 view;
@@ -130,7 +131,7 @@ struct morsel_info {
 	__u32 root_level;
 	__u32 attached;			/* mappings of the primary by processes */
 	__u64 tables;			/* primary and views, now */
-	__u64 frames;
+	__u64 frames;			/* in 4-KiB pages; unmapped ones count until their grace period is over */
 	__u32 view_count;
 	__u32 reserved;
 	char name[MORSEL_NAME_BYTES];

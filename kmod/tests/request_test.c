@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,22 @@ static void views_and_accesses_are_checked(void)
 	CHECK_ERRNO(access_view(fd, 0, 0, MORSEL_READ, 0, NULL, NULL), ENXIO);
 }
 
+static void more_than_there_is_memory_is_an_error(void)
+{
+	int fd = open_object("huge", GIB(256));
+	volatile char *a = map(fd, GIB(256), PROT_READ | PROT_WRITE);
+	uint64_t frames;
+
+	CHECK_ERRNO(change(fd, MORSEL_IOC_POPULATE, 0, GIB(256), RW, 1, NULL), ENOMEM);
+	CHECK_ERRNO(change(fd, MORSEL_IOC_POPULATE, 0, GIB(256), RW, 0, NULL), ENOMEM);
+	frames = info_of(fd).frames;
+	CHECK(frames > 0 && frames < GIB(256) / PAGE);
+	CHECK_EQ(signal_of_write(a + GIB(255), 1), SIGBUS);
+	CHECK_EQ(change(fd, MORSEL_IOC_UNMAP, 0, GIB(256), 0, 0, NULL), 0);
+	wait_for_frames(fd, 0);
+	CHECK_EQ(signal_of_write(a + GIB(255), 1), 0);
+}
+
 static void rights_are_needed(void)
 {
 	int fd = open_object("mine", MIB(2)), reader = open("/morsel/mine", O_RDONLY), device, pid;
@@ -225,6 +242,7 @@ const struct test request_tests[] = {
 	{ "creation_is_checked", creation_is_checked },
 	{ "objects_are_listed", objects_are_listed },
 	{ "views_and_accesses_are_checked", views_and_accesses_are_checked },
+	{ "more_than_there_is_memory_is_an_error", more_than_there_is_memory_is_an_error },
 	{ "rights_are_needed", rights_are_needed },
 	{ "survives_random_requests", survives_random_requests },
 	{ NULL, NULL },

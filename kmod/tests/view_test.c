@@ -149,6 +149,19 @@ static void view_mapping_is_all_or_nothing(void)
 	CHECK_ERRNO(drop_view(fd, number), ENOENT);
 }
 
+static void a_number_that_changed_its_view_is_noticed(void)
+{
+	int fd = open_object("renumbered", MIB(64));
+	unsigned number = add_view(fd, MORSEL_FORMAT_AMD64);
+	struct morsel_map_view request = { .size = sizeof(request), .view = number };
+
+	CHECK_EQ(ioctl(fd, MORSEL_IOC_MAP_VIEW, &request), 0);
+	CHECK_EQ(drop_view(fd, number), 0);
+	CHECK_ERRNO((long)mmap(NULL, MIB(64), RW, MAP_SHARED, fd, 0), ENOENT);
+	CHECK_EQ(add_view(fd, MORSEL_FORMAT_EPT), number);
+	CHECK_ERRNO((long)mmap(NULL, MIB(64), RW, MAP_SHARED, fd, 0), EINVAL);
+}
+
 static void access_tells_what_it_took(void)
 {
 	static const unsigned formats[] = {
@@ -217,6 +230,7 @@ const struct test view_tests[] = {
 	{ "view_has_the_rights_of_the_primary", view_has_the_rights_of_the_primary },
 	{ "view_mirrors_large_pages", view_mirrors_large_pages },
 	{ "view_mapping_is_all_or_nothing", view_mapping_is_all_or_nothing },
+	{ "a_number_that_changed_its_view_is_noticed", a_number_that_changed_its_view_is_noticed },
 	{ "access_tells_what_it_took", access_tells_what_it_took },
 	{ "dropping_views_gives_their_tables_back", dropping_views_gives_their_tables_back },
 	{ NULL, NULL },
