@@ -116,7 +116,13 @@ void VmConnection::read_all()
     while (const auto line = lines.next())
       if (const auto* text = std::get_if<std::string>(&*line)) receive(*text);
   }
-  lose("its holder ended", tail_of(info_.console, 15));
+  if (!lost()) {
+    // The holder was killed and could not say it: whoever listens hears of the end nevertheless.
+    const std::string reason = "its holder ended", console = tail_of(info_.console, 15);
+    lose(reason, console);
+    const std::lock_guard lock(listening_);
+    if (listener_) listener_({{"event", "TARGET_LOST"}, {"data", {{"reason", reason}, {"console", console}}}});
+  }
   const std::lock_guard lock(mutex_);
   ended_ = true;
   changed_.notify_all();
