@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // A minimal client of QEMU's gdb stub, to measure against: connects, asks for physical memory, reads. It is quicker
-// than gdb itself, so what beats it beats gdb. Protocol: "Debugging with GDB", appendix E; Qqemu.PhyMemMode: QEMU's manual,
-// section "GDB usage".
+// than gdb itself, so what beats it beats gdb. Protocol: "Debugging with GDB", appendix E; Qqemu.PhyMemMode: QEMU's
+// manual, section "GDB usage".
 #pragma once
 #include <string>
 #include <string_view>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Looking into a running guest: a snapshot of 131,072 mapped pages out of its shared memory, against a minimal walker
-// on the same memory and against the same dump through QEMU's gdb stub. Prints one JSON line for each comparison, medians
-// of one run, for scripts/bench.
+// on the same memory and against the same dump through QEMU's gdb stub. Prints one JSON line for each comparison,
+// medians of one run, for scripts/bench.
 #include <fmt/format.h>
 #include <libvirt/libvirt-qemu.h>
 #include <unistd.h>
