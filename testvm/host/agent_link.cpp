@@ -54,7 +54,8 @@ void AgentLink::match_reply(const Json& message)
 {
   const char* kind = message.contains("return") ? "return" : "error";
   const auto id = message.find("id");
-  if (!message.contains(kind) || !message[kind].is_object()) throw BadMessage("it is neither greeting, event nor reply");
+  if (!message.contains(kind) || !message[kind].is_object())
+    throw BadMessage("it is neither greeting, event nor reply");
   if (id == message.end() || !id->is_number_unsigned()) throw BadMessage("it is a reply without a number");
   auto waiting = waiting_.extract(id->get<u64>());
   if (waiting.empty()) throw BadMessage("it is a reply to no request");

@@ -14,7 +14,7 @@ namespace morsel::testvm {
 class AgentLink {
  public:
   struct Handlers {
-    std::function<void(const Json& greeting)> greeted;      // once; its versions are not checked yet
+    std::function<void(const Json& greeting)> greeted;  // once; its versions are not checked yet
     std::function<void(const Json& event)> event;
     std::function<void(const std::string& text)> complaint;
     std::function<void()> end;
@@ -29,7 +29,7 @@ class AgentLink {
 
  private:
   static constexpr std::size_t max_open_requests = 1024;
-  static constexpr std::size_t max_unsent_bytes = 4 * max_line_bytes;   // far from the socket's own limit
+  static constexpr std::size_t max_unsent_bytes = 4 * max_line_bytes;  // far from the socket's own limit
 
   void receive(const std::string& line);
   void match_reply(const Json& message);

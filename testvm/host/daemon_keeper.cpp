@@ -52,7 +52,7 @@ constexpr const char* qemu_configuration =
 
 bool others_may_open_kvm()
 {
-  struct stat status{};
+  struct stat status {};
   if (stat("/dev/kvm", &status) != 0) return true;  // nothing to cover
   const passwd* user = getpwnam("libvirt-qemu");
   if (!user) return true;

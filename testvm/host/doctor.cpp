@@ -69,14 +69,15 @@ DoctorFinding examine_nested_paging()
 {
   const std::string flags = " " + line_value("/proc/cpuinfo", "flags") + " ";
   const auto has = [&](const char* flag) { return flags.find(std::string(" ") + flag + " ") != std::string::npos; };
-  std::string found = has("vmx") ? (has("ept") ? "the CPU has VMX with EPT" : "the CPU has VMX without EPT")
+  std::string found = has("vmx")   ? (has("ept") ? "the CPU has VMX with EPT" : "the CPU has VMX without EPT")
                       : has("svm") ? (has("npt") ? "the CPU has SVM with NPT" : "the CPU has SVM without NPT")
                                    : "the CPU shows neither VMX nor SVM";
   for (const auto& [module, name] : std::map<std::string, std::string>{{"kvm_intel", "ept"}, {"kvm_amd", "npt"}})
     if (const std::string value = parameter(module, name); !value.empty())
       found += "; " + module + " has " + name + "=" + value + " and nested=" + parameter(module, "nested");
   const bool both = has("npt") || has("ept");
-  return {"nested paging", found + (both ? "" : "; in TCG guests QEMU's SVM walks NPT"), both ? Works::yes : Works::partly,
+  return {"nested paging", found + (both ? "" : "; in TCG guests QEMU's SVM walks NPT"),
+          both ? Works::yes : Works::partly,
           both ? "" : "nothing to do: NPT is judged by QEMU's SVM, EPT by Bochs' VMX"};
 }
 
@@ -89,8 +90,8 @@ DoctorFinding examine_libvirt()
   const std::string reason = libvirt_error();
   if (!find_program("libvirtd"))
     return {"libvirt", "libvirtd is not installed", Works::no, "apt-get install libvirt-daemon-system libvirt-clients"};
-  return {"libvirt", "installed and not running (" + reason + "); test VMs start libvirtd and stop it again", Works::yes,
-          ""};
+  return {"libvirt", "installed and not running (" + reason + "); test VMs start libvirtd and stop it again",
+          Works::yes, ""};
 }
 
 DoctorFinding examine_bochs()
@@ -110,7 +111,8 @@ DoctorFinding examine_guest_kernel()
     const fs::path build = find_build_folder();
     const GuestKernel kernel = guest_kernel_of(build);
     const bool has_module = fs::exists(build / "kmod" / "morsel.ko");
-    return {"guest kernel", "Linux " + kernel.release + (has_module ? ", morsel.ko is built" : ", morsel.ko is not built"),
+    return {"guest kernel",
+            "Linux " + kernel.release + (has_module ? ", morsel.ko is built" : ", morsel.ko is not built"),
             has_module ? Works::yes : Works::partly, has_module ? "" : "build the target `kmod` (scripts/start does)"};
   } catch (const Failure& failure) {
     return {"guest kernel", failure.found(), Works::partly, failure.advice()};
@@ -144,7 +146,7 @@ DoctorFinding examine_disk()
   constexpr u64 wanted = 2 * gibibyte;
   std::error_code error;
   const fs::path folder = fs::current_path(error);
-  struct statvfs status{};
+  struct statvfs status {};
   if (error || statvfs(folder.c_str(), &status) != 0) return {"disk", "not known: " + errno_text(), Works::partly, ""};
   const u64 bytes = u64{status.f_bavail} * status.f_frsize;
   return {"disk", in_gibibytes(bytes) + " free in " + folder.string(), bytes >= wanted ? Works::yes : Works::partly,
@@ -155,8 +157,8 @@ DoctorFinding examine_disk()
 
 std::vector<DoctorFinding> run_doctor()
 {
-  return {examine_qemu(),  examine_kvm(),          examine_nested_paging(), examine_libvirt(), examine_bochs(),
-          examine_guest_kernel(), examine_display(), examine_memory(),       examine_disk()};
+  return {examine_qemu(),         examine_kvm(),     examine_nested_paging(), examine_libvirt(), examine_bochs(),
+          examine_guest_kernel(), examine_display(), examine_memory(),        examine_disk()};
 }
 
 }  // namespace morsel::testvm

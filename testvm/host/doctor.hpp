@@ -18,10 +18,10 @@ constexpr std::string_view works_name(Works works)
 }
 
 struct DoctorFinding {
-  std::string what;     // "KVM"
-  std::string found;    // in words
+  std::string what;   // "KVM"
+  std::string found;  // in words
   Works works = Works::no;
-  std::string advice;   // empty: nothing to do
+  std::string advice;  // empty: nothing to do
 };
 
 // Starts nothing that stays. About 0.2 s.

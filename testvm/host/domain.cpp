@@ -53,8 +53,9 @@ DomainFiles files_for(const VmConfig& config, const VmPaths& paths, const std::s
       found.find("already") != std::string::npos)
     throw Failure(Exit::usage, tried, found, "end it with `virsh destroy " + domain_name(config) + "`, or use --name");
   const std::string lines = tail_of(paths.console, 5);
-  throw Failure(Exit::target_lost, tried, found,
-                lines.empty() ? "`morselctl doctor` says what this machine offers" : "the console's last lines:\n" + lines);
+  throw Failure(
+      Exit::target_lost, tried, found,
+      lines.empty() ? "`morselctl doctor` says what this machine offers" : "the console's last lines:\n" + lines);
 }
 
 std::string uuid_of(virDomain* domain)
@@ -121,7 +122,7 @@ fs::path find_guest_ram(pid_t qemu, u64 bytes)
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string target = fs::read_symlink(entry.path(), error);
-    struct stat status{};
+    struct stat status {};
     if (!error && target.starts_with("/memfd:memory-backend") && stat(entry.path().c_str(), &status) == 0 &&
         static_cast<u64>(status.st_size) == bytes)
       return entry.path();

@@ -19,7 +19,7 @@ AcceleratorChoice choose_accelerator(const VmConfig& config, const std::string& 
 
 struct StartedDomain {
   Domain domain;
-  VmInfo info;   // without what only the agent knows: kernel, start_us
+  VmInfo info;  // without what only the agent knows: kernel, start_us
 };
 // Throws Failure with libvirt's reason; with the console's last lines if there are any.
 StartedDomain start_domain(virConnect* connection, const VmConfig& config, const VmPaths& paths);

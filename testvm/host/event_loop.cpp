@@ -38,7 +38,8 @@ EventLoop::Watch::Watch(int fd, int events, std::function<void(int events)> call
 {
   // The loop owns the function and frees it when no callback can run any more.
   number_ = virEventAddHandle(
-      fd, events, [](int, int, int happened, void* opaque) { call_guarded(*static_cast<HandleCallback*>(opaque), happened); },
+      fd, events,
+      [](int, int, int happened, void* opaque) { call_guarded(*static_cast<HandleCallback*>(opaque), happened); },
       new HandleCallback(std::move(callback)), [](void* opaque) { delete static_cast<HandleCallback*>(opaque); });
   if (number_ < 0) throw_libvirt("watching a descriptor");
 }

@@ -26,7 +26,7 @@ GuestMemory::GuestMemory(const std::filesystem::path& ram, u64 bytes) : bytes_(b
 {
   const std::string tried = "mapping the guest's memory from " + ram.string();
   const UniqueFd fd(open(ram.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status{};
+  struct stat status {};
   if (!fd || fstat(fd.get(), &status) != 0) throw Failure(Exit::target_lost, tried, errno_text());
   if (static_cast<u64>(status.st_size) != bytes)
     throw Failure(Exit::target_lost, tried,

@@ -6,7 +6,8 @@
 //
 //   holder → client  {"morsel":{the agent's greeting},"vm":{VmInfo}}      when the VM is ready
 //                    {"error":{"class":"Failure",…}}                      instead, if it cannot be had
-//   client → holder  {"execute":…,"arguments":{…},"id":…}                 passed on to the agent with a number of its own
+//   client → holder  {"execute":…,"arguments":{…},"id":…}                 passed on to the agent with a number of its
+//   own
 //                    {"execute":"vm-end"}                                 ends the VM, answers when the domain has gone
 //   holder → client  {"return":…,"id":…} | {"error":{"class":…,"desc":…},"id":…}
 //                    {"event":…,"data":…}                                 the agent's, and

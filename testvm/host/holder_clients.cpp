@@ -35,12 +35,14 @@ HolderVm::Client& HolderVm::add_client(UniqueFd fd)
   Client& client = clients_.emplace_back();
   client.number = number;
   client.socket = std::make_unique<LineSocket>(
-      std::move(fd), LineSocket::Handlers{.line = [this, number](const std::string& line) { receive(number, line); },
-                                          .too_long = [this, number] {
-                                            answer(number, {{"error", {{"class", "EMSGSIZE"},
-                                                                       {"desc", "a line is at most 1 MiB"}}}}, {});
-                                          },
-                                          .end = [this, number] { client_ended(number); }});
+      std::move(fd),
+      LineSocket::Handlers{
+          .line = [this, number](const std::string& line) { receive(number, line); },
+          .too_long =
+              [this, number] {
+                answer(number, {{"error", {{"class", "EMSGSIZE"}, {"desc", "a line is at most 1 MiB"}}}}, {});
+              },
+          .end = [this, number] { client_ended(number); }});
   return client;
 }
 
@@ -57,7 +59,8 @@ void HolderVm::client_ended(u64 number)
   sweep_ = EventLoop::Timer(Milliseconds(0), [this] { forget_ended_clients(); });
   const bool was_owner = !clients_.empty() && clients_.front().is_owner && clients_.front().number == number;
   // An owner that goes before the VM is ready has given it up, whatever lifetime it asked for.
-  if (!was_owner || state_ == State::over || (state_ == State::ready && config_.lifetime == Lifetime::until_end)) return;
+  if (!was_owner || state_ == State::over || (state_ == State::ready && config_.lifetime == Lifetime::until_end))
+    return;
   end_vm();
   finish(0);
 }
@@ -67,7 +70,10 @@ void HolderVm::forget_ended_clients()
   clients_.remove_if([](const Client& client) { return client.socket->ended(); });
 }
 
-void HolderVm::welcome(Client& client) { client.socket->send(encode({{"morsel", greeting_}, {"vm", to_json(vm_.info)}})); }
+void HolderVm::welcome(Client& client)
+{
+  client.socket->send(encode({{"morsel", greeting_}, {"vm", to_json(vm_.info)}}));
+}
 
 void HolderVm::tell_all(const Json& message)
 {

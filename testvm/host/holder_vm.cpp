@@ -36,7 +36,8 @@ u64 microseconds_since(std::chrono::steady_clock::time_point start)
 
 }  // namespace
 
-HolderVm::HolderVm(VmConfig config, VmPaths paths, UniqueFd owner) : config_(std::move(config)), paths_(std::move(paths))
+HolderVm::HolderVm(VmConfig config, VmPaths paths, UniqueFd owner)
+    : config_(std::move(config)), paths_(std::move(paths))
 {
   add_client(std::move(owner)).is_owner = true;
 }
@@ -77,15 +78,17 @@ void HolderVm::start()
   auto channel = connect_unix(paths_.channel);
   if (!channel) throw Failure(Exit::target_lost, "connecting to the agent's channel", errno_text());
   agent_ = std::make_unique<AgentLink>(
-      std::move(*channel),
-      AgentLink::Handlers{.greeted = [this](const Json& greeting) { agent_greeted(greeting); },
-                          .event = [this](const Json& event) { agent_event(event); },
-                          .complaint = [this](const std::string& text) { agent_complained(text); },
-                          .end = [this] {
-                            stop_guard_ = EventLoop::Timer(reason_limit, [this] { lose("the agent's channel closed"); });
-                          }});
+      std::move(*channel), AgentLink::Handlers{.greeted = [this](const Json& greeting) { agent_greeted(greeting); },
+                                               .event = [this](const Json& event) { agent_event(event); },
+                                               .complaint = [this](const std::string& text) { agent_complained(text); },
+                                               .end =
+                                                   [this] {
+                                                     stop_guard_ = EventLoop::Timer(
+                                                         reason_limit, [this] { lose("the agent's channel closed"); });
+                                                   }});
   start_guard_ = EventLoop::Timer(config_.start_limit, [this] {
-    lose("its agent has not greeted within " + std::to_string(config_.start_limit.count() / 1000) + " s: the guest hangs");
+    lose("its agent has not greeted within " + std::to_string(config_.start_limit.count() / 1000) +
+         " s: the guest hangs");
   });
 }
 

@@ -99,8 +99,21 @@ KvmVerdict probe_kvm()
   rom.append(morsel_probe_code, code_bytes);
   const UniqueFd image = make_memory_file("morsel-probe", rom), errors = make_memory_file("morsel-probe-errors", "");
   ChildSetup setup;
-  setup.argv = {qemu->string(), "-nodefaults", "-no-user-config", "-machine", "q35,accel=kvm", "-cpu", "host", "-m", "16",
-                "-display", "none", "-no-reboot", "-bios", "/dev/fd/" + std::to_string(image.get()), "-device",
+  setup.argv = {qemu->string(),
+                "-nodefaults",
+                "-no-user-config",
+                "-machine",
+                "q35,accel=kvm",
+                "-cpu",
+                "host",
+                "-m",
+                "16",
+                "-display",
+                "none",
+                "-no-reboot",
+                "-bios",
+                "/dev/fd/" + std::to_string(image.get()),
+                "-device",
                 "isa-debug-exit,iobase=0xf4,iosize=4"};
   setup.kept = {image.get()};
   setup.errors = errors.get();

@@ -9,7 +9,7 @@ namespace morsel::testvm {
 
 struct KvmVerdict {
   bool usable = false;
-  std::string reason;   // in words
+  std::string reason;  // in words
 };
 
 // Runs, with QEMU and KVM, a ROM that enters long mode and reports back. About 50 ms.

@@ -24,7 +24,7 @@ class DaemonLease {
 };
 
 struct Libvirt {
-  DaemonLease lease;       // outlives the connection
+  DaemonLease lease;  // outlives the connection
   Connection connection;
 };
 

@@ -14,8 +14,8 @@ class LineSocket {
  public:
   struct Handlers {
     std::function<void(const std::string& line)> line;
-    std::function<void()> too_long;   // a line of more than max_line_bytes was dropped
-    std::function<void()> end;        // the peer has gone, or does not read what it is sent
+    std::function<void()> too_long;  // a line of more than max_line_bytes was dropped
+    std::function<void()> end;       // the peer has gone, or does not read what it is sent
   };
 
   LineSocket(UniqueFd fd, Handlers handlers);

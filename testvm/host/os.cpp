@@ -152,7 +152,8 @@ std::string tail_of(const fs::path& file, std::size_t lines, std::size_t bytes)
   }
   while (text.ends_with('\n')) text.pop_back();
   std::size_t start = text.size();
-  for (std::size_t i = 0; i < lines && start != std::string::npos && start > 0; ++i) start = text.rfind('\n', start - 1);
+  for (std::size_t i = 0; i < lines && start != std::string::npos && start > 0; ++i)
+    start = text.rfind('\n', start - 1);
   return start == std::string::npos ? text : text.substr(start == 0 ? 0 : start + 1);
 }
 

@@ -35,7 +35,8 @@ std::optional<UniqueFd> connect_unix(const std::filesystem::path& path);
 
 // Writes all of it to a blocking descriptor; false if the peer has gone.
 bool write_all(int fd, std::string_view bytes);
-// One line without its newline, from a blocking descriptor; empty at the end of the stream, or if the time limit passes.
+// One line without its newline, from a blocking descriptor; empty at the end of the stream, or if the time limit
+// passes.
 std::optional<std::string> read_line(int fd, Milliseconds limit);
 void set_nonblocking(int fd);
 
@@ -46,13 +47,14 @@ bool wait_readable(int fd, Milliseconds limit);
 std::optional<UniqueFd> open_process(pid_t pid);
 
 // What a child gets instead of the parent's descriptors: 0 is /dev/null, 1 and 2 are `output` and `errors` (or
-// /dev/null), and each of `kept` under its own number. It leads a session of its own, so that the terminal's Ctrl-C does not reach it.
+// /dev/null), and each of `kept` under its own number. It leads a session of its own, so that the terminal's Ctrl-C
+// does not reach it.
 struct ChildSetup {
   std::vector<std::string> argv;
-  std::vector<std::string> environment_additions;   // NAME=VALUE
+  std::vector<std::string> environment_additions;  // NAME=VALUE
   std::vector<int> kept;
   int output = -1, errors = -1;
-  int parent_death_signal = 0;   // sent to it when the thread that started it ends
+  int parent_death_signal = 0;  // sent to it when the thread that started it ends
 };
 pid_t start_child(const ChildSetup& setup);
 

@@ -72,8 +72,9 @@ fs::path reachable_for(const std::string& qemu_user, const fs::path& file, const
   std::error_code error;
   fs::remove(staged, error);
   fs::copy_file(absolute, staged, error);
-  if (error) throw Failure(Exit::target_lost, tried, error.message(),
-                           "free some space in " + staged.parent_path().parent_path().string());
+  if (error)
+    throw Failure(Exit::target_lost, tried, error.message(),
+                  "free some space in " + staged.parent_path().parent_path().string());
   chmod(staged.c_str(), 0644);
   return staged;
 }

@@ -24,13 +24,14 @@ constexpr const char* stage_prefix = "morselscope-stage-";
 
 bool is_own_folder(const fs::path& path)
 {
-  struct stat status{};
+  struct stat status {};
   return lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid();
 }
 
 fs::path choose_folder()
 {
-  if (const char* named = std::getenv("XDG_RUNTIME_DIR"); named && *named == '/') return fs::path(named) / "morselscope";
+  if (const char* named = std::getenv("XDG_RUNTIME_DIR"); named && *named == '/')
+    return fs::path(named) / "morselscope";
   const fs::path by_user = "/run/user/" + std::to_string(geteuid());
   if (is_own_folder(by_user)) return by_user / "morselscope";
   return "/tmp/morselscope-" + std::to_string(geteuid());
@@ -44,7 +45,7 @@ fs::path runtime_folder()
   const std::string tried = "using the runtime folder " + folder.string();
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
     throw Failure(Exit::target_lost, tried, errno_text(), "set XDG_RUNTIME_DIR to a folder that you can write to");
-  struct stat status{};
+  struct stat status {};
   if (!is_own_folder(folder) || stat(folder.c_str(), &status) != 0 || (status.st_mode & 0077) != 0)
     throw Failure(Exit::target_lost, tried, "it belongs to somebody else, is a link, or others may enter it",
                   "remove it, or set XDG_RUNTIME_DIR to a folder of yours");
@@ -87,7 +88,8 @@ std::optional<UniqueFd> take_lock(const fs::path& file, Wait wait)
       throw Failure(Exit::target_lost, "locking " + file.string(), errno_text());
     }
     // The last owner removes the file: if that happened between open and flock, this is the lock of nothing.
-    struct stat ours{}, named{};
+    struct stat ours {
+    }, named{};
     if (fstat(fd.get(), &ours) == 0 && stat(file.c_str(), &named) == 0 && ours.st_ino == named.st_ino) return fd;
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Where what runs is found: sockets, locks, consoles. $XDG_RUNTIME_DIR/morselscope, else /run/user/UID/morselscope, else
-// /tmp/morselscope-UID; always a folder of this user's with mode 0700.
+// Where what runs is found: sockets, locks, consoles. $XDG_RUNTIME_DIR/morselscope, else /run/user/UID/morselscope,
+// else /tmp/morselscope-UID; always a folder of this user's with mode 0700.
 //
 //   NAME.sock    the VM's door (holder.hpp)
 //   NAME.lock    locked as long as the VM's holder or its guardian lives

@@ -50,14 +50,38 @@ class Scratch {
 std::vector<std::string> plain_qemu(const VmConfig& config, const std::filesystem::path& console, int channel)
 {
   const std::string memory = std::to_string(config.memory_bytes);
-  return {find_program("qemu-system-x86_64").value().string(), "-nodefaults", "-no-user-config", "-display", "none",
-          "-machine", "q35,memory-backend=ram", "-accel", config.accelerator == Accelerator::kvm ? "kvm" : "tcg",
-          "-cpu", config.accelerator == Accelerator::kvm ? "host,la57=off" : "max,la57=off", "-smp",
-          std::to_string(config.cpus), "-m", std::to_string(config.memory_bytes >> 20), "-object",
-          "memory-backend-memfd,id=ram,share=on,size=" + memory, "-kernel", config.kernel.string(), "-initrd",
-          config.initramfs.string(), "-append", kernel_command_line(config), "-no-reboot", "-serial",
-          "file:" + console.string(), "-chardev", "socket,id=agent,fd=" + std::to_string(channel), "-device",
-          "virtio-serial-pci", "-device", std::string("virtserialport,chardev=agent,name=") + agent_port_name};
+  return {find_program("qemu-system-x86_64").value().string(),
+          "-nodefaults",
+          "-no-user-config",
+          "-display",
+          "none",
+          "-machine",
+          "q35,memory-backend=ram",
+          "-accel",
+          config.accelerator == Accelerator::kvm ? "kvm" : "tcg",
+          "-cpu",
+          config.accelerator == Accelerator::kvm ? "host,la57=off" : "max,la57=off",
+          "-smp",
+          std::to_string(config.cpus),
+          "-m",
+          std::to_string(config.memory_bytes >> 20),
+          "-object",
+          "memory-backend-memfd,id=ram,share=on,size=" + memory,
+          "-kernel",
+          config.kernel.string(),
+          "-initrd",
+          config.initramfs.string(),
+          "-append",
+          kernel_command_line(config),
+          "-no-reboot",
+          "-serial",
+          "file:" + console.string(),
+          "-chardev",
+          "socket,id=agent,fd=" + std::to_string(channel),
+          "-device",
+          "virtio-serial-pci",
+          "-device",
+          std::string("virtserialport,chardev=agent,name=") + agent_port_name};
 }
 
 double start_plain(const VmConfig& config)
@@ -114,9 +138,12 @@ void run()
     ours.push_back(times.start);
     stops.push_back(times.stop);
   }
-  std::printf(R"({"name": "start of a VM against plain QEMU", "value": %.3f, "unit": "s", "baseline": %.3f})" "\n",
+  std::printf(R"({"name": "start of a VM against plain QEMU", "value": %.3f, "unit": "s", "baseline": %.3f})"
+              "\n",
               median(ours), median(plain));
-  std::printf(R"({"name": "stop of a VM", "value": %.3f, "unit": "s"})" "\n", median(stops));
+  std::printf(R"({"name": "stop of a VM", "value": %.3f, "unit": "s"})"
+              "\n",
+              median(stops));
 }
 
 }  // namespace

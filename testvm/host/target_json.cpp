@@ -177,8 +177,8 @@ std::optional<session::Event> event_from_json(const Json& json)
   }
   if (name == "PROGRAM_ENDED") return session::Event{Kind::program_ended, {}, printable(data.dump(), 300)};
   if (name == "TARGET_LOST")
-    return session::Event{Kind::target_lost, {},
-                          printable(text_at(data, "reason") + "\n" + text_at(data, "console"), 8192)};
+    return session::Event{
+        Kind::target_lost, {}, printable(text_at(data, "reason") + "\n" + text_at(data, "console"), 8192)};
   return {};
 }
 

@@ -15,12 +15,12 @@ session::AccessReply access_from_json(const Json& json);
 session::Counters counters_from_json(const Json& json);
 std::vector<session::InjectRule> rules_from_json(const Json& json);
 session::ProgramResult program_from_json(const Json& json);
-std::optional<session::Event> event_from_json(const Json& json);   // empty: none that a session knows
+std::optional<session::Event> event_from_json(const Json& json);  // empty: none that a session knows
 
 // A field of that type; throws Failure if it is missing or of another type.
 u64 number_field(const Json& json, const char* name);
 std::string text_field(const Json& json, const char* name);
 
-std::string rights_word(Rights rights);   // "rw"
+std::string rights_word(Rights rights);  // "rw"
 
 }  // namespace morsel::testvm

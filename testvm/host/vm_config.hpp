@@ -18,7 +18,7 @@ enum class Accelerator : u8 { automatic, tcg, kvm };  // automatic: KVM where it
 // Of the guest's own kernel. Only its decompressor turns 5-level paging on (the PVH entry never does), so that such a
 // VM boots the compressed kernel, which takes seconds longer.
 enum class Paging : u8 { four_levels, five_levels };
-enum class Module : u8 { required, optional };        // whether an image without morsel.ko is refused
+enum class Module : u8 { required, optional };  // whether an image without morsel.ko is refused
 enum class Lifetime : u8 {
   as_owner,   // the VM ends with the connection of whoever started it
   until_end,  // it stays until it is ended, or its holder dies
@@ -26,17 +26,17 @@ enum class Lifetime : u8 {
 
 struct VmConfig {
   std::string name = "test";
-  std::filesystem::path kernel;      // uncompressed, with a PVH entry
+  std::filesystem::path kernel;             // uncompressed, with a PVH entry
   std::filesystem::path compressed_kernel;  // bzImage of the same; only needed for five_levels
   std::filesystem::path initramfs;
-  std::string kernel_arguments;      // appended to the command line
+  std::string kernel_arguments;  // appended to the command line
   u32 cpus = 2;
-  u64 memory_bytes = u64{512} << 20; // multiple of 2 MiB
+  u64 memory_bytes = u64{512} << 20;  // multiple of 2 MiB
   Accelerator accelerator = Accelerator::automatic;
   Paging paging = Paging::four_levels;
   Module module = Module::required;
   Lifetime lifetime = Lifetime::as_owner;
-  Milliseconds start_limit{180'000}; // a guard against hangs, not an expectation
+  Milliseconds start_limit{180'000};  // a guard against hangs, not an expectation
 };
 
 // The kernel to boot.
@@ -50,20 +50,20 @@ VmConfig config_from_json(const Json& json);
 
 struct VmInfo {
   std::string name, domain, uri;
-  std::string accelerator;           // "KVM", "TCG"
-  std::string accelerator_reason;    // why not KVM
-  std::string qemu_version;          // "7.2.22"
-  std::string kernel;                // the guest's release
-  std::filesystem::path ram;         // its memory, as a file to map
+  std::string accelerator;         // "KVM", "TCG"
+  std::string accelerator_reason;  // why not KVM
+  std::string qemu_version;        // "7.2.22"
+  std::string kernel;              // the guest's release
+  std::filesystem::path ram;       // its memory, as a file to map
   std::filesystem::path console;
   std::filesystem::path kernel_image;
   u64 memory_bytes = 0;
   u32 cpus = 0;
   pid_t holder = 0, qemu = 0;
-  u64 start_us = 0;                  // from the request for the domain to the agent's greeting
+  u64 start_us = 0;  // from the request for the domain to the agent's greeting
 };
 
 Json to_json(const VmInfo& info);
-VmInfo info_from_json(const Json& json);   // throws Failure(target_lost) if it is not one
+VmInfo info_from_json(const Json& json);  // throws Failure(target_lost) if it is not one
 
 }  // namespace morsel::testvm

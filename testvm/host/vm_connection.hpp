@@ -63,7 +63,7 @@ class VmConnection {
   VmInfo info_;
   bool owns_vm_ = false;
   std::thread reader_;
-  std::mutex writing_;   // one line at a time
+  std::mutex writing_;  // one line at a time
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -51,8 +51,7 @@ void VmTarget::check_memory()
   const std::string pattern = text_field(landmark, "pattern");
   constexpr std::size_t least_digits = 32;
   const bool is_hex = pattern.find_first_not_of("0123456789abcdef") == std::string::npos;
-  if (pattern.size() >= least_digits && is_hex &&
-      memory_.holds({number_field(landmark, "pa")}, bytes_of_hex(pattern)))
+  if (pattern.size() >= least_digits && is_hex && memory_.holds({number_field(landmark, "pa")}, bytes_of_hex(pattern)))
     return;
   throw Failure(Exit::target_lost, "mapping the guest's memory",
                 "what the agent put into a page of its own does not stand there",

@@ -31,16 +31,18 @@ class Guest : public testing::Test {
  protected:
   static void SetUpTestSuite() { loop(); }
 
-  Guest() : pair_(make_socket_pair("test")), guard_(Milliseconds(60'000), [] {
-              ADD_FAILURE() << "the link hangs";
-              loop().end();
-            })
+  Guest()
+      : pair_(make_socket_pair("test")), guard_(Milliseconds(60'000), [] {
+          ADD_FAILURE() << "the link hangs";
+          loop().end();
+        })
   {
     link_ = std::make_unique<AgentLink>(
-        std::move(pair_.ours), AgentLink::Handlers{.greeted = [this](const Json& g) { greetings_.push_back(g); },
-                                                   .event = [this](const Json& e) { events_.push_back(e); },
-                                                   .complaint = [this](const std::string& t) { complaints_.push_back(t); },
-                                                   .end = [] { loop().end(); }});
+        std::move(pair_.ours),
+        AgentLink::Handlers{.greeted = [this](const Json& g) { greetings_.push_back(g); },
+                            .event = [this](const Json& e) { events_.push_back(e); },
+                            .complaint = [this](const std::string& t) { complaints_.push_back(t); },
+                            .end = [] { loop().end(); }});
   }
 
   // The guest sends these bytes and closes the channel; returns when the link has seen the end.
@@ -88,11 +90,26 @@ TEST_F(Guest, IsHeardAfterEveryKindOfGarbage)
   std::string bytes = "\x01\x02nonsense\n{\n[]\n{}\n7\n";
   bytes += std::string(3 * max_line_bytes, 'x') + "\n";
   bytes += "{\"a\":" + std::string(900'000, '[') + "\n";
-  bytes += R"({"morsel":{"agent":"one"}})" "\n" R"({"morsel":5})" "\n" R"({"event":7})" "\n";
-  bytes += R"({"return":{},"id":12345})" "\n" R"({"return":{}})" "\n" R"({"return":5,"id":1})" "\n";
-  bytes += R"({"return":{},"id":-1})" "\n" R"({"error":{},"id":{"id":1}})" "\n";
+  bytes += R"({"morsel":{"agent":"one"}})"
+           "\n"
+           R"({"morsel":5})"
+           "\n"
+           R"({"event":7})"
+           "\n";
+  bytes += R"({"return":{},"id":12345})"
+           "\n"
+           R"({"return":{}})"
+           "\n"
+           R"({"return":5,"id":1})"
+           "\n";
+  bytes += R"({"return":{},"id":-1})"
+           "\n"
+           R"({"error":{},"id":{"id":1}})"
+           "\n";
   const std::size_t bad_lines = 5 + 1 + 1 + 3 + 3 + 2;
-  bytes += std::string(good_greeting) + "\n" + R"({"event":"OBJECT_CHANGED","data":{"name":"o"}})" "\n";
+  bytes += std::string(good_greeting) + "\n" +
+           R"({"event":"OBJECT_CHANGED","data":{"name":"o"}})"
+           "\n";
   send_and_close(bytes);
   EXPECT_EQ(complaints_.size(), bad_lines);
   EXPECT_EQ(greetings_.size(), 1u);
@@ -113,8 +130,12 @@ TEST_F(Guest, AnswersRequestsInAnyOrder)
   link_->request("one", Json::object(), [&](const Json& reply) { first.push_back(reply); });
   link_->request("two", Json::object(), [&](const Json& reply) { second.push_back(reply); });
   EXPECT_EQ(link_->open_requests(), 2u);
-  send_and_close(R"({"error":{"class":"EINVAL","desc":"no"},"id":2})" "\n" R"({"return":{"x":1},"id":1})" "\n"
-                 R"({"return":{"x":2},"id":1})" "\n");
+  send_and_close(R"({"error":{"class":"EINVAL","desc":"no"},"id":2})"
+                 "\n"
+                 R"({"return":{"x":1},"id":1})"
+                 "\n"
+                 R"({"return":{"x":2},"id":1})"
+                 "\n");
   ASSERT_EQ(first.size(), 1u);
   EXPECT_EQ(first[0]["return"]["x"], 1);
   ASSERT_EQ(second.size(), 1u);
@@ -131,10 +152,7 @@ TEST_F(Guest, IsNotSentARequestThatDoesNotFitALine)
   EXPECT_EQ(link_->open_requests(), 0u);
 }
 
-AgentGreeting current_greeting()
-{
-  return parse_greeting(Json::parse(good_greeting)["morsel"]);
-}
+AgentGreeting current_greeting() { return parse_greeting(Json::parse(good_greeting)["morsel"]); }
 
 TEST(AgentVersions, AreTakenIfTheyAreOurs) { EXPECT_NO_THROW(check_versions(current_greeting(), Module::required)); }
 

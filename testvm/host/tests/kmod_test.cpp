@@ -86,8 +86,7 @@ TEST_F(KernelModule, HoldsWhenManyProcessesAccessAndChangeAtOnce)
 
 TEST_F(KernelModule, RefusesAnUnknownGranularity)
 {
-  const Json result =
-      request("run", {{"argv", {"sh", "-c", "echo 3m > /sys/module/morsel/parameters/granularity"}}});
+  const Json result = request("run", {{"argv", {"sh", "-c", "echo 3m > /sys/module/morsel/parameters/granularity"}}});
   EXPECT_EQ(result.value("exit_status", -1), 1) << result.dump();
 }
 

@@ -26,7 +26,8 @@ TEST(Message, TakesObjects)
 
 TEST(Message, RefusesWhatIsNoObject)
 {
-  for (const char* line : {"", "1", "[]", "\"text\"", "null", "{", "{\"a\":1}x", "{\"a\":\"\xff\"}", "{'a':1}", "nonsense"})
+  for (const char* line :
+       {"", "1", "[]", "\"text\"", "null", "{", "{\"a\":1}x", "{\"a\":\"\xff\"}", "{'a':1}", "nonsense"})
     EXPECT_THROW(parse_message(line), BadMessage) << line;
 }
 

@@ -15,7 +15,8 @@ namespace {
 using namespace std::chrono_literals;
 
 struct TextFile {
-  explicit TextFile(const std::string& text) : fd(memfd_create("text", MFD_CLOEXEC)), path("/proc/self/fd/" + std::to_string(fd.get()))
+  explicit TextFile(const std::string& text)
+      : fd(memfd_create("text", MFD_CLOEXEC)), path("/proc/self/fd/" + std::to_string(fd.get()))
   {
     EXPECT_EQ(write(fd.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
   }

@@ -43,7 +43,7 @@ TEST_F(RuntimeFolder, IsOursAlone)
 {
   const fs::path folder = runtime_folder();
   EXPECT_EQ(folder, base_ / "morselscope");
-  struct stat status{};
+  struct stat status {};
   ASSERT_EQ(stat(folder.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0700u);
 }
@@ -66,8 +66,8 @@ TEST_F(RuntimeFolder, TakesOnlyPlainNames)
 {
   for (const char* good : {"a", "A-1", "tour", "x.y_z", "0123456789012345678901234567890123456789"})
     EXPECT_NO_THROW(check_vm_name(good)) << good;
-  for (const char* bad : {"", ".", "..", "a/b", "-x", ".x", "a b", "ä", "a\n", "daemons",
-                          "01234567890123456789012345678901234567890"})
+  for (const char* bad :
+       {"", ".", "..", "a/b", "-x", ".x", "a b", "ä", "a\n", "daemons", "01234567890123456789012345678901234567890"})
     EXPECT_THROW(check_vm_name(bad), Failure) << bad;
 }
 
@@ -116,7 +116,8 @@ TEST_F(RuntimeFolder, RemovesNoFolderButStages)
   const VmPaths paths("x");
   const fs::path precious = base_ / "precious", stage = make_stage((fs::create_directory(paths.folder), paths));
   fs::create_directory(precious);
-  for (const fs::path& named : {precious, stage / ".." / base_.filename(), stage / "..", fs::path("/tmp"), fs::path()}) {
+  for (const fs::path& named :
+       {precious, stage / ".." / base_.filename(), stage / "..", fs::path("/tmp"), fs::path()}) {
     fs::create_directories(paths.folder);
     write_file(paths.stage_note, named.string(), 0600);
     remove_vm_files(paths);

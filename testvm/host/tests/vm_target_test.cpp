@@ -26,7 +26,8 @@ u64 frame_by_hand(const inspect::PhysicalMemory& memory, PhysAddr root, Level ro
     const u64 index = offset >> (12 + 9 * level) & 511;
     const u64* words = memory.words({table}, 512);
     if (!words || !(words[index] & present)) return 0;
-    if (level > 0 && (words[index] & large)) return (words[index] & address_bits) + (offset & ((u64{1} << (12 + 9 * level)) - 1));
+    if (level > 0 && (words[index] & large))
+      return (words[index] & address_bits) + (offset & ((u64{1} << (12 + 9 * level)) - 1));
     table = words[index] & address_bits;
   }
   return table + (offset & 4095);
@@ -145,7 +146,10 @@ TEST_F(VmTargetTest, EndsProgramsThatStay)
   EXPECT_THROW(target_->end_program(pid + 1000), Failure);
 }
 
-TEST_F(VmTargetTest, ReadsTheKernelsLog) { EXPECT_NE(target_->kernel_log().find("Linux version 6.1"), std::string::npos); }
+TEST_F(VmTargetTest, ReadsTheKernelsLog)
+{
+  EXPECT_NE(target_->kernel_log().find("Linux version 6.1"), std::string::npos);
+}
 
 // From 2816 MiB on, a part of the memory lies above 4 GiB: frames of both parts must be where they are looked for.
 TEST(VmTargetMemory, IsRightOnBothSidesOf4GiB)

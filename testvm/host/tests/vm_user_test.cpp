@@ -67,9 +67,15 @@ class Account {
   std::vector<std::string> command(std::vector<std::string> argv) const
   {
     std::vector<std::string> all = {find_program("setpriv").value_or("setpriv").string(),
-                                    "--reuid=" + std::to_string(uid_), "--regid=" + std::to_string(gid_), "--init-groups",
-                                    "/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "HOME=" + home_,
-                                    std::string("USER=") + account, "XDG_RUNTIME_DIR=" + (folder_ / "run").string()};
+                                    "--reuid=" + std::to_string(uid_),
+                                    "--regid=" + std::to_string(gid_),
+                                    "--init-groups",
+                                    "/usr/bin/env",
+                                    "-i",
+                                    "PATH=/usr/bin:/bin",
+                                    "HOME=" + home_,
+                                    std::string("USER=") + account,
+                                    "XDG_RUNTIME_DIR=" + (folder_ / "run").string()};
     all.insert(all.end(), argv.begin(), argv.end());
     return all;
   }
@@ -86,7 +92,7 @@ std::vector<pid_t> processes_of(uid_t uid)
 {
   std::vector<pid_t> found;
   for (const auto& entry : fs::directory_iterator("/proc")) {
-    struct stat status{};
+    struct stat status {};
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos || stat(entry.path().c_str(), &status) != 0) continue;
     // A zombie is gone: only its collector is late.
@@ -98,7 +104,8 @@ std::vector<pid_t> processes_of(uid_t uid)
 // The keeper of that user's daemons stops them, and ends, by itself.
 void wait_for_processes_of(uid_t uid)
 {
-  for (const pid_t pid : processes_of(uid)) EXPECT_TRUE(process_ends(pid)) << read_file("/proc/" + std::to_string(pid) + "/cmdline");
+  for (const pid_t pid : processes_of(uid))
+    EXPECT_TRUE(process_ends(pid)) << read_file("/proc/" + std::to_string(pid) + "/cmdline");
   EXPECT_TRUE(processes_of(uid).empty());
 }
 
