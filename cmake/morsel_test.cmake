@@ -4,8 +4,8 @@
 #                 [TIMEOUT <seconds>] [OWN_MAIN] [WHOLE])
 #
 # A GoogleTest program. Every TEST in it becomes a test of ctest; with WHOLE, or with the label `vm` (whose tests share
-# one machine), the program is one test. OWN_MAIN: the sources bring main(). The first folder of the component is a
-# label, and `tests-<folder>` is a target that builds its tests: `ninja tests-engine && ctest -L engine`.
+# one machine), the program is one test. OWN_MAIN: the sources bring main(). The first folder of the component, and the
+# first two with a dash, are labels and targets: `ninja tests-engine && ctest -L '^engine$'`, the same for engine-morsel.
 #
 # morsel_add_script_test(NAME <name> COMMAND <word>... [LABELS ...] [ENVIRONMENT ...] [TIMEOUT <seconds>])
 #
@@ -15,10 +15,14 @@
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
-function(_morsel_test_label result)
+function(_morsel_test_labels result)
   file(RELATIVE_PATH folder "${CMAKE_SOURCE_DIR}" "${CMAKE_CURRENT_SOURCE_DIR}")
-  string(REGEX REPLACE "/.*" "" folder "${folder}")
-  set(${result} "${folder}" PARENT_SCOPE)
+  string(REGEX REPLACE "/tests$" "" folder "${folder}")
+  string(REGEX REPLACE "/.*" "" first "${folder}")
+  string(REGEX REPLACE "^([^/]*)/([^/]*).*" "\\1-\\2" second "${folder}")
+  set(labels ${first} ${second})
+  list(REMOVE_DUPLICATES labels)
+  set(${result} ${labels} PARENT_SCOPE)
 endfunction()
 
 function(morsel_add_test)
@@ -29,7 +33,7 @@ function(morsel_add_test)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
-  _morsel_test_label(folder)
+  _morsel_test_labels(folders)
 
   add_executable(${ARG_NAME} ${ARG_SOURCES})
   set_target_properties(${ARG_NAME} PROPERTIES MORSEL_IS_TEST TRUE
@@ -38,14 +42,16 @@ function(morsel_add_test)
   if(NOT ARG_OWN_MAIN)
     target_link_libraries(${ARG_NAME} PRIVATE GTest::gtest_main)
   endif()
-  if(NOT TARGET tests-${folder})
-    add_custom_target(tests-${folder})
-  endif()
-  add_dependencies(tests-${folder} ${ARG_NAME})
+  foreach(folder IN LISTS folders)
+    if(NOT TARGET tests-${folder})
+      add_custom_target(tests-${folder})
+    endif()
+    add_dependencies(tests-${folder} ${ARG_NAME})
+  endforeach()
 
   if("vm" IN_LIST ARG_LABELS OR ARG_WHOLE)
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
-    set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${folder};${ARG_LABELS}"
+    set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${folders};${ARG_LABELS}"
                          ENVIRONMENT "${ARG_ENVIRONMENT}")
     if("vm" IN_LIST ARG_LABELS)
       set_tests_properties(${ARG_NAME} PROPERTIES RUN_SERIAL TRUE)
@@ -57,7 +63,7 @@ function(morsel_add_test)
                          PROPERTIES TIMEOUT ${ARG_TIMEOUT})
     set(script "${CMAKE_CURRENT_BINARY_DIR}/${ARG_NAME}_properties.cmake")
     file(WRITE "${script}" "foreach(test IN LISTS ${ARG_NAME}_TESTS)\n"
-         "  set_tests_properties(\"\${test}\" PROPERTIES LABELS \"${folder};${ARG_LABELS}\""
+         "  set_tests_properties(\"\${test}\" PROPERTIES LABELS \"${folders};${ARG_LABELS}\""
          " ENVIRONMENT \"${ARG_ENVIRONMENT}\")\nendforeach()\n")
     set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${script}")
   endif()
@@ -71,10 +77,10 @@ function(morsel_add_script_test)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
-  _morsel_test_label(folder)
+  _morsel_test_labels(folders)
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_COMMAND} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
   set_tests_properties(${ARG_NAME} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT ${ARG_TIMEOUT}
-                       ENVIRONMENT "${ARG_ENVIRONMENT}" LABELS "${folder};${ARG_LABELS}")
+                       ENVIRONMENT "${ARG_ENVIRONMENT}" LABELS "${folders};${ARG_LABELS}")
   if("vm" IN_LIST ARG_LABELS)
     set_tests_properties(${ARG_NAME} PROPERTIES RUN_SERIAL TRUE)
   endif()
