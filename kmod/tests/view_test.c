@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -149,6 +150,52 @@ static void view_mapping_is_all_or_nothing(void)
 	CHECK_ERRNO(drop_view(fd, number), ENOENT);
 }
 
+static void view_moves_as_a_whole(void)
+{
+	char buffer[8];
+	struct iovec local = { buffer, sizeof(buffer) }, remote = { NULL, sizeof(buffer) };
+	int fd = open_object("viewmoved", MIB(64));
+	volatile char *view = map_view(fd, add_view(fd, MORSEL_FORMAT_AMD64), MIB(64)), *moved;
+	char *room = mmap(NULL, MIB(256), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *aligned = (char *)(((uintptr_t)room + MIB(2) - 1) & ~(MIB(2) - 1));
+
+	view[MIB(3)] = 1;
+	CHECK_ERRNO((long)mremap((void *)view, MIB(64), MIB(64), MREMAP_MAYMOVE | MREMAP_FIXED, aligned + PAGE), EINVAL);
+	CHECK_EQ(view[MIB(3)], 1);
+	moved = mremap((void *)view, MIB(64), MIB(64), MREMAP_MAYMOVE | MREMAP_FIXED, aligned);
+	CHECK(moved == aligned);
+	CHECK_EQ(moved[MIB(3)], 1);
+	CHECK_EQ(signal_of_read(view + MIB(3)), SIGSEGV);
+	remote.iov_base = (char *)moved;	/* the kernel's other users of a process's pages stay away */
+	CHECK_ERRNO(process_vm_readv(getpid(), &local, 1, &remote, 1, 0), EFAULT);
+}
+
+static void survives_kill_9_of_a_viewer(void)
+{
+	int fd = open_object("viewkilled", GIB(1)), ready[2], pid;
+	unsigned number = add_view(fd, MORSEL_FORMAT_AMD64);
+	char byte;
+
+	CHECK_EQ(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		volatile char *view = map_view(open_object("viewkilled", 0), number, GIB(1));
+
+		view[0] = 1;
+		CHECK_EQ(write(ready[1], "x", 1), 1);
+		for (;;)
+			for (size_t at = 0; at < MIB(64); at += PAGE)
+				view[at] = 2;
+	}
+	CHECK_EQ(read(ready[0], &byte, 1), 1);
+	CHECK_EQ(change(fd, MORSEL_IOC_UNMAP, 0, GIB(1), 0, 0, NULL), 0);
+	CHECK_EQ(kill(pid, SIGKILL), 0);
+	CHECK_EQ(exit_status_of(pid), -SIGKILL);
+	CHECK_EQ(counters().attachments, 0);
+	CHECK_EQ(info_of(fd).views[0].attached, 0);
+	CHECK_EQ(drop_view(fd, number), 0);
+}
+
 static void a_number_that_changed_its_view_is_noticed(void)
 {
 	int fd = open_object("renumbered", MIB(64));
@@ -230,6 +277,8 @@ const struct test view_tests[] = {
 	{ "view_has_the_rights_of_the_primary", view_has_the_rights_of_the_primary },
 	{ "view_mirrors_large_pages", view_mirrors_large_pages },
 	{ "view_mapping_is_all_or_nothing", view_mapping_is_all_or_nothing },
+	{ "view_moves_as_a_whole", view_moves_as_a_whole },
+	{ "survives_kill_9_of_a_viewer", survives_kill_9_of_a_viewer },
 	{ "a_number_that_changed_its_view_is_noticed", a_number_that_changed_its_view_is_noticed },
 	{ "access_tells_what_it_took", access_tells_what_it_took },
 	{ "dropping_views_gives_their_tables_back", dropping_views_gives_their_tables_back },
