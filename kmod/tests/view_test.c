@@ -160,7 +160,8 @@ static void view_moves_as_a_whole(void)
 	char *aligned = (char *)(((uintptr_t)room + MIB(2) - 1) & ~(MIB(2) - 1));
 
 	view[MIB(3)] = 1;
-	CHECK_ERRNO((long)mremap((void *)view, MIB(64), MIB(64), MREMAP_MAYMOVE | MREMAP_FIXED, aligned + PAGE), EINVAL);
+	CHECK_ERRNO((long)mremap((void *)view, MIB(64), MIB(64), MREMAP_MAYMOVE | MREMAP_FIXED, aligned + PAGE),
+		    EINVAL);
 	CHECK_EQ(view[MIB(3)], 1);
 	moved = mremap((void *)view, MIB(64), MIB(64), MREMAP_MAYMOVE | MREMAP_FIXED, aligned);
 	CHECK(moved == aligned);
