@@ -57,8 +57,10 @@ Status touch_in(KernelPlatform& p, const Tree& tree, u64 offset, Rights want, en
     if (!leaf->rights.includes(want)) return Error::access_denied;
     if (!mark_used<F>(*leaf, want)) continue;
     u64* const word = p.words(leaf->frame) + (offset & (page_bytes - 1)) / sizeof(u64);
-    if (want.write()) __atomic_store_n(word, u64{*value}, __ATOMIC_SEQ_CST);
-    else *value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+    if (want.write())
+      __atomic_store_n(word, u64{*value}, __ATOMIC_SEQ_CST);
+    else
+      *value = __atomic_load_n(word, __ATOMIC_SEQ_CST);
     return {};
   }
 }
@@ -92,8 +94,9 @@ int engine_populate(engine_actor* actor, engine_object* object, engine_u64 start
 {
   KernelPlatform p(actor);
   if (rights > rights_all.bits() || leaf_level > 1) return ENGINE_INVALID;
-  return store(populate(p, of(object), {start, end}, Rights::from_bits(static_cast<u8>(rights)),
-                        static_cast<Level>(leaf_level)), pages);
+  return store(
+      populate(p, of(object), {start, end}, Rights::from_bits(static_cast<u8>(rights)), static_cast<Level>(leaf_level)),
+      pages);
 }
 
 int engine_unmap(engine_actor* actor, engine_object* object, engine_u64 start, engine_u64 end, engine_u64* pages)

@@ -201,10 +201,7 @@ class KernelPlatform {
     report(at, {nullptr, 0, tree, 0}, 0, 0, MORSEL_FAULT_DROP);
     return true;
   }
-  bool fails(TreeId tree)
-  {
-    return observed() && kernel_inject(actor_, MORSEL_POINT_alloc, tree) == MORSEL_FAULT_FAIL;
-  }
+  bool fails(TreeId tree) { return observed() && kernel_inject(actor_, MORSEL_POINT_alloc, tree) == MORSEL_FAULT_FAIL; }
   void note(SyncPoint at, const EntryRef& e, u64 before, u64 after)
   {
     if (observed()) report(at, e, before, after, MORSEL_FAULT_NONE);
