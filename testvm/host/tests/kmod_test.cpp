@@ -22,13 +22,13 @@ class KernelModule : public testing::Test {
   {
     VmConfig config = test_config();
     config.memory_bytes = u64{3} << 30;
-    vm_ = VmConnection::start(config);
+    machine = VmConnection::start(config);
   }
-  static void TearDownTestSuite() { vm_.reset(); }
+  static void TearDownTestSuite() { machine.reset(); }
 
   static Json request(const std::string& command, const Json& arguments = Json::object())
   {
-    return vm_->request(command, arguments, hang_guard);
+    return machine->request(command, arguments, hang_guard);
   }
 
   static void run(const std::vector<std::string>& words)
@@ -56,9 +56,9 @@ class KernelModule : public testing::Test {
     return found;
   }
 
-  static std::unique_ptr<VmConnection> vm_;
+  static std::unique_ptr<VmConnection> machine;
 };
-std::unique_ptr<VmConnection> KernelModule::vm_;
+std::unique_ptr<VmConnection> KernelModule::machine;
 
 TEST_F(KernelModule, MapsThePrimaryAtEachGranularity)
 {
