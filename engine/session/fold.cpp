@@ -3,6 +3,8 @@
 // Folding: runs of sibling rows that say the same become one. A run is cut into pieces whose addresses advance in
 // step; if that leaves more than `few_pieces` (frames that an allocator handed out in no order), the run stays whole
 // and is marked as scattered: a list of thousands of unrelated addresses tells a reader less than their number.
+// In the same way, tables that each unfold into the same single rows (a chain: full tables, level by level) become one
+// chain if there are more than `few_pieces` of them beside each other.
 #include "engine/session/aligned.hpp"
 
 namespace morsel::session {
@@ -34,18 +36,29 @@ class Folder {
   }
 
  private:
+  // Chains alike that stand one after the other at the end of rows_.
+  struct ChainRun {
+    std::size_t start = 0;   // of the first chain, in rows_
+    std::size_t length = 0;  // rows of one chain
+    std::size_t count = 0;   // chains; 0: none
+    std::size_t end() const { return start + length * count; }
+  };
+
   // The children of `parent`, or the roots.
   void siblings(std::optional<AlignedRow> parent, unsigned depth)
   {
     std::vector<FoldedRow> pieces;  // of the run of rows alike that is being collected
+    ChainRun chains;
     const u64 count = parent ? tree_.child_count(*parent) : tree_.root_count();
     for (u64 i = 0; i < count; ++i) {
       FoldedRow row = make_row(parent ? tree_.child(*parent, i) : tree_.root(i), depth);
       if (row.expanded) {
         finish(pieces);
         const AlignedRow expanded = row.first;
+        const std::size_t at = rows_.size();
         rows_.push_back(std::move(row));
         siblings(expanded, depth + 1);
+        chains = continue_chains(chains, at);
         continue;
       }
       if (!pieces.empty() && !alike(pieces.back(), row)) finish(pieces);
@@ -55,6 +68,53 @@ class Folder {
         pieces.push_back(std::move(row));
     }
     finish(pieces);
+    close_chains(chains);
+  }
+
+  // The rows from `at` on are one sibling and all below it: do they continue the chains before them?
+  ChainRun continue_chains(ChainRun chains, std::size_t at)
+  {
+    const std::size_t length = rows_.size() - at;
+    const bool chain = options_.folding == Folding::like && is_chain(at);
+    if (chain && chains.count != 0 && chains.end() == at && chains.length == length) {
+      bool same = true;
+      for (std::size_t n = 0; n < length; ++n) same = same && alike(rows_[chains.start + n], rows_[at + n]);
+      if (same) {
+        ++chains.count;
+        return chains;
+      }
+    }
+    const std::size_t before = rows_.size();
+    close_chains(chains);
+    return chain ? ChainRun{at - (before - rows_.size()), length, 1} : ChainRun{};
+  }
+
+  // Each row stands below the one before it and covers the same span.
+  bool is_chain(std::size_t at) const
+  {
+    const Range span = intersect(rows_[at].span(), tree_.range());
+    for (std::size_t n = at + 1; n < rows_.size(); ++n)
+      if (rows_[n].depth != rows_[n - 1].depth + 1 || intersect(rows_[n].span(), tree_.range()) != span) return false;
+    return true;
+  }
+
+  // Makes one chain of many.
+  void close_chains(ChainRun chains)
+  {
+    if (chains.count <= few_pieces) return;
+    for (std::size_t chain = 1; chain < chains.count; ++chain)
+      for (std::size_t n = 0; n < chains.length; ++n)
+        append(rows_[chains.start + n], rows_[chains.start + chain * chains.length + n]);
+    const auto at = [&](std::size_t n) { return rows_.begin() + static_cast<std::ptrdiff_t>(n); };
+    rows_.erase(at(chains.start + chains.length), at(chains.end()));
+  }
+
+  // `next` follows `whole` without a gap.
+  void append(FoldedRow& whole, const FoldedRow& next) const
+  {
+    for (std::size_t c = 0; c < whole.cells.size(); ++c)
+      if (next.scattered[c] || !cell_in_step(c, whole, next)) whole.scattered[c] = true;
+    whole.count += next.count;
   }
 
   FoldedRow make_row(AlignedRow at, unsigned depth) const
@@ -107,11 +167,7 @@ class Folder {
   {
     if (options_.folding == Folding::like && pieces.size() > few_pieces) {
       FoldedRow whole = pieces.front();
-      for (std::size_t n = 1; n < pieces.size(); ++n) {
-        for (std::size_t c = 0; c < whole.cells.size(); ++c)
-          if (!cell_in_step(c, whole, pieces[n])) whole.scattered[c] = true;
-        whole.count += pieces[n].count;
-      }
+      for (std::size_t n = 1; n < pieces.size(); ++n) append(whole, pieces[n]);
       pieces.clear();
       pieces.push_back(std::move(whole));
     }

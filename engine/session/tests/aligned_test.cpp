@@ -164,6 +164,70 @@ TEST_F(AlignedTreeTest, FoldsRowsAlikeWhoseAddressesAdvanceInStep)
   EXPECT_EQ(rows[6].span(), (Range{mib2, 2 * mib2}));
 }
 
+// Six more full tables beside each other: a 16-MiB object whose entries 1 to 6 lead to tables in pages 20 to 25.
+class FullTablesTest : public AlignedTreeTest {
+ protected:
+  FullTablesTest()
+  {
+    object_.bytes = 8 * mib2;
+    object_.views.clear();
+    for (u32 t = 0; t < 6; ++t) {
+      memory_.table<Amd64L4>(1, 1 + t, 20 + t);
+      for (u32 n = 0; n < 512; ++n) memory_.leaf<Amd64L4>(20 + t, n, 0x1000000 + (t * 512 + n) * page_bytes);
+    }
+  }
+  std::vector<std::pair<Range, u64>> spans(FoldOptions options = {}) const
+  {
+    std::vector<std::pair<Range, u64>> found;
+    for (const FoldedRow& row : fold(tree(), options)) found.emplace_back(row.span(), row.count);
+    return found;
+  }
+};
+
+TEST_F(FullTablesTest, FoldsManyTablesAlikeTogetherWithWhatTheyHold)
+{
+  const std::vector<FoldedRow> rows = fold(tree());
+  ASSERT_EQ(rows.size(), 6u);
+  EXPECT_EQ(rows[2].span(), (Range{0x8000, mib2}));
+  EXPECT_EQ(rows[3].span(), (Range{mib2, 7 * mib2}));
+  EXPECT_EQ(rows[3].count, 6u);
+  EXPECT_TRUE(rows[3].expanded);
+  EXPECT_FALSE(rows[3].scattered[0]);
+  EXPECT_EQ(rows[4].span(), (Range{mib2, 7 * mib2}));
+  EXPECT_EQ(rows[4].count, 6u * 512u);
+  EXPECT_EQ(rows[4].depth, 1u);
+  EXPECT_FALSE(rows[4].scattered[0]);
+  EXPECT_EQ(rows[5].span(), (Range{7 * mib2, 8 * mib2}));
+  EXPECT_EQ(spans({Folding::step}).size(), 3u + 6u * 2u + 1u);
+}
+
+TEST_F(FullTablesTest, SaysThatFoldedTablesAreScattered)
+{
+  memory_.table<Amd64L4>(1, 2, 23);
+  memory_.table<Amd64L4>(1, 4, 21);
+  const std::vector<FoldedRow> rows = fold(tree());
+  ASSERT_EQ(rows.size(), 6u);
+  EXPECT_TRUE(rows[3].scattered[0]);
+  EXPECT_TRUE(rows[4].scattered[0]);
+}
+
+TEST_F(FullTablesTest, NeverFoldsATableThatDiffersInOneEntry)
+{
+  memory_.word(25, 511, 0);
+  const auto found = spans();
+  ASSERT_EQ(found.size(), 9u);
+  EXPECT_EQ(found[3], (std::pair<Range, u64>({mib2, 6 * mib2}, 5)));
+  EXPECT_EQ(found[4], (std::pair<Range, u64>({mib2, 6 * mib2}, 5 * 512)));
+  EXPECT_EQ(found[5], (std::pair<Range, u64>({6 * mib2, 7 * mib2}, 1)));
+  EXPECT_EQ(found[6], (std::pair<Range, u64>({6 * mib2, 7 * mib2 - page_bytes}, 511)));
+}
+
+TEST_F(FullTablesTest, LeavesAFewTablesApart)
+{
+  memory_.word(1, 3, 0);  // two tables, a hole, three tables
+  EXPECT_EQ(spans().size(), 3u + 2u * 2u + 1u + 3u * 2u + 1u);
+}
+
 TEST_F(AlignedTreeTest, FoldsNothingOnRequest) { EXPECT_EQ(fold(tree(), {Folding::none}).size(), 3u + 512u + 1u); }
 
 TEST_F(AlignedTreeTest, StopsAtTheDepth)
