@@ -243,6 +243,12 @@ static void access_tells_what_it_took(void)
 		CHECK_EQ(result, MORSEL_ACCESS_DENIED);
 		CHECK_EQ(*(volatile uint64_t *)(primary + page + 8), 43);
 	}
+	/* The primary itself, view 0. */
+	CHECK_ERRNO(access_view(fd, 0, MIB(40), MORSEL_READ, touch, &value, &result), ENXIO);
+	value = 44;
+	CHECK_EQ(access_view(fd, 0, MIB(40), MORSEL_WRITE, touch | populate, &value, &result), 0);
+	CHECK_EQ(result, MORSEL_ACCESS_POPULATED);
+	CHECK_EQ(*(volatile uint64_t *)(primary + MIB(40)), 44);
 	CHECK_EQ(info_of(fd).view_count, 5);
 	CHECK_EQ(drop_view(fd, 3), 0);
 	CHECK_EQ(info_of(fd).view_count, 4);

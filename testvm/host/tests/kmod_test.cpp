@@ -90,6 +90,11 @@ TEST_F(KernelModule, RefusesAnUnknownGranularity)
   EXPECT_EQ(result.value("exit_status", -1), 1) << result.dump();
 }
 
+TEST_F(KernelModule, CannotBeUnloadedWhileAnObjectIsOpen)
+{
+  run({"sh", "-c", "exec 3<> /morsel/held; umount /morsel && exit 1; rmmod morsel && exit 2; rm /morsel/held"});
+}
+
 // After everything above: unloads with nothing left, loads again, and the kernel has not complained.
 TEST_F(KernelModule, UnloadsAndLoadsAgainWithACleanLog)
 {
