@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,6 +78,8 @@ pid_t start_child(const ChildSetup& setup)
     prctl(PR_SET_PDEATHSIG, setup.parent_death_signal);
     if (getppid() != parent) _exit(127);  // it had gone before the request
   }
+  if (const rlimit limit{setup.data_limit_bytes, setup.data_limit_bytes}; setup.data_limit_bytes)
+    setrlimit(RLIMIT_DATA, &limit);
   const int null = open("/dev/null", O_RDWR);
   dup2(null, 0);
   dup2(setup.output >= 0 ? setup.output : null, 1);

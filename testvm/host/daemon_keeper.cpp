@@ -44,6 +44,10 @@ constexpr Milliseconds first_lease_limit{30'000};  // guards against a user that
 constexpr Milliseconds guests_limit{10'000};       // for libvirt to end the VMs of users that died
 constexpr Milliseconds stop_limit{10'000};         // for libvirtd to end
 
+// libvirtd needs 30 MiB. Once, on a machine short of everything, it grew until the machine had no memory left (21 GiB);
+// with a limit it ends before that, and is started again. QEMU inherits it: guest memory, being shared, does not count.
+constexpr unsigned long daemon_data_bytes = 6ul << 30;
+
 constexpr const char* qemu_configuration =
     "# Covers /etc/libvirt/qemu.conf for a libvirtd that Morselscope started, and for nobody else.\n"
     "stdio_handler = \"file\"\n"
@@ -165,6 +169,7 @@ void Keeper::start_daemon(const std::string& name)
   setup.argv = {program->string()};
   setup.environment_additions = {"NOTIFY_SOCKET=" + (folder_ / "daemons.notify").string()};
   setup.errors = 2;
+  setup.data_limit_bytes = daemon_data_bytes;
   setup.parent_death_signal = SIGTERM;
   daemons_.push_back({name, start_child(setup)});
 }

@@ -54,7 +54,8 @@ struct ChildSetup {
   std::vector<std::string> environment_additions;  // NAME=VALUE
   std::vector<int> kept;
   int output = -1, errors = -1;
-  int parent_death_signal = 0;  // sent to it when the thread that started it ends
+  unsigned long data_limit_bytes = 0;  // RLIMIT_DATA; 0: as it is
+  int parent_death_signal = 0;         // sent to it when the thread that started it ends
 };
 pid_t start_child(const ChildSetup& setup);
 

@@ -52,6 +52,23 @@ TEST(LostVm, KilledHolderTakesEverythingWithIt)
   EXPECT_EQ(remains_of(vm), "");
 }
 
+TEST(LostVm, KilledOwnerTakesEverythingWithIt)
+{
+  const std::string name = test_config().name;
+  const SocketPair pair = make_socket_pair("test");
+  ChildSetup setup;
+  setup.argv = {"/proc/" + std::to_string(getpid()) + "/exe", "own", name};
+  setup.output = pair.theirs.get();
+  setup.parent_death_signal = SIGKILL;
+  const pid_t owner = start_child(setup);
+  ASSERT_EQ(read_line(pair.ours.get(), Milliseconds(180'000)), "ready");
+  const VmInfo vm = VmConnection::attach(name)->info();
+  kill(owner, SIGKILL);
+  EXPECT_EQ(wait_child(owner), 128 + SIGKILL);
+  EXPECT_TRUE(process_ends(vm.holder));
+  EXPECT_EQ(remains_of(vm), "");
+}
+
 TEST(LostVm, KilledGuardianTakesEverythingWithIt)
 {
   const auto connection = VmConnection::start(test_config());

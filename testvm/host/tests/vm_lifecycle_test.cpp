@@ -3,6 +3,7 @@
 // Start, use and end of VMs, in every way in which things go well.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -68,6 +69,29 @@ TEST(Vm, OfANameThatRunsIsRefusedAndTheFirstLivesOn)
     EXPECT_NE(failure.advice().find("vm down"), std::string::npos);
   }
   EXPECT_NO_THROW(first->request("greet"));
+}
+
+// A checkout in root's home: QEMU, which runs as another user, cannot reach the files there.
+TEST(Vm, StartsFromFilesThatQemuCannotReach)
+{
+  if (geteuid() != 0) GTEST_SKIP() << "QEMU runs as this user, who can reach the files";
+  namespace fs = std::filesystem;
+  char folder[] = "/tmp/morsel-private-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  VmConfig config = test_config();
+  for (fs::path* file : {&config.kernel, &config.initramfs}) {
+    const fs::path copy = fs::path(folder) / file->filename();
+    fs::copy_file(*file, copy);
+    *file = copy;
+  }
+  auto connection = VmConnection::start(config);
+  const VmInfo vm = connection->info();
+  const fs::path stage = read_file(VmPaths(vm.name).stage_note);
+  EXPECT_TRUE(fs::exists(stage / config.kernel.filename())) << stage;
+  connection.reset();
+  EXPECT_FALSE(fs::exists(stage)) << stage;
+  EXPECT_EQ(remains_of(vm), "");
+  fs::remove_all(folder);
 }
 
 TEST(Vm, AnswersSeveralClientsEachItsOwn)

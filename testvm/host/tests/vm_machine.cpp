@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "testvm/host/event_loop.hpp"
 #include "testvm/host/libvirt.hpp"
 #include "testvm/host/runtime_folder.hpp"
 #include "testvm/image/image.hpp"
@@ -35,6 +36,30 @@ bool domain_exists(const VmInfo& vm)
   return connection && Domain(virDomainLookupByName(connection.get(), vm.domain.c_str()));
 }
 
+bool domain_goes(const VmInfo& vm)
+{
+  static EventLoop loop;
+  const Connection connection = try_connect(vm.uri);
+  if (!connection) return true;
+  const auto changed = [](virConnectPtr, virDomainPtr, int, int, void*) {
+    loop.end();
+    return 0;
+  };
+  const auto generic = reinterpret_cast<virConnectDomainEventGenericCallback>(
+      reinterpret_cast<void (*)()>(static_cast<virConnectDomainEventCallback>(changed)));
+  const int watch = virConnectDomainEventRegisterAny(connection.get(), nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE, generic,
+                                                     nullptr, nullptr);
+  bool waited_too_long = false;
+  const EventLoop::Timer guard(Milliseconds(60'000), [&] {
+    waited_too_long = true;
+    loop.end();
+  });
+  const auto known = [&] { return Domain(virDomainLookupByName(connection.get(), vm.domain.c_str())) != nullptr; };
+  while (known() && !waited_too_long) loop.run();
+  virConnectDomainEventDeregisterAny(connection.get(), watch);
+  return !waited_too_long;
+}
+
 bool process_ends(pid_t pid)
 {
   const auto process = open_process(pid);
@@ -50,7 +75,7 @@ std::string remains_of(const VmInfo& vm)
   for (const fs::path& path : {paths.socket, paths.folder})
     if (fs::exists(path)) remains += path.string() + " ";
   if (!process_ends(vm.qemu)) remains += "QEMU ";
-  if (domain_exists(vm)) remains += vm.domain;
+  if (!domain_goes(vm)) remains += vm.domain;
   return remains;
 }
 

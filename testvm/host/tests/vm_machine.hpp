@@ -16,6 +16,8 @@ VmConfig config_without_module();
 
 // Whether libvirt knows the domain.
 bool domain_exists(const VmInfo& vm);
+// Waits until libvirt knows it no more; false if it still does after a minute.
+bool domain_goes(const VmInfo& vm);
 // Waits until the process has ended; false if it has not after a minute.
 bool process_ends(pid_t pid);
 // Waits until the holder and its guardian have let go of the VM's lock, then says what is left of it, in words.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// GoogleTest's main, with libvirt running for all tests together; and the program that the test for ordinary users runs
-// as another user:  testvm_vm_test as-user KERNEL INITRAMFS
+// GoogleTest's main, with libvirt running for all tests together; and two programs that tests start:
+//   testvm_vm_test as-user KERNEL INITRAMFS   a VM of an ordinary user: runs something in it and ends
+//   testvm_vm_test own NAME                   owns a VM until it is killed
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <optional>
@@ -36,6 +38,14 @@ int run_as_user(const char* kernel, const char* initramfs)
   return result.exit_status.value_or(1);
 }
 
+int run_as_owner(const char* name)
+{
+  const auto connection = VmConnection::start(config_of_build(name));
+  std::puts("ready");
+  std::fflush(stdout);
+  for (;;) pause();
+}
+
 }  // namespace
 }  // namespace morsel::testvm
 
@@ -43,6 +53,7 @@ int main(int argc, char** argv)
 {
   try {
     if (argc == 4 && std::string_view(argv[1]) == "as-user") return morsel::testvm::run_as_user(argv[2], argv[3]);
+    if (argc == 3 && std::string_view(argv[1]) == "own") return morsel::testvm::run_as_owner(argv[2]);
   } catch (const morsel::session::Failure& failure) {
     std::fprintf(stderr, "%s\n", failure.what());
     return static_cast<int>(failure.code());
