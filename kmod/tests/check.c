@@ -212,6 +212,13 @@ unsigned granularity(void)
 	return text[0] == '1' ? 2 : text[0] == '2' ? 1 : 0;
 }
 
+int stress_factor(void)
+{
+	const char *factor = getenv("MORSEL_STRESS");
+
+	return factor && atoi(factor) > 0 ? atoi(factor) : 1;
+}
+
 int exit_status_of(int pid)
 {
 	int status;
@@ -253,7 +260,7 @@ static int run(const struct test *test)
 	CHECK(pid >= 0);
 	if (!pid) {
 		setpgid(0, 0);
-		alarm(HANG_GUARD_SECONDS);
+		alarm(HANG_GUARD_SECONDS * stress_factor());
 		test->run();
 		fflush(stdout);
 		_exit(0);

@@ -19,14 +19,6 @@
 static int object;
 static int stop;
 
-/* MORSEL_STRESS=N makes the tests N times as long. */
-static int rounds(int usual)
-{
-	const char *factor = getenv("MORSEL_STRESS");
-
-	return usual * (factor ? atoi(factor) : 1);
-}
-
 struct walker {
 	pthread_t thread;
 	volatile char *memory;
@@ -123,7 +115,7 @@ static void accesses_against_changes(void)
 	start(&walkers[2], walk, map_view(object, view, MIB(64)), 3);
 	start(&walkers[3], walk, mmap(NULL, PAGES * PAGE, RW, MAP_SHARED, object, 0), 4);
 	start(&walkers[4], churn, NULL, 5);
-	for (int i = 0; i < rounds(400); i++) {
+	for (int i = 0; i < 150 * stress_factor(); i++) {
 		uint64_t value = 0;
 		const uint64_t page = (unsigned)rand_r(&seed) % PAGES;
 
@@ -150,7 +142,7 @@ static void single_pages_against_changes(void)
 	start(&walkers[0], walk, odd, 1);
 	start(&walkers[1], walk, map(object, MIB(64), RW), 2);
 	start(&walkers[2], churn, NULL, 3);
-	for (int i = 0; i < rounds(200); i++)
+	for (int i = 0; i < 100 * stress_factor(); i++)
 		change_at_random(&seed);
 	finish(walkers, 3);
 }
@@ -164,7 +156,7 @@ static void mappings_come_and_go(void)
 	view = add_view(object, MORSEL_FORMAT_AMD64);
 	start(&walkers[0], walk, map(object, GIB(1), RW), 1);
 	start(&walkers[1], walk, map_view(object, view, GIB(1)), 2);
-	for (int i = 0; i < rounds(300); i++) {
+	for (int i = 0; i < 100 * stress_factor(); i++) {
 		volatile char *a = map(object, MIB(512), RW), *b = map_view(object, view, MIB(512));
 		int pid;
 
