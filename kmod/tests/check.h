@@ -56,7 +56,8 @@ void wait_for_tables(int fd, uint64_t tables);
 struct morsel_counters counters(void);
 /* The module's parameter: the level of the largest entry that is attached, 0 to 2. */
 unsigned granularity(void);
-int stress_factor(void);	/* MORSEL_STRESS=N makes the stress tests, and the guard against hangs, N times as long */
+/* MORSEL_STRESS=N makes the stress tests, and the guard against hangs, N times as long. */
+int stress_factor(void);
 int exit_status_of(int pid);	/* waits; -signal if it was killed */
 
 #endif /* MORSEL_KMOD_TESTS_CHECK_H */
