@@ -18,6 +18,7 @@ constexpr int title_width = 96;
 constexpr int margin = 10;
 constexpr double tick_top = 2, tick_height = 13;
 constexpr double box_height = 24;
+constexpr double hatch_distance = 5;
 constexpr double bit_gap = 2, bit_height = 18;
 
 void paintHatchedBox(QPainter& p, const QRectF& r, const QColor& ink)
@@ -25,8 +26,11 @@ void paintHatchedBox(QPainter& p, const QRectF& r, const QColor& ink)
   p.save();
   p.setClipRect(r);
   p.setPen(QPen(ink, 1));
-  for (double x = r.left() - r.height(); x < r.right(); x += 5)
+  const int lines = static_cast<int>((r.width() + r.height()) / hatch_distance) + 1;
+  for (int n = 0; n < lines; ++n) {
+    const double x = r.left() - r.height() + n * hatch_distance;
     p.drawLine(QPointF(x, r.bottom()), QPointF(x + r.height(), r.top()));
+  }
   p.restore();
 }
 

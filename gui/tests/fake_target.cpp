@@ -56,7 +56,7 @@ void FakeTarget::addDemo()
 std::vector<session::ObjectState> FakeTarget::objects()
 {
   ++object_requests_;
-  if (failure_) throw *failure_;
+  if (failure_) throw session::Failure(*failure_);
   std::vector<session::ObjectState> all;
   for (const auto& [name, object] : objects_) all.push_back(object);
   return all;

@@ -20,7 +20,7 @@ class LiveSourceTest : public testing::Test {
   LiveSourceTest()
       : source([this]() -> std::unique_ptr<session::Target> {
           ++opened;
-          if (refusal) throw *refusal;
+          if (refusal) throw Failure(*refusal);
           auto made = std::make_unique<FakeTarget>();
           made->addDemo();
           target = made.get();
