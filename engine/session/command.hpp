@@ -72,6 +72,11 @@ class Arguments {
   std::map<std::string, Value, std::less<>> values_;
 };
 
+enum class Output : u8 {
+  text,  // made fit for a terminal
+  raw,   // byte by byte what a guest program wrote
+};
+
 struct Command {
   std::string_view group;  // heading in the help
   std::string_view path;   // "object create"
@@ -79,6 +84,7 @@ struct Command {
   std::string_view help;  // one sentence; further ones after a line feed
   std::function<Outcome(Session&, const Arguments&)> handler;
   std::function<std::string(const Json& facts, const Style&)> render;
+  Output output = Output::text;
 
   std::string usage() const;  // "object create NAME SIZE [--level LEVEL]"
   bool takes_rest() const;

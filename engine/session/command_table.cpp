@@ -138,7 +138,7 @@ void add_machine_commands(CommandTable& table)
              counters, render_counters});
   table.add({group, "run", {{"PROGRAM", Kind::rest, "the program and its arguments"}},
              "Runs a program in the guest until it ends; its output and exit status are passed through.",
-             run_program, render_run});
+             run_program, render_run, Output::raw});
   table.add({group, "kernel-log", {},
              "Prints the guest's kernel log.", kernel_log, render_kernel_log});
 }

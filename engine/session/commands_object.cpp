@@ -3,6 +3,9 @@
 // object create|list|show|destroy|populate|unmap|protect
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "engine/abi/morsel_ioctl.h"
 #include "engine/session/commands.hpp"
 #include "engine/session/facts.hpp"
 #include "engine/session/words.hpp"
@@ -29,6 +32,23 @@ Range pages_of(const Arguments& arguments, const ObjectState& object, u64 granul
   return asked;
 }
 
+// Of a file name's many possibilities those that need no quoting anywhere, as long as the kernel module's limit.
+void check_name(const Arguments& arguments)
+{
+  constexpr std::size_t longest = MORSEL_NAME_BYTES - 1;
+  constexpr std::string_view marks = "._+-";
+  const std::string& name = arguments.text("NAME");
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
+  const bool good = plain(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) {
+                      return plain(c) || marks.find(c) != std::string_view::npos;
+                    });
+  if (good && name.size() <= longest) return;
+  throw Failure(
+      Exit::usage, arguments.command + ": NAME", fmt::format("'{}' is no name for an object", name),
+      fmt::format("A name has up to {} letters, digits and '.', '_', '+', '-', and begins with a letter or digit.",
+                  longest));
+}
+
 Json change_facts(std::string_view done, const ObjectState& object, Range range, u64 changed)
 {
   return {{"object", object.name}, {"done", done}, {"range", range_facts(range)}, {"changed_pages", changed}};
@@ -38,6 +58,7 @@ Json change_facts(std::string_view done, const ObjectState& object, Range range,
 
 Outcome object_create(Session& session, const Arguments& arguments)
 {
+  check_name(arguments);
   const u64 bytes = arguments.number("SIZE");
   if (bytes == 0 || !is_aligned(bytes, page_bytes))
     throw Failure(Exit::usage, arguments.command + ": SIZE",

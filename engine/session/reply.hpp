@@ -13,6 +13,12 @@ namespace morsel::session {
 
 using Json = nlohmann::ordered_json;
 
+// One line. Bytes that are no UTF-8 (a guest's output, a name) are replaced.
+inline std::string json_line(const Json& facts)
+{
+  return facts.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 struct Outcome {
   Json facts = Json::object();
   int status = 0;  // exit status: 0, Exit::check_failed, or that of a guest program
@@ -26,7 +32,7 @@ struct Reply {
   bool as_json = false;  // the words asked for --json
 
   // What is to be printed.
-  std::string shown() const { return as_json ? facts.dump() + "\n" : text; }
+  std::string shown() const { return as_json ? json_line(facts) : text; }
 };
 
 // A failure as facts: {"error":{"exit":2,"tried":…,"found":…,"advice":…}}.

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "engine/session/words.hpp"
 
 namespace morsel::session {
@@ -21,12 +23,38 @@ Target& Session::target()
   return *target_;
 }
 
+namespace {
+
+bool all_printable(const Json& facts)
+{
+  if (facts.is_string()) return printable(facts.get_ref<const std::string&>()) == facts.get_ref<const std::string&>();
+  return !facts.is_structured() || std::all_of(facts.begin(), facts.end(), all_printable);
+}
+
+void make_printable(Json& facts)
+{
+  if (facts.is_string())
+    facts = printable(facts.get_ref<const std::string&>());
+  else if (facts.is_structured())
+    for (Json& f : facts) make_printable(f);
+}
+
+std::string text_of(const Command& command, const Json& facts, const Style& style)
+{
+  if (command.output == Output::raw || all_printable(facts)) return command.render(facts, style);
+  Json copy = facts;
+  make_printable(copy);
+  return command.render(copy, style);
+}
+
+}  // namespace
+
 Reply Session::execute(std::span<const std::string> words)
 {
   const ParsedCommand parsed = table_.parse(words);
   Outcome outcome = parsed.command->handler(*this, parsed.arguments);
   Reply reply;
-  reply.text = parsed.command->render(outcome.facts, style);
+  reply.text = text_of(*parsed.command, outcome.facts, style);
   if (const auto errors = outcome.facts.find("errors"); errors != outcome.facts.end() && errors->is_string())
     reply.errors = errors->get<std::string>();
   reply.facts = std::move(outcome.facts);

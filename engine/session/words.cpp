@@ -194,6 +194,44 @@ std::string bytes_text(u64 bytes)
 
 std::string range_text(Range range) { return fmt::format("{:#x}..{:#x}", range.start, range.end); }
 
+namespace {
+
+// Bytes of the UTF-8 sequence at the text's beginning; 0 if there is none.
+std::size_t sequence_bytes(std::string_view text)
+{
+  const auto byte = [&](std::size_t n) { return static_cast<unsigned char>(text[n]); };
+  const std::size_t length = byte(0) < 0x80 ? 1 : byte(0) >= 0xc2 && byte(0) < 0xe0 ? 2 : byte(0) < 0xf0 ? 3 : 4;
+  if (length > text.size() || (byte(0) >= 0x80 && byte(0) < 0xc2) || byte(0) > 0xf4) return 0;
+  for (std::size_t n = 1; n < length; ++n)
+    if ((byte(n) & 0xc0) != 0x80) return 0;
+  const bool overlong = (byte(0) == 0xe0 && byte(1) < 0xa0) || (byte(0) == 0xf0 && byte(1) < 0x90);
+  const bool surrogate_or_beyond = (byte(0) == 0xed && byte(1) > 0x9f) || (byte(0) == 0xf4 && byte(1) > 0x8f);
+  return overlong || surrogate_or_beyond ? 0 : length;
+}
+
+bool steers_terminal(std::string_view sequence)
+{
+  const auto first = static_cast<unsigned char>(sequence[0]);
+  if (sequence.size() == 1) return (first < 0x20 && first != '\n' && first != '\t') || first == 0x7f;
+  return first == 0xc2 && static_cast<unsigned char>(sequence[1]) < 0xa0;  // the C1 controls
+}
+
+}  // namespace
+
+std::string printable(std::string_view text)
+{
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t length = sequence_bytes(text);
+    if (length == 0 || steers_terminal(text.substr(0, length)))
+      out += "\uFFFD";
+    else
+      out += text.substr(0, length);
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return out;
+}
+
 std::string plural(u64 count, std::string_view one)
 {
   return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");

@@ -43,6 +43,10 @@ std::string hex(u64 value);                   // 0x1f000
 std::string hex(u64 value, unsigned digits);  // zero-padded
 std::string bytes_text(u64 bytes);            // "64 MiB", "4 KiB", "12 B"; exact: the greatest unit that divides
 std::string range_text(Range range);          // "0x0..0x200000"
+
+// Fit for a terminal: what could steer it (control characters but line feed and tab), and what is no UTF-8, becomes �.
+// Names and messages may come from a hostile guest.
+std::string printable(std::string_view text);
 std::string plural(u64 count, std::string_view one);  // "1 page", "2 pages"
 
 }  // namespace morsel::session

@@ -114,9 +114,9 @@ class Program {
   {
     status_ = static_cast<int>(failure.code());
     if (json)
-      std::cout << session::failure_facts(failure).dump() << std::endl;
+      std::cout << session::json_line(session::failure_facts(failure)) << std::flush;
     else
-      std::cerr << "morselctl: " << failure.what() << std::endl;
+      std::cerr << "morselctl: " << session::printable(failure.what()) << std::endl;
   }
 
   const Options& options_;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "engine/session/session.hpp"
+#include "engine/session/tests/forwarding_target.hpp"
 #include "engine/session/words.hpp"
 #include "engine/sim/embedded_target.hpp"
 
@@ -270,7 +271,11 @@ TEST_F(CommandsTest, BadValuesAreRefusedBeforeAnythingIsDone)
       {"object create x 2G --level pmd", "1 GiB"},
       {"object create x 4K --level pml4", "root"},
       {"object create abc 4M", "exists"},
-      {"object create a/b 4M", "'/'"},
+      {"object create a/b 4M", "letters"},
+      {"object create .. 4M", "letters"},
+      {"object create -x 4M", "letters"},
+      {"object create 'a b' 4M", "letters"},
+      {"object create aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg 4M", "up to 63"},
       {"object create x 1024T", ""},
       {"object show abd", "Did you mean 'abc'"},
       {"object destroy nothing-like-it", "Known: abc"},
@@ -367,6 +372,29 @@ TEST_F(CommandsTest, JsonIsOneLineOnRequest)
   const Json f = failure_facts(failure("object show a"));
   EXPECT_EQ(f["error"]["exit"], 2);
   EXPECT_NE(f["error"]["found"].get<std::string>().find("'a'"), std::string::npos);
+}
+
+// A guest may name its objects as it likes.
+class HostileTarget : public ForwardingTarget {
+ public:
+  using ForwardingTarget::ForwardingTarget;
+  std::vector<ObjectState> objects() override
+  {
+    ObjectState o;
+    o.name = "x\x1b[2J\xff\xc2\x9b";
+    o.bytes = page_bytes;
+    return {o};
+  }
+};
+
+TEST(HostileNames, NeitherSteerTheTerminalNorBreakTheJson)
+{
+  Session session(std::make_unique<HostileTarget>(sim::make_embedded_target()));
+  Reply r = session.execute_line("object list");
+  EXPECT_NE(r.text.find("x�[2J��"), std::string::npos) << r.text;
+  EXPECT_EQ(r.text.find('\x1b'), std::string::npos);
+  r.as_json = true;
+  EXPECT_EQ(Json::parse(r.shown())["objects"][0]["bytes"], page_bytes);
 }
 
 TEST_F(CommandsTest, EmptyLinesAndCommentsDoNothing)

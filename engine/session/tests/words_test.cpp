@@ -111,5 +111,16 @@ TEST(Texts, SayBytesExactly)
   EXPECT_EQ(plural(0, "page"), "0 pages");
 }
 
+TEST(Texts, AreMadeFitForATerminal)
+{
+  EXPECT_EQ(printable("a\tb\n·↻ 𝄞"), "a\tb\n·↻ 𝄞");
+  EXPECT_EQ(printable("\x1b[31m\x07\x7f"), "�[31m��");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "1m"),
+            "�1m");
+  for (const char* bad : {"\xff", "\xc0", "\x80", "\xe2\x86", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80"})
+    EXPECT_EQ(printable(bad).substr(0, 3), "�") << bad;
+}
+
 }  // namespace
 }  // namespace morsel::session
