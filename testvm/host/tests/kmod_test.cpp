@@ -4,6 +4,7 @@
 // granularity of attachment, then unloads the module and reads the kernel's log.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <memory>
 #include <regex>
 #include <sstream>
@@ -33,7 +34,10 @@ class KernelModule : public testing::Test {
 
   static void run(const std::vector<std::string>& words)
   {
-    const Json result = request("run", {{"argv", words}});
+    Json environment = Json::array();
+    for (const std::string name : {"MORSEL_STRESS", "MORSEL_SEED"})  // the length of the stress, what is random
+      if (const char* value = std::getenv(name.c_str())) environment.push_back(name + "=" + value);
+    const Json result = request("run", {{"argv", words}, {"env", environment}});
     const std::string output = result.value("stdout", "") + result.value("stderr", "");
     EXPECT_EQ(result.value("exit_status", -1), 0) << output << result.dump();
     std::printf("%s", output.c_str());
