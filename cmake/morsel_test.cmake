@@ -5,7 +5,7 @@
 #
 # A GoogleTest program. Every TEST in it becomes a test of ctest; with WHOLE, or with the label `vm` (whose tests share
 # one machine), the program is one test. OWN_MAIN: the sources bring main(). The component's first folder, and its
-# first two with a dash, are labels and targets: `ninja tests-engine && ctest -L '^engine$'`, the same for engine-morsel.
+# first two with a dash, are labels and targets: `ninja tests-engine && ctest -L '^engine$'`, also for engine-morsel.
 #
 # morsel_add_script_test(NAME <name> COMMAND <word>... [LABELS ...] [ENVIRONMENT ...] [TIMEOUT <seconds>])
 #
