@@ -41,7 +41,7 @@ QSize parseSize(const QString& text)
   const QSize size = parts.size() == 2 ? QSize(parts[0].toInt(), parts[1].toInt()) : QSize();
   if (size.width() < 400 || size.height() < 300 || size.width() > 16384 || size.height() > 16384)
     throw Failure(Exit::usage, "read --size", "\"" + text.toStdString() + "\" is no picture size",
-                  "Write it as 1400x940, at least 400x300.");
+                  "Write it as 1400x980, at least 400x300.");
   return size;
 }
 
