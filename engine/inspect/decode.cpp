@@ -105,6 +105,7 @@ std::string one_line(const DecodedEntry& entry)
                     static_cast<unsigned long long>(entry.token));
       break;
     case EntryKind::malformed:
+      if (entry.reserved_bits == 0) return "malformed: a combination that hardware refuses";
       std::snprintf(text, sizeof text, "malformed, reserved bits 0x%llx",
                     static_cast<unsigned long long>(entry.reserved_bits));
       break;

@@ -30,6 +30,8 @@ TEST(Decode, SaysWhatIsWrongWithAMalformedEntry)
   const DecodedEntry d = decode(amd64, 1, Amd64L4::make_leaf(PhysAddr{4 * MiB}, 1, {rights_rw, true, false}) | bit(14));
   EXPECT_EQ(d.kind, EntryKind::malformed);
   EXPECT_EQ(d.reserved_bits, bit(14));
+  EXPECT_EQ(one_line(d), "malformed, reserved bits 0x4000");
+  EXPECT_EQ(one_line(decode(*find_format("ept"), 0, EptL4::write)), "malformed: a combination that hardware refuses");
   EXPECT_EQ(one_line(decode(amd64, 0, 0)), "hole");
   EXPECT_EQ(one_line(decode(amd64, 0, software::make_reserved(12, software::Stale::yes))), "reserved, token 12, stale");
   EXPECT_EQ(one_line(decode(amd64, 0, software::make_moving({PhysAddr{0x5000}, rights_rw, 3}))),
