@@ -23,25 +23,34 @@
 
 namespace morsel {
 
-// Dirty frames whose bit was removed and is not carried yet. Bounded: whoever holds more flushes in between.
+// Dirty frames whose bit was removed and is not carried yet, as runs of pages that lie side by side. Bounded: whoever
+// holds more flushes in between.
 class HeldDirty {
  public:
-  struct Item {
-    PhysAddr frame;
-    Level level;
-  };
-  bool full() const { return count_ == items_.size(); }
+  bool full() const { return count_ == runs_.size(); }
   bool empty() const { return count_ == 0; }
-  void hold(PhysAddr frame, Level level) { items_[count_++] = {frame, level}; }
+  // Not when full.
+  void hold(PhysAddr frame, Level level)
+  {
+    const Range added{frame.value, frame.value + entry_bytes<PrimaryFormat>(level)};
+    for (u32 i = count_; i-- > 0;)  // the last run is the likeliest neighbour
+      if (added.start <= runs_[i].end && runs_[i].start <= added.end) {
+        runs_[i] = hull(runs_[i], added);
+        return;
+      }
+    runs_[count_++] = added;
+  }
   template <Platform P>
   void carry(P& p)
   {
-    for (u32 i = 0; i < count_; ++i) p.carry(SyncPoint::carry, items_[i].frame, items_[i].level);
+    for (u32 i = 0; i < count_; ++i)
+      for (u64 page = runs_[i].start; page < runs_[i].end; page += page_bytes)
+        p.carry(SyncPoint::carry, PhysAddr{page}, 0);
     count_ = 0;
   }
 
  private:
-  std::array<Item, 32> items_{};
+  std::array<Range, 32> runs_{};  // physical addresses
   u32 count_ = 0;
 };
 
