@@ -35,14 +35,14 @@ class VmCommands : public ::testing::Test {
   static void SetUpTestSuite()
   {
     const Ended e = morselctl({"vm", "up", vm_name});
-    started_ = e.status == 0;
-    EXPECT_TRUE(started_) << e.output << e.errors;
+    started = e.status == 0;
+    EXPECT_TRUE(started) << e.output << e.errors;
   }
-  void SetUp() override { ASSERT_TRUE(started_); }
+  void SetUp() override { ASSERT_TRUE(started); }
   static void TearDownTestSuite() { morselctl({"vm", "down", vm_name}); }
 
  private:
-  static inline bool started_ = false;
+  static inline bool started = false;
 };
 
 TEST_F(VmCommands, TheTourHoldsOnTheRealKernel)
