@@ -9,7 +9,6 @@
 namespace morsel::testvm {
 
 using session::Exit;
-using session::Failure;
 
 namespace {
 

@@ -92,7 +92,7 @@ std::string first_line_of(int fd)
 
 KvmVerdict probe_kvm()
 {
-  if (const KvmVerdict open = may_open_kvm({}); !open.usable) return open;
+  if (KvmVerdict open = may_open_kvm({}); !open.usable) return open;
   const auto qemu = find_program("qemu-system-x86_64");
   if (!qemu) return {false, "qemu-system-x86_64 is not installed"};
   std::string rom(rom_bytes - code_bytes, '\0');

@@ -64,10 +64,10 @@ bool may_access(const std::string& qemu_user, const fs::path& file, int mode)
 
 fs::path reachable_for(const std::string& qemu_user, const fs::path& file, const std::function<fs::path()>& stage)
 {
-  const fs::path absolute = fs::absolute(file);
+  fs::path absolute = fs::absolute(file);
   if (qemu_user.empty() || may_access(qemu_user, absolute, R_OK)) return absolute;
   const std::string tried = "making " + absolute.string() + " readable for libvirt's QEMU user";
-  const fs::path staged = stage() / absolute.filename();
+  fs::path staged = stage() / absolute.filename();
   if (link(absolute.c_str(), staged.c_str()) == 0 && may_access(qemu_user, staged, R_OK)) return staged;
   std::error_code error;
   fs::remove(staged, error);

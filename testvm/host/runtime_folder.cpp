@@ -41,7 +41,7 @@ fs::path choose_folder()
 
 fs::path runtime_folder()
 {
-  const fs::path folder = choose_folder();
+  fs::path folder = choose_folder();
   const std::string tried = "using the runtime folder " + folder.string();
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
     throw Failure(Exit::target_lost, tried, errno_text(), "set XDG_RUNTIME_DIR to a folder that you can write to");

@@ -34,9 +34,9 @@ fs::path holder_program()
 {
   constexpr const char* name = "morsel-vm-holder";
   std::error_code error;
-  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path() / name;
+  fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path() / name;
   if (access(beside.c_str(), X_OK) == 0) return beside;
-  const fs::path built = find_build_folder() / "bin" / name;
+  fs::path built = find_build_folder() / "bin" / name;
   if (access(built.c_str(), X_OK) == 0) return built;
   throw Failure(Exit::skipped, "looking for the program " + std::string(name),
                 "there is none in " + built.parent_path().string(), "build the target `morsel-vm-holder`");
@@ -163,7 +163,7 @@ void VmConnection::lose(const std::string& reason, const std::string& console)
 Json VmConnection::request(const std::string& command, const Json& arguments, std::optional<Milliseconds> limit)
 {
   std::unique_lock lock(mutex_);
-  if (lost_) throw *lost_;
+  if (lost_) throw Failure(*lost_);
   const u64 id = next_id_++;
   waiting_[id] = true;
   lock.unlock();
@@ -183,7 +183,7 @@ Json VmConnection::request(const std::string& command, const Json& arguments, st
     if (reply.mapped().contains("return")) return reply.mapped()["return"];
     throw_error(command, object_at(reply.mapped(), "error"));
   }
-  if (lost_) throw *lost_;
+  if (lost_) throw Failure(*lost_);
   throw Failure(Exit::target_lost, command + " in the VM '" + info_.name + "'",
                 "the guest has not answered for " + std::to_string(limit->count() / 1000) + " s",
                 "the console's last lines:\n" + tail_of(info_.console, 15));

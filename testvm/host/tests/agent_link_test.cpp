@@ -158,7 +158,7 @@ TEST(AgentVersions, AreTakenIfTheyAreOurs) { EXPECT_NO_THROW(check_versions(curr
 
 TEST(AgentVersions, AreRefusedIfAnyIsNot)
 {
-  const auto expect_refused = [](AgentGreeting greeting, const char* what) {
+  const auto expect_refused = [](const AgentGreeting& greeting, const char* what) {
     try {
       check_versions(greeting, Module::required);
       ADD_FAILURE() << what << " was taken";

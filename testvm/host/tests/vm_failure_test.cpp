@@ -167,7 +167,7 @@ TEST(LostVm, PowerOffFromWithinIsReported)
 // The start's failure, and that nothing is left of what was started.
 Failure start_failure_of(const VmConfig& config)
 {
-  const Failure failure = failure_of([&] { VmConnection::start(config); });
+  Failure failure = failure_of([&] { VmConnection::start(config); });
   VmInfo vm;
   vm.name = config.name;
   vm.domain = "morsel-" + config.name;

@@ -35,78 +35,78 @@ u64 frame_by_hand(const inspect::PhysicalMemory& memory, PhysAddr root, Level ro
 
 class VmTargetTest : public testing::Test {
  protected:
-  static void SetUpTestSuite() { target_ = VmTarget::start(test_config()); }
-  static void TearDownTestSuite() { target_.reset(); }
+  static void SetUpTestSuite() { target = VmTarget::start(test_config()); }
+  static void TearDownTestSuite() { target.reset(); }
   void TearDown() override
   {
-    target_->clear_injected();
-    for (const auto& object : target_->objects()) target_->destroy_object(object.name);
-    const session::Counters left = target_->counters();
+    target->clear_injected();
+    for (const auto& object : target->objects()) target->destroy_object(object.name);
+    const session::Counters left = target->counters();
     EXPECT_EQ(left.objects + left.views + left.tables + left.frames + left.bad_entries, 0u);
   }
-  static std::unique_ptr<VmTarget> target_;
+  static std::unique_ptr<VmTarget> target;
 };
-std::unique_ptr<VmTarget> VmTargetTest::target_;
+std::unique_ptr<VmTarget> VmTargetTest::target;
 
 TEST_F(VmTargetTest, SaysWhatItIs)
 {
-  const auto info = target_->info();
+  const auto info = target->info();
   EXPECT_EQ(info.kind, "vm");
   EXPECT_NE(info.machine.find("Linux 6.1"), std::string::npos) << info.machine;
-  EXPECT_EQ(info.memory_bytes, target_->memory().bytes());
+  EXPECT_EQ(info.memory_bytes, target->memory().bytes());
 }
 
 TEST_F(VmTargetTest, ShowsTheObjectsBytesInTheGuestsMemory)
 {
   constexpr u64 offset = 5 * mebibyte + 0x7008, value = 0x0123456789abcdef;
-  target_->create_object("o", 64 * mebibyte, {});
+  target->create_object("o", 64 * mebibyte, {});
   session::AccessRequest write{.object = "o", .offset = offset, .right = right_write, .value = value};
-  EXPECT_EQ(target_->access(write).outcome, AccessOutcome::populated);
-  const auto object = target_->object("o");
-  const u64 frame = frame_by_hand(target_->memory(), object.root, object.root_level, offset);
+  EXPECT_EQ(target->access(write).outcome, AccessOutcome::populated);
+  const auto object = target->object("o");
+  const u64 frame = frame_by_hand(target->memory(), object.root, object.root_level, offset);
   ASSERT_NE(frame, 0u);
-  ASSERT_NE(target_->memory().words({frame}, 1), nullptr);
-  EXPECT_EQ(*target_->memory().words({frame}, 1), value);
+  ASSERT_NE(target->memory().words({frame}, 1), nullptr);
+  EXPECT_EQ(*target->memory().words({frame}, 1), value);
 }
 
 TEST_F(VmTargetTest, CountsThePagesOfRanges)
 {
-  target_->create_object("o", 64 * mebibyte, {});
-  EXPECT_EQ(target_->populate("o", {0, 4 * mebibyte}, rights_rw, 0), 1024u);
-  EXPECT_EQ(target_->unmap("o", {mebibyte, 2 * mebibyte}), 256u);
-  EXPECT_GT(target_->protect("o", {0, mebibyte}, right_read), 0u);
-  const auto object = target_->object("o");
+  target->create_object("o", 64 * mebibyte, {});
+  EXPECT_EQ(target->populate("o", {0, 4 * mebibyte}, rights_rw, 0), 1024u);
+  EXPECT_EQ(target->unmap("o", {mebibyte, 2 * mebibyte}), 256u);
+  EXPECT_GT(target->protect("o", {0, mebibyte}, right_read), 0u);
+  const auto object = target->object("o");
   EXPECT_EQ(object.bytes, 64 * mebibyte);
   EXPECT_GE(object.tables, 3u);
 }
 
 TEST_F(VmTargetTest, FillsAViewOnAccessOnly)
 {
-  target_->create_object("o", 64 * mebibyte, {});
-  target_->populate("o", {0, 2 * mebibyte}, rights_rw, 0);
-  const auto view = target_->add_view("o", FormatId::ept);
+  target->create_object("o", 64 * mebibyte, {});
+  target->populate("o", {0, 2 * mebibyte}, rights_rw, 0);
+  const auto view = target->add_view("o", FormatId::ept);
   EXPECT_EQ(view.format, FormatId::ept);
   const session::AccessRequest read{.object = "o", .view = view.number, .offset = 0x3000, .populate = false};
-  EXPECT_EQ(target_->access(read).outcome, AccessOutcome::filled);
-  const auto again = target_->access(read);
+  EXPECT_EQ(target->access(read).outcome, AccessOutcome::filled);
+  const auto again = target->access(read);
   EXPECT_EQ(again.outcome, AccessOutcome::hit);
   EXPECT_NE(again.walker.find("engine's walker"), std::string::npos);
-  ASSERT_EQ(target_->object("o").views.size(), 1u);
-  target_->drop_view("o", view.number);
-  EXPECT_TRUE(target_->object("o").views.empty());
+  ASSERT_EQ(target->object("o").views.size(), 1u);
+  target->drop_view("o", view.number);
+  EXPECT_TRUE(target->object("o").views.empty());
 }
 
 TEST_F(VmTargetTest, KeepsRulesOfInjection)
 {
-  const u32 number = target_->inject({.point = SyncPoint::invalidate, .tree = TreeId{1}, .nth = 2, .times = 3});
-  const auto rules = target_->injected();
+  const u32 number = target->inject({.point = SyncPoint::invalidate, .tree = TreeId{1}, .nth = 2, .times = 3});
+  const auto rules = target->injected();
   ASSERT_EQ(rules.size(), 1u);
   EXPECT_EQ(rules[0].number, number);
   EXPECT_EQ(rules[0].point, SyncPoint::invalidate);
   EXPECT_EQ(rules[0].tree, TreeId{1});
   EXPECT_EQ(rules[0].nth, 2u);
-  target_->clear_injected();
-  EXPECT_TRUE(target_->injected().empty());
+  target->clear_injected();
+  EXPECT_TRUE(target->injected().empty());
 }
 
 TEST_F(VmTargetTest, RefusesInWordsWhatTheModuleRefuses)
@@ -119,36 +119,36 @@ TEST_F(VmTargetTest, RefusesInWordsWhatTheModuleRefuses)
       EXPECT_EQ(failure.code(), Exit::usage) << failure.what();
     }
   };
-  target_->create_object("o", 4 * mebibyte, {});
-  expect_usage([&] { target_->create_object("o", 4 * mebibyte, {}); });
-  expect_usage([&] { target_->create_object("o2", 4097, {}); });
-  expect_usage([&] { target_->create_object("../o3", 4096, {}); });
-  expect_usage([&] { target_->populate("o", {1, 4096}, rights_rw, 0); });
-  expect_usage([&] { target_->populate("o", {0, 8 * mebibyte}, rights_rw, 0); });
-  expect_usage([&] { target_->object("nothing"); });
+  target->create_object("o", 4 * mebibyte, {});
+  expect_usage([&] { target->create_object("o", 4 * mebibyte, {}); });
+  expect_usage([&] { target->create_object("o2", 4097, {}); });
+  expect_usage([&] { target->create_object("../o3", 4096, {}); });
+  expect_usage([&] { target->populate("o", {1, 4096}, rights_rw, 0); });
+  expect_usage([&] { target->populate("o", {0, 8 * mebibyte}, rights_rw, 0); });
+  expect_usage([&] { target->object("nothing"); });
 }
 
 TEST_F(VmTargetTest, PassesOnHowProgramsEnd)
 {
-  const auto result = target_->run_program({"sh", "-c", "echo out; echo err >&2; exit 7"});
+  const auto result = target->run_program({"sh", "-c", "echo out; echo err >&2; exit 7"});
   EXPECT_EQ(result.exit_status, 7);
   EXPECT_EQ(result.output, "out\n");
   EXPECT_EQ(result.errors, "err\n");
-  EXPECT_EQ(target_->run_program({"sh", "-c", "kill -SEGV $$"}).signal, SIGSEGV);
-  EXPECT_THROW(target_->run_program({"/no/such/program"}), Failure);
+  EXPECT_EQ(target->run_program({"sh", "-c", "kill -SEGV $$"}).signal, SIGSEGV);
+  EXPECT_THROW(target->run_program({"/no/such/program"}), Failure);
 }
 
 TEST_F(VmTargetTest, EndsProgramsThatStay)
 {
-  const u32 pid = target_->start_program({"tail", "-f", "/dev/null"});
-  const auto result = target_->end_program(pid);
+  const u32 pid = target->start_program({"tail", "-f", "/dev/null"});
+  const auto result = target->end_program(pid);
   EXPECT_EQ(result.signal, SIGKILL);
-  EXPECT_THROW(target_->end_program(pid + 1000), Failure);
+  EXPECT_THROW(target->end_program(pid + 1000), Failure);
 }
 
 TEST_F(VmTargetTest, ReadsTheKernelsLog)
 {
-  EXPECT_NE(target_->kernel_log().find("Linux version 6.1"), std::string::npos);
+  EXPECT_NE(target->kernel_log().find("Linux version 6.1"), std::string::npos);
 }
 
 // From 2816 MiB on, a part of the memory lies above 4 GiB: frames of both parts must be where they are looked for.

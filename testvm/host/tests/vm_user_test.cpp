@@ -59,7 +59,7 @@ class Account {
   fs::path folder() const { return folder_; }
   fs::path take(const fs::path& file) const
   {
-    const fs::path copy = folder_ / file.filename();
+    fs::path copy = folder_ / file.filename();
     fs::copy_file(file, copy);
     chmod(copy.c_str(), 0755);
     return copy;
