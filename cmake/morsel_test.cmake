@@ -62,9 +62,10 @@ function(morsel_add_test)
                          TEST_LIST ${ARG_NAME}_TESTS
                          PROPERTIES TIMEOUT ${ARG_TIMEOUT})
     set(script "${CMAKE_CURRENT_BINARY_DIR}/${ARG_NAME}_properties.cmake")
-    file(WRITE "${script}" "foreach(test IN LISTS ${ARG_NAME}_TESTS)\n"
-         "  set_tests_properties(\"\${test}\" PROPERTIES LABELS \"${folders};${ARG_LABELS}\""
-         " ENVIRONMENT \"${ARG_ENVIRONMENT}\")\nendforeach()\n")
+    file(GENERATE OUTPUT "${script}" CONTENT "foreach(test IN LISTS ${ARG_NAME}_TESTS)
+  set_tests_properties(\"\${test}\" PROPERTIES LABELS \"${folders};${ARG_LABELS}\" ENVIRONMENT \"${ARG_ENVIRONMENT}\")
+endforeach()
+")
     set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${script}")
   endif()
 endfunction()
