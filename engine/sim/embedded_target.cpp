@@ -255,7 +255,7 @@ AccessReply EmbeddedTarget::access(const AccessRequest& request)
   if (!is_aligned(request.offset, sizeof(u64)) || request.offset >= o.object.bytes)
     throw Failure(Exit::usage, "access " + request.object + " at " + hex(request.offset),
                   "not a multiple of 8 inside the object", advice_for(Error::out_of_range, o));
-  const AccessReply reply =
+  AccessReply reply =
       request.view == primary_tree ? access_primary(o, request) : access_view(o, find_view(o, request.view), request);
   changed(o.name);
   return reply;

@@ -55,7 +55,11 @@ bool domain_goes(const VmInfo& vm)
     loop.end();
   });
   const auto known = [&] { return Domain(virDomainLookupByName(connection.get(), vm.domain.c_str())) != nullptr; };
-  while (known() && !waited_too_long) loop.run();
+  // A daemon that was started again drops the domains whose QEMU is gone without an event: so look again, too.
+  while (known() && !waited_too_long) {
+    const EventLoop::Timer again(Milliseconds(200), [] { loop.end(); });
+    loop.run();
+  }
   virConnectDomainEventDeregisterAny(connection.get(), watch);
   return !waited_too_long;
 }
