@@ -50,7 +50,7 @@ double median(std::vector<double> values)
 
 void print(const char* name, double value, double baseline)
 {
-  fmt::print(R"({{"name": "{}", "value": {:.3f}, "unit": "µs", "baseline": {:.3f}}})" "\n", name, value, baseline);
+  fmt::print(R"({{"name": "{}", "value": {:.3f}, "unit": "us", "baseline": {:.3f}}})" "\n", name, value, baseline);
 }
 
 // Lets QEMU listen for gdb; the socket goes with this object, the VM with the program.
