@@ -17,6 +17,7 @@
 #pragma once
 #include "engine/morsel/object.hpp"
 #include "engine/morsel/operation.hpp"
+#include "engine/table/mapper.hpp"
 #include "engine/table/walker.hpp"
 
 namespace morsel {
@@ -137,16 +138,12 @@ class Filler {
       kind = EntryKind::reserved;
     }
     if (kind == EntryKind::reserved && software::is_stale(word)) flush(range_of<F>(e));
-    const auto below = static_cast<Level>(e.level - 1);
-    const auto table = p_.allocate_table(view_.id, below);
-    if (!table) {
+    const auto linked = link_table<F>(p_, SyncPoint::link, e, word);
+    if (!linked) {
       if (kind == EntryKind::reserved) p_.compare_exchange(SyncPoint::undo, e, word, 0);
-      return {Step::failed, e, word, table.error()};
+      return {Step::failed, e, word, linked.error()};
     }
-    const u64 link = F::make_table(*table);
-    if (p_.compare_exchange(SyncPoint::link, e, word, link)) return {Step::go_on, e, link};
-    p_.discard_table(view_.id, below, *table);
-    return {Step::again};
+    return *linked ? Descent{Step::go_on, e, *linked} : Descent{Step::again};
   }
 
   // Steps 2 to 4 on one entry.

@@ -10,6 +10,7 @@
 #pragma once
 #include "engine/morsel/operation.hpp"
 #include "engine/morsel/reclaim.hpp"
+#include "engine/table/mapper.hpp"
 #include "engine/table/walker.hpp"
 
 namespace morsel {
@@ -68,21 +69,6 @@ bool clear_the_way(P& p, const EntryRef& e, u64 word, EntryKind kind)
   return false;
 }
 
-// A new table of the same frames in smaller leaves, dirty if the large leaf was.
-template <Platform P>
-Expected<PhysAddr> table_of_smaller(P& p, u64 leaf, Level level)
-{
-  using F = PrimaryFormat;
-  const auto below = static_cast<Level>(level - 1);
-  const auto table = p.allocate_table(primary_tree, below);
-  if (!table) return table.error();
-  u64* const words = p.words(*table);  // private until it is linked
-  const LeafAttributes attributes{F::access(leaf), (leaf & F::accessed_bit) != 0, (leaf & F::dirty_bit) != 0};
-  for (u64 i = 0; i < table_entries<F>(below); ++i)
-    words[i] = F::make_leaf(F::address(leaf, level) + i * entry_bytes<F>(below), below, attributes);
-  return table;
-}
-
 // Split the large leaf `word`. Where hardware walks the primary, no walker may hold the large and a small translation
 // at once (I10): the entry goes through *moving*, with a flush between. Losing a compare-and-swap is no error: the
 // caller looks again.
@@ -90,7 +76,7 @@ template <Platform P>
 Status split_leaf(P& p, Operation<P>& op, const EntryRef& e, u64 word)
 {
   using F = PrimaryFormat;
-  const auto table = table_of_smaller(p, word, e.level);
+  const auto table = table_of_smaller_leaves<F>(p, primary_tree, word, e.level);
   if (!table) return table.error();
   u64 expected = word;
   if (op.primary_attached()) {
@@ -102,8 +88,7 @@ Status split_leaf(P& p, Operation<P>& op, const EntryRef& e, u64 word)
     }
     p.flush(SyncPoint::flush, {primary_tree, range_of<F>(e)});
   }
-  if (p.compare_exchange(SyncPoint::split, e, expected, F::make_table(*table))) return {};
-  p.discard_table(primary_tree, static_cast<Level>(e.level - 1), *table);
+  if (install_table<F>(p, SyncPoint::split, e, expected, *table)) return {};
   if (op.primary_attached()) op.replaced_in_primary(e, word);  // cancelled: the leaf came back clean
   return {};
 }
@@ -185,19 +170,12 @@ Expected<u64> populate(P& p, Object& object, Range range, Rights rights, Level l
       if (kind == EntryKind::table) return Visit::descend;
       if (kind == EntryKind::leaf) return Visit::next;
       if (e.level > leaf_level) {
-        const auto below = static_cast<Level>(e.level - 1);
-        const auto table = p.allocate_table(primary_tree, below);
-        if (!table) return error = table.error(), Visit::stop;
-        if (!p.compare_exchange(SyncPoint::link_primary, e, 0, F::make_table(*table)))
-          p.discard_table(primary_tree, below, *table);
-        return Visit::again;
+        const auto linked = link_table<F>(p, SyncPoint::link_primary, e, word);
+        return linked ? Visit::again : (error = linked.error(), Visit::stop);
       }
-      const auto frame = p.allocate_frame(e.level);
-      if (!frame) return error = frame.error(), Visit::stop;
-      if (!p.compare_exchange(SyncPoint::change, e, 0, F::make_leaf(*frame, e.level, {rights, true, false}))) {
-        p.discard_frame(*frame, e.level);
-        return Visit::again;
-      }
+      const auto mapped = map_new_frame<F>(p, SyncPoint::change, e, {rights, true, false});
+      if (!mapped) return error = mapped.error(), Visit::stop;
+      if (!*mapped) return Visit::again;
       added_bytes += entry_bytes<F>(e.level);
       return Visit::next;
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Secondary views as wholes: add, drop, empty, and the tables that processes attach. A view's tree starts at its
+// Secondary views as wholes: add, drop, empty. A view's tree starts at its
 // format's top level, so that its root is what a CR3, nCR3 or EPTP points to; the object begins at address zero.
 //
 // Thread safety: add_view and drop_view of one object are called by one thread at a time; everything else may run
@@ -50,48 +50,6 @@ Status invalidate(P& p, Object& object, View& view, Range range)
   Operation<P> op(p, object, range, Operation<P>::Changes::view_only);
   op.finish_view(view.tree);
   return {};
-}
-
-// The table at `level` that covers `offset`, made if it is missing: for a process that attaches it. The tree's
-// `attached` counter was raised, and a grace period has passed since, so that the table stays. exists: a larger leaf
-// stands there. busy: a fill or move of a larger leaf is under way there. no_memory, corrupt.
-template <PageFormat F, Platform P>
-Expected<PhysAddr> ensure_table_in(P& p, Tree& tree, u64 offset, Level level)
-{
-  GraceSection<P> section(p);
-  if (level >= tree.root_level) return Error::invalid;
-  const bool primary = tree.id == primary_tree;
-  PhysAddr table = tree.root;
-  for (Level at = tree.root_level; at > level;) {
-    const EntryRef e = entry_in<F>(p, tree.id, table, at, offset);
-    const u64 word = p.load(primary ? SyncPoint::find : SyncPoint::descend, e);
-    switch (F::kind(word, at)) {
-      case EntryKind::table:
-        table = F::address(word, at);
-        --at;
-        break;
-      case EntryKind::hole: {
-        const auto below = static_cast<Level>(at - 1);
-        const auto fresh = p.allocate_table(tree.id, below);
-        if (!fresh) return fresh.error();
-        if (!p.compare_exchange(primary ? SyncPoint::link_primary : SyncPoint::link, e, 0, F::make_table(*fresh)))
-          p.discard_table(tree.id, below, *fresh);
-        break;
-      }
-      case EntryKind::leaf: return Error::exists;
-      case EntryKind::reserved:
-      case EntryKind::moving: return Error::busy;
-      case EntryKind::malformed: return Error::corrupt;
-    }
-  }
-  return table;
-}
-
-template <Platform P>
-Expected<PhysAddr> ensure_table(P& p, Tree& tree, u64 offset, Level level)
-{
-  return AllFormats::dispatch(tree.format, Expected<PhysAddr>{Error::invalid},
-                              [&]<class F>() { return ensure_table_in<F>(p, tree, offset, level); });
 }
 
 }  // namespace morsel
