@@ -55,14 +55,14 @@ class KernelPlatform {
     kernel_leave(actor_);
   }
 
-  Expected<PhysAddr> allocate_table(TreeId tree, Level level)
+  Expected<PhysAddr> allocate_table(TreeId tree, Level level, u32 order = 0)
   {
-    const u64 pa = fails(tree) ? 0 : kernel_allocate_table(actor_, tree, level);
+    const u64 pa = fails(tree) ? 0 : kernel_allocate_table(actor_, tree, level, order);
     note(SyncPoint::alloc, {nullptr, 0, tree, level}, 0, pa);
     return pa ? Expected<PhysAddr>(PhysAddr{pa}) : Error::no_memory;
   }
-  void discard_table(TreeId, Level, PhysAddr table) { kernel_free_table(actor_, table.value); }
-  void free_table(TreeId, Level, PhysAddr table) { kernel_free_table(actor_, table.value); }
+  void discard_table(TreeId, Level, PhysAddr table) { kernel_free_table(actor_, table.value, 0); }
+  void free_table(TreeId, Level, PhysAddr table, u32 order) { kernel_free_table(actor_, table.value, order); }
   u64* words(PhysAddr table) { return reinterpret_cast<u64*>(kernel_words(table.value)); }
 
   Expected<PhysAddr> allocate_frame(Level level)

@@ -47,10 +47,11 @@ static struct page *allocate(gfp_t gfp, unsigned int order)
 	return alloc_pages(gfp | __GFP_ZERO | __GFP_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN, order);
 }
 
-engine_u64 kernel_allocate_table(struct engine_actor *actor, unsigned int tree, unsigned int level)
+/* Only roots of formats that CPUs here do not walk have more than one page. */
+engine_u64 kernel_allocate_table(struct engine_actor *actor, unsigned int tree, unsigned int level, unsigned int order)
 {
 	struct morsel_object *object = actor->object;
-	struct page *page = allocate(GFP_KERNEL, 0);
+	struct page *page = allocate(GFP_KERNEL, order);
 
 	if (!page)
 		return 0;
@@ -67,7 +68,7 @@ engine_u64 kernel_allocate_table(struct engine_actor *actor, unsigned int tree, 
 	return page_to_phys(page);
 }
 
-void kernel_free_table(struct engine_actor *actor, engine_u64 table)
+void kernel_free_table(struct engine_actor *actor, engine_u64 table, unsigned int order)
 {
 	struct page *page = page_at(table);
 
@@ -76,7 +77,7 @@ void kernel_free_table(struct engine_actor *actor, engine_u64 table)
 	page->lru.prev = NULL;
 	if (PageTable(page))
 		pgtable_pte_page_dtor(page);	/* for a PMD table as well: it has no deposited tables */
-	__free_page(page);
+	__free_pages(page, order);
 	atomic64_dec(&actor->object->tables);
 	morsel_count(MORSEL_TABLES, -1);
 }

@@ -127,8 +127,10 @@ void engine_release(struct engine_actor *actor, unsigned int tree, unsigned int 
 
 void kernel_enter(struct engine_actor *actor);
 void kernel_leave(struct engine_actor *actor);
-engine_u64 kernel_allocate_table(struct engine_actor *actor, unsigned int tree, unsigned int level);	/* 0: none */
-void kernel_free_table(struct engine_actor *actor, engine_u64 table);
+/* 2^order pages; 0: none */
+engine_u64 kernel_allocate_table(struct engine_actor *actor, unsigned int tree, unsigned int level,
+				 unsigned int order);
+void kernel_free_table(struct engine_actor *actor, engine_u64 table, unsigned int order);
 engine_u64 *kernel_words(engine_u64 pa);
 engine_u64 kernel_allocate_frame(struct engine_actor *actor, unsigned int level);	/* 0: none */
 void kernel_free_frame(struct engine_actor *actor, engine_u64 frame, unsigned int level);

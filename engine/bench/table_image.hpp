@@ -44,7 +44,7 @@ class TableImage {
       PhysAddr table = root;
       for (Level level = root_level; level > 0; --level) {
         u64& entry = words(table)[entry_index<F>(offset, level)];
-        if (entry == 0) entry = F::make_table(allocate());
+        if (entry == 0) entry = F::make_table(allocate(), level);
         table = F::address(entry, level);
       }
       const PhysAddr frame{((page ^ 1) + 0x100000) << page_lg2};

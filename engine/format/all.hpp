@@ -44,15 +44,19 @@ struct FormatInfo {
   u64 dirty_bit;
   EntryKind (*kind)(u64, Level);
   PhysAddr (*address)(u64, Level);
-  Rights (*access)(u64);
+  Rights (*access)(u64, Level);
+  bool (*may_be_dirty)(u64, Level);
   Rights (*reduce)(Rights);
+
+  // The root has 2^root_order pages.
+  constexpr u32 root_order() const { return levels.back().index_bits - 9u; }
 };
 
 template <PageFormat F>
 constexpr FormatInfo describe()
 {
   return {F::id,        F::name, F::title,   F::levels, F::fields, F::accessed_bit,
-          F::dirty_bit, F::kind, F::address, F::access, F::reduce};
+          F::dirty_bit, F::kind, F::address, F::access, F::may_be_dirty, F::reduce};
 }
 
 inline constexpr auto format_table = []<class... Fs>(FormatList<Fs...>) {

@@ -31,17 +31,21 @@ struct Amd64Bits {
     return {word & (is_leaf(word, level) ? frame_mask(level) : frame_4k)};
   }
   // Both A and D: Linux takes a table entry without them, or with any other flag, for a bad one (pmd_bad).
-  static constexpr u64 make_table(PhysAddr table) { return table.value | present | writable | user | accessed | dirty; }
+  static constexpr u64 make_table(PhysAddr table, Level = 1)
+  {
+    return table.value | present | writable | user | accessed | dirty;
+  }
   static constexpr u64 make_leaf(PhysAddr frame, Level level, LeafAttributes a)
   {
     return frame.value | present | user | (level ? page_size : 0) | (a.rights.write() ? writable : 0) |
            (a.rights.exec() ? 0 : no_execute) | (a.accessed ? accessed : 0) | (a.dirty ? dirty : 0);
   }
-  static constexpr Rights access(u64 word)
+  static constexpr Rights access(u64 word, Level)
   {
     if (!(word & present) || !(word & user)) return {};
     return Rights::from_bits(static_cast<u8>(1 | ((word & writable) ? 2 : 0) | ((word & no_execute) ? 0 : 4)));
   }
+  static constexpr bool may_be_dirty(u64 word, Level) { return (word & dirty) != 0; }
   // Present means readable: rights without read cannot be expressed.
   static constexpr Rights reduce(Rights r) { return r.read() ? r : Rights{}; }
   static constexpr u64 memory_type_mask(Level level) { return bits(4, 3) | (level ? bit(12) : bit(7)); }

@@ -104,13 +104,17 @@ struct Ept {
   {
     return {word & (is_leaf(word, level) ? frame_mask(level) : frame_4k)};
   }
-  static constexpr Rights access(u64 word) { return Rights::from_bits(static_cast<u8>(word & 7)); }
-  static constexpr u64 make_table(PhysAddr table) { return table.value | read | write | execute | accessed_bit; }
+  static constexpr Rights access(u64 word, Level) { return Rights::from_bits(static_cast<u8>(word & 7)); }
+  static constexpr u64 make_table(PhysAddr table, Level = 1)
+  {
+    return table.value | read | write | execute | accessed_bit;
+  }
   static constexpr u64 make_leaf(PhysAddr frame, Level level, LeafAttributes a)
   {
     return frame.value | a.rights.bits() | write_back | (level ? page_size : 0) | (a.accessed ? accessed_bit : 0) |
            (a.dirty ? dirty_bit : 0);
   }
+  static constexpr bool may_be_dirty(u64 word, Level) { return (word & dirty_bit) != 0; }
   // Write without read would be misconfigured.
   static constexpr Rights reduce(Rights r) { return r.read() ? r : r & right_exec; }
   static constexpr u64 memory_type_mask(Level) { return memory_type | bit(6); }

@@ -96,11 +96,15 @@ concept PageFormat = requires(u64 word, Level level, PhysAddr pa, LeafAttributes
     F::address(word, level)
     } -> std::same_as<PhysAddr>;  // of a table's or leaf's target
   {
-    F::access(word)
-    } -> std::same_as<Rights>;  // that this entry alone allows
+    F::access(word, level)
+    } -> std::same_as<Rights>;  // that this table entry or leaf alone allows
   {
-    F::make_table(pa)
-    } -> std::same_as<u64>;  // rights live in leaves: a table entry allows all
+    F::may_be_dirty(word, level)
+    } -> std::same_as<bool>;  // of a leaf: a walker may have written through it. Its dirty bit, or its write right
+                              // where hardware sets none
+  {
+    F::make_table(pa, level)
+    } -> std::same_as<u64>;  // an entry at `level`. Rights live in leaves: a table entry allows all
   {
     F::make_leaf(pa, level, attributes)
     } -> std::same_as<u64>;
@@ -125,6 +129,13 @@ template <class F>
 constexpr u64 table_entries(Level level)
 {
   return lg2_bytes(F::levels[level].index_bits);
+}
+
+// A table at `level` has 2^table_order pages.
+template <class F>
+constexpr u32 table_order(Level level)
+{
+  return F::levels[level].index_bits - 9u;
 }
 
 // Bytes that a whole table at `level` covers.
@@ -162,7 +173,8 @@ template <class F>
 consteval bool levels_continue()
 {
   for (std::size_t n = 1; n < F::levels.size(); ++n)
-    if (F::levels[n].shift_lg2 != F::levels[n - 1].shift_lg2 + F::levels[n - 1].index_bits) return false;
+    if (F::levels[n].shift_lg2 != F::levels[n - 1].shift_lg2 + 9 || F::levels[n - 1].index_bits != 9) return false;
+  if (F::levels.back().index_bits < 9) return false;
   return F::levels[0].shift_lg2 == page_lg2 && F::levels[0].leaf_allowed;
 }
 
@@ -194,7 +206,7 @@ consteval bool leaves_round_trip()
       for (int ad = 0; ad < 4; ++ad) {
         const u64 leaf = F::make_leaf(frame, level, {rights, (ad & 1) != 0, (ad & 2) != 0});
         if (F::kind(leaf, level) != EntryKind::leaf || F::address(leaf, level) != frame) return false;
-        if (F::access(leaf) != rights || (leaf & ~defined_bits<F>(level, in_leaf))) return false;
+        if (F::access(leaf, level) != rights || (leaf & ~defined_bits<F>(level, in_leaf))) return false;
         if (F::accessed_bit && ((leaf & F::accessed_bit) != 0) != ((ad & 1) != 0)) return false;
         if (F::dirty_bit && ((leaf & F::dirty_bit) != 0) != ((ad & 2) != 0)) return false;
       }
@@ -207,9 +219,9 @@ template <class F>
 consteval bool tables_round_trip()
 {
   for (Level level = 1; level < F::levels.size(); ++level) {
-    const u64 table = F::make_table(PhysAddr{bits(47, 12)});
+    const u64 table = F::make_table(PhysAddr{bits(47, 12)}, level);
     if (F::kind(table, level) != EntryKind::table || F::address(table, level) != PhysAddr{bits(47, 12)}) return false;
-    if (!F::access(table).includes(rights_all) || (table & ~defined_bits<F>(level, in_table))) return false;
+    if (!F::access(table, level).includes(rights_all) || (table & ~defined_bits<F>(level, in_table))) return false;
   }
   return true;
 }
@@ -230,7 +242,7 @@ consteval bool software_words_stay_software()
 template <class F>
 consteval bool well_formed()
 {
-  static_assert(levels_continue<F>(), "levels continue each other from 4-KiB leaves up");
+  static_assert(levels_continue<F>(), "levels continue each other from 4-KiB leaves up; only a root may exceed a page");
   static_assert(fields_disjoint<F>(), "fields of one shape at one level overlap or are empty");
   static_assert(leaves_round_trip<F>(), "make_leaf and kind/address/access disagree");
   static_assert(tables_round_trip<F>(), "make_table and kind/address/access disagree");

@@ -42,7 +42,7 @@ DecodedEntry decode(const FormatInfo& format, Level level, u64 word)
   const FieldShape shape = shape_of(format, level, word);
   if (d.kind == EntryKind::leaf || d.kind == EntryKind::table) {
     d.address = format.address(word, level);
-    d.rights = format.access(word);
+    d.rights = format.access(word, level);
   }
   if (d.kind == EntryKind::malformed) d.reserved_bits = word & ~defined(format, level, shape);
   if (d.kind == EntryKind::reserved) {

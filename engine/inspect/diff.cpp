@@ -76,8 +76,8 @@ DiffRun compare_entries(const FormatInfo& primary, EntryAt p, const FormatInfo& 
   if (!v.readable) return run({DiffState::format, false});
   if (v.kind != EntryKind::leaf) return run(without_view_leaf(primary_maps, v.kind));
   if (!primary_maps) return run({DiffState::stale, false});
-  return run(compare_leaves(page_of(primary, p, page.start), view.reduce(primary.access(p.word)),
-                            page_of(view, v, page.start), view.access(v.word)));
+  return run(compare_leaves(page_of(primary, p, page.start), view.reduce(primary.access(p.word, p.level)),
+                            page_of(view, v, page.start), view.access(v.word, v.level)));
 }
 
 class DiffBuilder {
@@ -173,7 +173,7 @@ class DiffBuilder {
     const EntryKind kind = v == 0 ? EntryKind::hole : F::kind(v, 0);
     if (kind != EntryKind::leaf) return without_view_leaf(primary_maps, kind);
     if (!primary_maps) return {DiffState::stale, false};
-    return compare_leaves(P::address(p, 0), F::reduce(P::access(p)), F::address(v, 0), F::access(v));
+    return compare_leaves(P::address(p, 0), F::reduce(P::access(p, 0)), F::address(v, 0), F::access(v, 0));
   }
 
   // Do `count` pairs continue a run of equal leaves that began with (p, v)? The verdict on two leaves depends on their

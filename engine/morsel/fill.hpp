@@ -73,7 +73,7 @@ class Filler {
     return result;
   }
 
-  bool suffices(u64 word) const { return F::access(word).includes(want_); }
+  bool suffices(u64 word, Level level) const { return F::access(word, level).includes(want_); }
 
   // A lost reservation's dirty bit: its flush is this filler's own.
   void settle_held()
@@ -86,7 +86,7 @@ class Filler {
   }
   void hold_dirty(const EntryRef& e, u64 leaf)
   {
-    if (!(leaf & F::dirty_bit)) return;
+    if (!F::may_be_dirty(leaf, e.level)) return;
     if (held_.full()) settle_held();
     held_.hold(F::address(leaf, e.level), e.level);
     held_needs_flush_ = true;
@@ -116,7 +116,7 @@ class Filler {
       u64 word = p_.load(level == wanted ? SyncPoint::load : SyncPoint::descend, e);
       EntryKind kind = F::kind(word, level);
       if (kind == EntryKind::malformed || kind == EntryKind::moving) return {Step::failed, e, word, Error::corrupt};
-      if (kind == EntryKind::leaf && suffices(word)) return {Step::hit, e, word};
+      if (kind == EntryKind::leaf && suffices(word, level)) return {Step::hit, e, word};
       if (kind != EntryKind::table) {
         if (level <= wanted) return {Step::go_on, e, word};
         const Descent linked = link(e, word, kind);
@@ -205,7 +205,7 @@ class Filler {
     u64 leaf = F::make_leaf(frame, e.level, {allowed, true, false});
     const u64 type = F::memory_type_mask(e.level);
     const bool pure_upgrade = old_leaf != 0 && F::address(old_leaf, e.level) == frame &&
-                              allowed.includes(F::access(old_leaf)) && (old_leaf & type) == (leaf & type);
+                              allowed.includes(F::access(old_leaf, e.level)) && (old_leaf & type) == (leaf & type);
     if (pure_upgrade) leaf |= old_leaf & (F::accessed_bit | F::dirty_bit);
     const bool others_flush_pending =
         F::break_before_make && p_.read(SyncPoint::read_pending, view_.id, view_.pending) != 0;

@@ -103,7 +103,7 @@ class Operation {
   {
     using F = PrimaryFormat;
     need(object_.primary, range_of<F>(e));
-    if (dirty == DirtyBit::removed && (word & F::dirty_bit)) hold(F::address(word, e.level), e.level);
+    if (dirty == DirtyBit::removed && F::may_be_dirty(word, e.level)) hold(F::address(word, e.level), e.level);
   }
 
   // Steps 2 to 5 for a change of the primary.
@@ -210,7 +210,7 @@ class Operation {
         break;
       case EntryKind::leaf:
         need(view, range_of<F>(e));
-        if (word & F::dirty_bit) hold(F::address(word, e.level), e.level);
+        if (F::may_be_dirty(word, e.level)) hold(F::address(word, e.level), e.level);
         break;
       case EntryKind::reserved:
         if (software::is_stale(word)) need(view, range_of<F>(e));
@@ -251,7 +251,7 @@ class Operation {
     auto carry_dirty = [&](const EntryRef& e, u64 word, EntryKind kind) {
       if (kind == EntryKind::table) return Visit::descend;
       if (kind != EntryKind::leaf) return Visit::next;
-      if (word & F::dirty_bit) p_.carry(SyncPoint::carry, F::address(word, e.level), e.level);
+      if (F::may_be_dirty(word, e.level)) p_.carry(SyncPoint::carry, F::address(word, e.level), e.level);
       if (id == primary_tree) count_changed(entry_bytes<F>(e.level));
       return Visit::next;
     };

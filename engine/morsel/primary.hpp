@@ -80,8 +80,8 @@ Status split_leaf(P& p, Operation<P>& op, const EntryRef& e, u64 word)
   if (!table) return table.error();
   u64 expected = word;
   if (op.primary_attached()) {
-    expected =
-        software::make_moving({F::address(word, e.level), F::access(word), p.token() & software::max_moving_token});
+    expected = software::make_moving(
+        {F::address(word, e.level), F::access(word, e.level), p.token() & software::max_moving_token});
     if (!p.compare_exchange(SyncPoint::split, e, word, expected)) {
       p.discard_table(primary_tree, static_cast<Level>(e.level - 1), *table);
       return {};
@@ -208,7 +208,7 @@ Expected<u64> protect(P& p, Object& object, Range range, Rights rights)
     if (kind == EntryKind::malformed || kind == EntryKind::reserved) return error = Error::corrupt, Visit::stop;
     if (detail::clear_the_way(p, e, word, kind)) return Visit::again;
     if (kind == EntryKind::table) return Visit::descend;
-    if (F::access(word) == rights) return Visit::next;
+    if (F::access(word, e.level) == rights) return Visit::next;
     if (!range.contains(range_of<F>(e))) {
       const Status s = detail::split_leaf(p, op, e, word);
       if (!s) return error = s.error(), Visit::stop;

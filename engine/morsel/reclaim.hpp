@@ -26,7 +26,7 @@ void release_table(P& p, TreeId tree, Level level, PhysAddr table)
     switch (F::kind(word, level)) {
       case EntryKind::table: release_table<F>(p, tree, static_cast<Level>(level - 1), F::address(word, level)); break;
       case EntryKind::leaf:
-        if (word & F::dirty_bit) p.carry(SyncPoint::carry, F::address(word, level), level);
+        if (F::may_be_dirty(word, level)) p.carry(SyncPoint::carry, F::address(word, level), level);
         if (tree == primary_tree) p.free_frame(F::address(word, level), level);
         break;
       case EntryKind::moving: p.free_frame(software::read_moving(word).frame, level); break;
@@ -35,7 +35,7 @@ void release_table(P& p, TreeId tree, Level level, PhysAddr table)
       case EntryKind::malformed: break;
     }
   }
-  p.free_table(tree, level, table);
+  p.free_table(tree, level, table, table_order<F>(level));
 }
 
 // Frees a retired table and everything below it; for the primary, the frames too.

@@ -20,7 +20,7 @@ Status add_view(P& p, Object& object, View& view, FormatId format, TreeId number
   if (!info || number == primary_tree || number > max_views) return Error::invalid;
   if (object.views[number - 1]) return Error::exists;
   const auto top = static_cast<Level>(info->levels.size() - 1);
-  const auto root = p.allocate_table(number, top);
+  const auto root = p.allocate_table(number, top, info->root_order());
   if (!root) return root.error();
   view.tree = {*root, {}, {}, number, format, top};
   p.store_pointer(SyncPoint::list, object.views[number - 1], &view);

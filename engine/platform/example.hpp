@@ -19,8 +19,12 @@ class ExamplePlatform {
   void enter() { ++inside_; }
   void leave() { --inside_; }
 
-  // A zeroed table. `tree` and `level` say what for: a platform may need another kind of memory for each.
-  Expected<PhysAddr> allocate_table(TreeId, Level) { return take(); }
+  // A zeroed table of 2^order pages. `tree` and `level` say what for: a platform may need another kind of memory for
+  // each. This pool has single pages only.
+  Expected<PhysAddr> allocate_table(TreeId, Level, u32 order = 0)
+  {
+    return order == 0 ? take() : Expected<PhysAddr>(Error::no_memory);
+  }
   void discard_table(TreeId, Level, PhysAddr table) { give(table); }
   u64* words(PhysAddr table) { return memory_[index(table)].data(); }
 
@@ -65,7 +69,7 @@ class ExamplePlatform {
   {
   }
   void retire(SyncPoint, Retired&) {}
-  void free_table(TreeId, Level, PhysAddr table) { give(table); }
+  void free_table(TreeId, Level, PhysAddr table, u32) { give(table); }
   void free_frame(PhysAddr frame, Level) { give(frame); }
 
   u64 token() { return ++token_; }

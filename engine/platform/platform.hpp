@@ -42,18 +42,23 @@ struct FlushRequest {
 };
 
 template <class P>
-concept Platform = requires(P p, SyncPoint at, EntryRef entry, u64 word, TreeId tree, Level level, PhysAddr pa,
-                            Counter counter, FlushRequest request, typename P::Retired retired, int delta, void* slot)
+concept Platform = requires(P p, SyncPoint at, EntryRef entry, u64 word, TreeId tree, Level level, u32 order,
+                            PhysAddr pa, Counter counter, FlushRequest request, typename P::Retired retired, int delta,
+                            void* slot)
 {
   // Grace sections: nothing retired after `enter` is reused before `leave`. They do not nest.
   {p.enter()};
   {p.leave()};
 
-  // Tables: zeroed, as large as the level's index says. `words` of any table reachable inside the section is valid.
+  // Tables: zeroed, one page, or 2^order naturally aligned ones (the root of some formats). `words` of any table
+  // reachable inside the section is valid.
   {
     p.allocate_table(tree, level)
     } -> std::same_as<Expected<PhysAddr>>;
-  {p.discard_table(tree, level, pa)};  // one that was never linked
+  {
+    p.allocate_table(tree, level, order)
+    } -> std::same_as<Expected<PhysAddr>>;
+  {p.discard_table(tree, level, pa)};  // one of one page that was never linked
   {
     p.words(pa)
     } -> std::same_as<u64*>;
@@ -96,7 +101,7 @@ concept Platform = requires(P p, SyncPoint at, EntryRef entry, u64 word, TreeId 
   {p.retire(at, retired)};  // after a grace period: release() each (engine/morsel/reclaim.hpp)
 
   // Tables and frames whose grace period is over (called by release()).
-  {p.free_table(tree, level, pa)};
+  {p.free_table(tree, level, pa, order)};
   {p.free_frame(pa, level)};
 
   // Unique among all reservations of this object's trees, at most software::max_token, never the same twice.

@@ -21,6 +21,7 @@ Expected<PhysAddr> Arena::allocate(u32 order_lg2)
 {
   const std::lock_guard lock(mutex_);
   if (order_lg2 == 0) return allocate_page();
+  if (order_lg2 < 9) return allocate_run(order_lg2);
   if (order_lg2 == 9) return allocate_block();
   return Error::no_memory;
 }
@@ -43,6 +44,18 @@ Expected<PhysAddr> Arena::allocate_page()
     const auto free = ~blocks_[first_partial_].used;
     if (free.any()) return zeroed(first_partial_, static_cast<u32>(free._Find_first()), 1);
   }
+  return Error::no_memory;
+}
+
+Expected<PhysAddr> Arena::allocate_run(u32 order_lg2)
+{
+  const u32 count = 1u << order_lg2;
+  for (std::size_t i = first_partial_; i < blocks_.size(); ++i)
+    for (u32 page = 0; page < block_pages; page += count) {
+      u32 free = 0;
+      while (free < count && !blocks_[i].used[page + free]) ++free;
+      if (free == count) return zeroed(i, page, count);
+    }
   return Error::no_memory;
 }
 

@@ -31,12 +31,12 @@ class ExploredPlatform {
     world_.leave(actor_);
   }
 
-  Expected<PhysAddr> allocate_table(TreeId tree, Level)
+  Expected<PhysAddr> allocate_table(TreeId tree, Level, u32 order = 0)
   {
     if (world_.faults.decide(SyncPoint::alloc, tree) == MORSEL_FAULT_FAIL) return Error::no_memory;
-    return world_.allocate_table();
+    return world_.allocate_table(order);
   }
-  void discard_table(TreeId, Level, PhysAddr table) { world_.free_table(table); }
+  void discard_table(TreeId, Level, PhysAddr table) { world_.free_table(table, 0); }
   u64* words(PhysAddr table) { return world_.table_words(table); }
   Expected<PhysAddr> allocate_frame(Level level) { return world_.allocate_frame(level); }
   void discard_frame(PhysAddr frame, Level level) { world_.free_frame(frame, level); }
@@ -124,7 +124,7 @@ class ExploredPlatform {
     stop(at, {});
     world_.retire(std::exchange(retired, {}));
   }
-  void free_table(TreeId, Level, PhysAddr table) { world_.free_table(table); }
+  void free_table(TreeId, Level, PhysAddr table, u32 order) { world_.free_table(table, order); }
   void free_frame(PhysAddr frame, Level level) { world_.free_frame(frame, level); }
   u64 token() { return world_.scenario.reuse_tokens ? 1 : ++world_.last_token; }
 

@@ -56,10 +56,10 @@ void ExploredWorld::set_use(PhysAddr at, u32 pages, Use use)
   for (u32 i = 0; i < pages; ++i) state(at + i * page_bytes) = {use, false, false};
 }
 
-Expected<PhysAddr> ExploredWorld::allocate_table()
+Expected<PhysAddr> ExploredWorld::allocate_table(u32 order)
 {
-  const auto at = arena_.allocate(0);
-  if (at) set_use(*at, 1, Use::table);
+  const auto at = arena_.allocate(order);
+  if (at) set_use(*at, 1u << order, Use::table);
   return at;
 }
 
@@ -70,15 +70,15 @@ Expected<PhysAddr> ExploredWorld::allocate_frame(Level level)
   return at;
 }
 
-void ExploredWorld::free_table(PhysAddr table)
+void ExploredWorld::free_table(PhysAddr table, u32 order)
 {
   if (state(table).use != Use::table) return violation("I3 a table is freed twice");
   for (const auto& [id, hardware] : hardware_)
     for (const CachedTable& t : hardware.tables())
       if (t.table == table) violation("I3 a table of " + tree_name(id) + " is freed while a walker can reach it");
-  set_use(table, 1, Use::none);
-  std::memset(arena_.host(table), poison, page_bytes);
-  arena_.release(table, 0);
+  set_use(table, 1u << order, Use::none);
+  std::memset(arena_.host(table), poison, page_bytes << order);
+  arena_.release(table, order);
 }
 
 void ExploredWorld::free_frame(PhysAddr frame, Level level)

@@ -29,9 +29,9 @@ class ExploredWorld {
   {
     if (violation_.empty()) violation_ = what;
   }
-  void free_table(PhysAddr table);
+  void free_table(PhysAddr table, u32 order);
   void free_frame(PhysAddr frame, Level level);
-  Expected<PhysAddr> allocate_table();
+  Expected<PhysAddr> allocate_table(u32 order);
   Expected<PhysAddr> allocate_frame(Level level);
 
   Tree& tree(TreeId id) { return id == primary_tree ? object.primary : views.at(id)->tree; }

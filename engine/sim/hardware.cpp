@@ -23,7 +23,7 @@ void Hardware::walk(Caches& caches, PhysAddr table, Level level, u64 page)
     const EntryKind kind = F::kind(word, level);
     if (kind == EntryKind::leaf) {
       const PhysAddr frame = F::address(word, level) + page_within<F>(page, level);
-      caches.leaves.insert({page, frame, level, F::access(word), (word & F::dirty_bit) != 0});
+      caches.leaves.insert({page, frame, level, F::access(word, level), F::may_be_dirty(word, level)});
       return;
     }
     if (kind != EntryKind::table) return;
@@ -75,7 +75,7 @@ bool Hardware::set_dirty(PhysAddr table, Level level, const CachedLeaf& leaf)
     const EntryKind kind = F::kind(word, level);
     if (kind == EntryKind::leaf) {
       const PhysAddr frame = F::address(word, level) + page_within<F>(leaf.page, level);
-      if (frame != leaf.frame || !F::access(word).write()) return false;
+      if (frame != leaf.frame || !F::access(word, level).write()) return false;
       word |= F::dirty_bit | F::accessed_bit;
       return true;
     }

@@ -32,17 +32,17 @@ FormatId EmbeddedPlatform::format_of(TreeId tree) const
   return tree == primary_tree ? PrimaryFormat::id : object_.views.at(tree)->tree.format;
 }
 
-Expected<PhysAddr> EmbeddedPlatform::allocate_table(TreeId tree, Level)
+Expected<PhysAddr> EmbeddedPlatform::allocate_table(TreeId tree, Level, u32 order)
 {
   if (machine_.faults().decide(SyncPoint::alloc, tree) == MORSEL_FAULT_FAIL) return Error::no_memory;
-  const auto table = machine_.arena().allocate(0);
+  const auto table = machine_.arena().allocate(order);
   if (table) ++object_.tables;
   return table;
 }
 
-void EmbeddedPlatform::free_table(TreeId, Level, PhysAddr table)
+void EmbeddedPlatform::free_table(TreeId, Level, PhysAddr table, u32 order)
 {
-  machine_.arena().release(table, 0);
+  machine_.arena().release(table, order);
   --object_.tables;
 }
 

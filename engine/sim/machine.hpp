@@ -65,8 +65,8 @@ class EmbeddedPlatform {
   void enter() { ++object_.inside; }
   void leave();
 
-  Expected<PhysAddr> allocate_table(TreeId tree, Level level);
-  void discard_table(TreeId tree, Level level, PhysAddr table) { free_table(tree, level, table); }
+  Expected<PhysAddr> allocate_table(TreeId tree, Level level, u32 order = 0);
+  void discard_table(TreeId tree, Level level, PhysAddr table) { free_table(tree, level, table, 0); }
   u64* words(PhysAddr table) { return machine_.arena().words(table); }
   Expected<PhysAddr> allocate_frame(Level level);
   void discard_frame(PhysAddr frame, Level level) { free_frame(frame, level); }
@@ -91,7 +91,7 @@ class EmbeddedPlatform {
     for (const RetiredTable& t : retired.tables) visit(t.tree, t.level, t.table);
   }
   void retire(SyncPoint at, Retired& retired);
-  void free_table(TreeId tree, Level level, PhysAddr table);
+  void free_table(TreeId tree, Level level, PhysAddr table, u32 order);
   void free_frame(PhysAddr frame, Level level);
   u64 token() { return ++object_.last_token; }
 

@@ -70,8 +70,8 @@ class ThreadedPlatform {
   }
   void release_expired();
 
-  Expected<PhysAddr> allocate_table(TreeId, Level) { return world_.arena().allocate(0); }
-  void discard_table(TreeId tree, Level level, PhysAddr table) { free_table(tree, level, table); }
+  Expected<PhysAddr> allocate_table(TreeId, Level, u32 order = 0) { return world_.arena().allocate(order); }
+  void discard_table(TreeId tree, Level level, PhysAddr table) { free_table(tree, level, table, 0); }
   u64* words(PhysAddr table) { return world_.arena().words(table); }
   Expected<PhysAddr> allocate_frame(Level level) { return world_.arena().allocate(9u * level); }
   void discard_frame(PhysAddr frame, Level level) { free_frame(frame, level); }
@@ -102,7 +102,7 @@ class ThreadedPlatform {
     for (const RetiredTable& t : retired.tables) visit(t.tree, t.level, t.table);
   }
   void retire(SyncPoint, Retired& retired) { world_.retire(std::exchange(retired, {})); }
-  void free_table(TreeId, Level, PhysAddr table) { world_.arena().release(table, 0); }
+  void free_table(TreeId, Level, PhysAddr table, u32 order) { world_.arena().release(table, order); }
   void free_frame(PhysAddr frame, Level level) { world_.arena().release(frame, 9u * level); }
   u64 token() { return world_.next_token(); }
 

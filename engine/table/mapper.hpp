@@ -16,7 +16,7 @@ namespace morsel {
 template <PageFormat F, Platform P>
 u64 install_table(P& p, SyncPoint at, const EntryRef& e, u64 expected, PhysAddr table)
 {
-  const u64 link = F::make_table(table);
+  const u64 link = F::make_table(table, e.level);
   if (p.compare_exchange(at, e, expected, link)) return link;
   p.discard_table(e.tree, static_cast<Level>(e.level - 1), table);
   return 0;
@@ -51,7 +51,7 @@ Expected<PhysAddr> table_of_smaller_leaves(P& p, TreeId tree, u64 leaf, Level le
   const auto table = p.allocate_table(tree, below);
   if (!table) return table.error();
   u64* const words = p.words(*table);
-  const LeafAttributes attributes{F::access(leaf), (leaf & F::accessed_bit) != 0, (leaf & F::dirty_bit) != 0};
+  const LeafAttributes attributes{F::access(leaf, level), (leaf & F::accessed_bit) != 0, (leaf & F::dirty_bit) != 0};
   for (u64 i = 0; i < table_entries<F>(below); ++i)
     words[i] = F::make_leaf(F::address(leaf, level) + i * entry_bytes<F>(below), below, attributes);
   return table;

@@ -24,7 +24,7 @@ Walked walk(P& p, SyncPoint at, const Tree& tree, u64 offset, Level lowest = 0)
     const EntryRef e = entry_in<F>(p, tree.id, table, level, offset);
     const u64 word = p.load(at, e);
     const EntryKind kind = F::kind(word, level);
-    if (kind == EntryKind::leaf || kind == EntryKind::table) rights = rights & F::access(word);
+    if (kind == EntryKind::leaf || kind == EntryKind::table) rights = rights & F::access(word, level);
     if (kind != EntryKind::table || level == lowest) return {e, word, kind, rights};
     table = F::address(word, level);
   }

@@ -28,9 +28,9 @@ AlignedRow rowOf(quint64 id)
   return {level, (id & bits(level_shift - 1, 0)) * AlignedTree::entry_bytes(level)};
 }
 
-QString leafNote(const FormatInfo& format, u64 word)
+QString leafNote(const FormatInfo& format, u64 word, Level level)
 {
-  QString note = fromView(inspect::rights_text(format.access(word)));
+  QString note = fromView(inspect::rights_text(format.access(word, level)));
   note += QLatin1Char(' ');
   note += QLatin1Char(format.accessed_bit && (word & format.accessed_bit) ? 'A' : '-');
   note += QLatin1Char(format.dirty_bit && (word & format.dirty_bit) ? 'D' : '-');
@@ -50,7 +50,7 @@ QString governedNote(const AlignedCell& cell)
 
 QString ownNote(const AlignedCell& cell, const FormatInfo& format)
 {
-  if (cell.kind == EntryKind::leaf) return leafNote(format, cell.word);
+  if (cell.kind == EntryKind::leaf) return leafNote(format, cell.word, cell.level);
   if (cell.kind == EntryKind::reserved && software::is_stale(cell.word)) return QStringLiteral("reserved, stale");
   return fromView(inspect::kind_name(cell.kind));
 }

@@ -99,7 +99,7 @@ u64& FakeTarget::entry(session::ObjectState& object, TreeId tree, u64 offset, Le
   PhysAddr at = rootOf(object, tree);
   for (Level l = rootLevelOf(object, tree); l > level; --l) {
     u64& word = table(at)[entry_index<F>(offset, l)];
-    if (F::kind(word, l) != EntryKind::table) word = F::make_table(newTable());
+    if (F::kind(word, l) != EntryKind::table) word = F::make_table(newTable(), l);
     at = F::address(word, l);
   }
   return table(at)[entry_index<F>(offset, level)];

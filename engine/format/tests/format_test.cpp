@@ -45,7 +45,7 @@ void expect_as_the_slow_decoder_says(const FormatInfo& format, Level level, u64 
     case slow::Kind::leaf: ASSERT_EQ(kind, EntryKind::leaf) << where; break;
   }
   ASSERT_EQ(format.address(word, level).value, expected.address) << where;
-  const Rights rights = format.access(word);
+  const Rights rights = format.access(word, level);
   ASSERT_EQ(rights.read(), expected.read) << where;
   ASSERT_EQ(rights.write(), expected.write) << where;
   ASSERT_EQ(rights.exec(), expected.exec) << where;
@@ -66,7 +66,7 @@ TEST_P(Format, DecodesEverySingleBitFlipOfItsOwnEntries)
   AllFormats::dispatch(format.id, false, [&]<class F>() {
     for (Level level = 0; level < F::levels.size(); ++level) {
       std::vector<u64> words;
-      if (level > 0) words.push_back(F::make_table(PhysAddr{0x12345000}));
+      if (level > 0) words.push_back(F::make_table(PhysAddr{0x12345000}, level));
       if (F::levels[level].leaf_allowed)
         for (u8 r = 1; r < 8; ++r)
           if (const Rights rights = F::reduce(Rights::from_bits(r)); !rights.none())
