@@ -13,11 +13,6 @@
 
 namespace morsel::sim {
 
-bool Act::changes_primary() const
-{
-  return kind == Kind::unmap || kind == Kind::protect || kind == Kind::populate || kind == Kind::resize;
-}
-
 namespace {
 
 namespace context = boost::context;
@@ -73,7 +68,13 @@ class Run {
     ExploredPlatform quiet(world_);
     expect(create(quiet, world_.object, scenario_.bytes, scenario_.root_level));
     if (scenario_.primary_walked) world_.object.primary.attached.value = 1;
-    for (std::size_t i = 0; i < scenario_.views.size(); ++i) add(quiet, static_cast<TreeId>(i + 1), scenario_.views[i]);
+    for (std::size_t i = 0; i < scenario_.views.size(); ++i) {
+      Act add;
+      add.kind = Act::Kind::add_view;
+      add.view = static_cast<TreeId>(i + 1);
+      add.format = scenario_.views[i];
+      perform(quiet, add);
+    }
     for (const Act& act : scenario_.before) {
       world_.settle();
       perform(quiet, act);
@@ -84,12 +85,6 @@ class Run {
   {
     if (!result) world_.violation(std::string("the stage cannot be set: ") + error_name(result.error()));
   }
-  void add(ExploredPlatform& p, TreeId number, FormatId format)
-  {
-    expect(add_view(p, world_.object, world_.make_view(number, format), format, number));
-    world_.attached[number] = true;
-  }
-
   void start(u32 number)
   {
     actors_[number]->body =
@@ -165,7 +160,7 @@ class Run {
 
   void perform(ExploredPlatform& p, const Act& act, std::optional<u32> actor = {})
   {
-    if (!act.changes_primary()) return perform_one(p, act, actor);
+    if (!changes_primary(act)) return perform_one(p, act, actor);
     const Promise promise = promise_of(act);
     {
       const InFlight in_flight(world_.primary_changes_in_flight);
@@ -175,25 +170,10 @@ class Run {
   }
   void perform_one(ExploredPlatform& p, const Act& act, std::optional<u32> actor)
   {
-    Object& o = world_.object;
-    switch (act.kind) {
-      case Act::Kind::fill: (void)fill(p, o, act.view, act.range.start, act.rights); break;
-      case Act::Kind::write:
-        if (actor) stop(*actor, SyncPoint::harvest, {nullptr, act.range.start, act.view, 0});
-        world_.write(act.view, act.range.start);
-        break;
-      case Act::Kind::unmap: (void)unmap(p, o, act.range); break;
-      case Act::Kind::protect: (void)protect(p, o, act.range, act.rights); break;
-      case Act::Kind::populate: (void)populate(p, o, act.range, act.rights, act.leaf_level); break;
-      case Act::Kind::invalidate: (void)invalidate(p, o, *world_.views.at(act.view), act.range); break;
-      case Act::Kind::add_view: add(p, act.view, FormatId::npt); break;
-      case Act::Kind::drop_view:
-        if (actor) stop(*actor, SyncPoint::detach, {nullptr, 0, act.view, 0});
-        world_.attached[act.view] = false;
-        drop_view(p, o, *world_.views.at(act.view));
-        break;
-      case Act::Kind::resize: (void)resize(p, o, act.range.start); break;
-    }
+    Stage stage{p, world_, world_.object, [this, actor](SyncPoint at, const EntryRef& e) {
+                  if (actor) stop(*actor, at, e);
+                }};
+    sim::perform(stage, act);
   }
 
   // Drawn up when the operation begins: frames that it is certain to remove, or to make read-only.
@@ -201,9 +181,9 @@ class Run {
   {
     Promise promise;
     ExploredPlatform quiet(world_);
-    const bool removes = act.kind == Act::Kind::unmap || act.kind == Act::Kind::resize;
-    const bool forbids = act.kind == Act::Kind::protect && !act.rights.write();
-    const Range range = act.kind == Act::Kind::resize ? Range{act.range.start, ~u64{0}} : act.range;
+    const bool removes = info(act.kind).effect == Effect::removes;
+    const bool forbids = info(act.kind).effect == Effect::sets_rights && !act.rights.write();
+    const Range range = range_of(act);
     for (const u64 page : scenario_.pages) {
       if (!range.contains(page)) continue;
       const Expected<Leaf> leaf = lookup(quiet, SyncPoint::load, world_.object.primary, page);
@@ -216,7 +196,7 @@ class Run {
   bool somebody_allows_writing() const
   {
     return std::any_of(scenario_.actors.begin(), scenario_.actors.end(),
-                       [](const Act& a) { return a.kind == Act::Kind::protect && a.rights.write(); });
+                       [](const Act& a) { return info(a.kind).effect == Effect::sets_rights && a.rights.write(); });
   }
   void check(const Promise& promise)
   {

@@ -5,27 +5,15 @@
 //
 // A run is decided by (scenario, seed): the same pair gives the same schedule, step by step.
 #pragma once
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "engine/morsel/all.hpp"
+#include "engine/sim/acts.hpp"
 #include "engine/sim/fault_plan.hpp"
 
 namespace morsel::sim {
-
-// What one actor does. Pages are byte offsets.
-struct Act {
-  enum class Kind : u8 { fill, write, unmap, protect, populate, invalidate, add_view, drop_view, resize };
-  Kind kind = Kind::fill;
-  Range range;  // fill, write: its first page
-  TreeId view = 1;
-  Rights rights = right_read;  // fill: wanted; protect, populate: given
-  Level leaf_level = 0;        // populate
-  bool changes_primary() const;
-};
 
 struct Scenario {
   std::string name;

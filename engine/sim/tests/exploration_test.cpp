@@ -16,15 +16,25 @@ using Kind = Act::Kind;
 constexpr u64 KiB = 1024, MiB = 1024 * KiB;
 constexpr Range p0{0, 4 * KiB}, p1{4 * KiB, 8 * KiB}, both{0, 8 * KiB}, large{0, 2 * MiB}, all{0, 4 * MiB};
 
-Act fill(Range r, Rights want = right_read, TreeId view = 1) { return {Kind::fill, r, view, want, 0}; }
-Act hw_write(Range r, TreeId view = 1) { return {Kind::write, r, view, right_read, 0}; }
-Act unmap(Range r) { return {Kind::unmap, r, 0, right_read, 0}; }
-Act protect(Range r, Rights rights) { return {Kind::protect, r, 0, rights, 0}; }
-Act populate(Range r, Level leaf = 0, Rights rights = rights_rw) { return {Kind::populate, r, 0, rights, leaf}; }
-Act invalidate(Range r, TreeId view = 1) { return {Kind::invalidate, r, view, right_read, 0}; }
-Act add_view(TreeId view) { return {Kind::add_view, {}, view, right_read, 0}; }
-Act drop_view(TreeId view) { return {Kind::drop_view, {}, view, right_read, 0}; }
-Act resize(u64 bytes) { return {Kind::resize, {bytes, bytes}, 0, right_read, 0}; }
+Act make(Kind kind, Range r, TreeId view = 1, Rights rights = right_read, Level leaf = 0)
+{
+  Act act;
+  act.kind = kind;
+  act.range = r;
+  act.view = view;
+  act.rights = rights;
+  act.leaf_level = leaf;
+  return act;
+}
+Act fill(Range r, Rights want = right_read, TreeId view = 1) { return make(Kind::fill, r, view, want); }
+Act hw_write(Range r, TreeId view = 1) { return make(Kind::write, r, view); }
+Act unmap(Range r) { return make(Kind::unmap, r); }
+Act protect(Range r, Rights rights) { return make(Kind::protect, r, 1, rights); }
+Act populate(Range r, Level leaf = 0, Rights rights = rights_rw) { return make(Kind::populate, r, 1, rights, leaf); }
+Act invalidate(Range r, TreeId view = 1) { return make(Kind::invalidate, r, view); }
+Act add_view(TreeId view) { return make(Kind::add_view, {}, view); }
+Act drop_view(TreeId view) { return make(Kind::drop_view, {}, view); }
+Act resize(u64 bytes) { return make(Kind::resize, {bytes, bytes}); }
 
 u64 number_from(const char* variable, u64 otherwise)
 {

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What an actor under exploration does. This file and its table in acts.cpp are the one place where an operation is
+// made known to exploration: its name in a scenario's text, the arguments that it takes, what it promises, and how it
+// is performed.
+//
+// As text: `name:argument,...`, in any order: pages `p3`, `p0-7`, 2-MiB blocks `m0`, `m0-1`, 1-GiB blocks `g0`, or
+// `all`; a tree `v1` (`v0`: the primary); rights `r`, `w`, `rw`, `rwx`; a leaf size `4K`, `2M`, `1G`; a format's name.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "engine/morsel/all.hpp"
+
+namespace morsel::sim {
+
+class ExploredPlatform;
+class ExploredWorld;
+
+struct Act {
+  enum class Kind : u8 { fill, write, unmap, protect, populate, invalidate, add_view, drop_view, resize };
+  Kind kind = Kind::fill;
+  Range range;  // fill, write: its first page; resize: the object ends where it begins
+  TreeId view = 1;
+  Rights rights = right_read;       // fill: wanted; protect, populate: given
+  Level leaf_level = 0;             // populate
+  FormatId format = FormatId::npt;  // add_view
+};
+
+// What an operation means for the primary, and what must hold once it has returned (I2).
+enum class Effect : u8 {
+  none,         // leaves the primary alone
+  changes,      // changes it, and promises nothing about what walkers can use
+  removes,      // no walker can use the frames that stood in its range when it began
+  sets_rights,  // no walker can do with them what `rights` forbids
+};
+
+// Where an act is performed.
+struct Stage {
+  ExploredPlatform& p;
+  ExploredWorld& world;
+  Object& object;
+  std::function<void(SyncPoint, const EntryRef&)> stop;  // a point that is not the engine's: others may run here
+};
+
+struct ActInfo {
+  Act::Kind kind;
+  std::string_view name;
+  std::string_view arguments;  // a letter for each: p pages, v tree, r rights, l leaf size, f format
+  Effect effect;
+  void (*perform)(Stage& stage, const Act& act);
+};
+
+const ActInfo& info(Act::Kind kind);
+inline bool changes_primary(const Act& act) { return info(act.kind).effect != Effect::none; }
+// The part of the object that the operation is about.
+Range range_of(const Act& act);
+void perform(Stage& stage, const Act& act);
+
+// Throws session::Failure: what is wrong with the word, and what it may be.
+Act parse_act(std::string_view word);
+std::string to_text(const Act& act);
+std::string to_text(Range range);  // of pages
+
+}  // namespace morsel::sim
