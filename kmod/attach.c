@@ -87,12 +87,35 @@ void kernel_flush(struct engine_actor *actor, unsigned int number, engine_u64 st
 
 /* ---- processes ---- */
 
+static DECLARE_WAIT_QUEUE_HEAD(context_freed);
+
+static bool idle(void)
+{
+	return !atomic64_read(&morsel_counters[MORSEL_CONTEXTS]);
+}
+
+int morsel_wait_until_idle(void)
+{
+	return wait_event_interruptible(context_freed, idle());
+}
+
+/*
+ * At unload. mmu_notifier_synchronize() alone is not enough: it waits for a grace period, not for other CPUs' callbacks
+ * of it. They run with softirqs off, so the RCU grace period of the unload itself waits for the last one's return.
+ */
+void morsel_contexts_stop(void)
+{
+	mmu_notifier_synchronize();
+	wait_event(context_freed, idle());
+}
+
 static void free_context(struct kref *references)
 {
 	struct morsel_context *context = container_of(references, struct morsel_context, references);
 
 	kfree(context);
 	morsel_count(MORSEL_CONTEXTS, -1);
+	wake_up_all(&context_freed);
 }
 
 void morsel_context_ref(struct morsel_context *context)
@@ -185,12 +208,12 @@ static int invalidate_start(struct mmu_notifier *notifier, const struct mmu_noti
 static void invalidate_end(struct mmu_notifier *notifier, const struct mmu_notifier_range *range)
 {
 	struct morsel_context *context = container_of(notifier, struct morsel_context, notifier);
-	bool idle;
+	bool last;
 
 	spin_lock(&context->lock);
-	idle = !--context->invalidations;
+	last = !--context->invalidations;
 	spin_unlock(&context->lock);
-	if (idle)
+	if (last)
 		wake_up_all(&context->idle);
 }
 

@@ -4,6 +4,7 @@
  * inject faults, so they need CAP_SYS_ADMIN besides the right to open the device; only the version is free.
  */
 #include <linux/capability.h>
+#include <linux/dcache.h>
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -85,6 +86,32 @@ static long get_counters(void __user *argument)
 	return copy_to_user(argument, &counters, sizeof(counters)) ? -EFAULT : 0;
 }
 
+/*
+ * The length of the object's name with its NUL; 0 if it is unlinked, and only still open or mapped. No reference is
+ * taken: it could become the last one, and the end of an object needs the mutex that the caller holds. That mutex keeps
+ * the inode.
+ */
+static size_t copy_name(struct inode *inode, char *buffer, u64 room)
+{
+	struct dentry *dentry;
+	size_t length = 0;
+
+	spin_lock(&inode->i_lock);
+	hlist_for_each_entry(dentry, &inode->i_dentry, d_u.d_alias) {
+		spin_lock(&dentry->d_lock);
+		if (!d_unhashed(dentry)) {
+			length = dentry->d_name.len + 1;
+			if (length <= room)
+				memcpy(buffer, dentry->d_name.name, length);
+		}
+		spin_unlock(&dentry->d_lock);
+		if (length)
+			break;
+	}
+	spin_unlock(&inode->i_lock);
+	return length;
+}
+
 /* Names, one after the other, as many as fit into `room`; returns the bytes of all of them. */
 static u64 collect_names(char *buffer, u64 room, u64 *count)
 {
@@ -93,20 +120,10 @@ static u64 collect_names(char *buffer, u64 room, u64 *count)
 
 	mutex_lock(&morsel_objects_mutex);
 	list_for_each_entry(object, &morsel_objects, node) {
-		struct dentry *dentry = d_find_alias(object->inode);
-		struct name_snapshot name;
-		size_t length;
+		const size_t length = copy_name(object->inode, buffer + min(used, room), room - min(used, room));
 
-		if (!dentry)
-			continue;	/* unlinked, but still open or mapped */
-		take_dentry_name_snapshot(&name, dentry);
-		length = name.name.len + 1;
-		if (used + length <= room)
-			memcpy(buffer + used, name.name.name, length);
 		used += length;
-		++*count;
-		release_dentry_name_snapshot(&name);
-		dput(dentry);
+		*count += length != 0;
 	}
 	mutex_unlock(&morsel_objects_mutex);
 	return used;
@@ -172,6 +189,8 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 	case MORSEL_IOC_INJECT_CLEAR:
 		morsel_inject_clear();
 		return 0;
+	case MORSEL_IOC_IDLE:
+		return argument ? -EINVAL : morsel_wait_until_idle();
 	default:
 		return -ENOTTY;
 	}

@@ -265,6 +265,8 @@ long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long ar
 		return access(file, object, user);
 	case MORSEL_IOC_MAP_VIEW:
 		return map_view(file, object, user);
+	case MORSEL_IOC_SETTLE:
+		return argument ? -EINVAL : morsel_settle(object);
 	default:
 		return -ENOTTY;
 	}

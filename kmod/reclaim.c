@@ -107,6 +107,7 @@ static void send_batch(struct morsel_object *object)
 	if (!reclaim->busy)
 		return;
 	splice(&reclaim->waiting, &reclaim->gathering);
+	reclaim->sent++;
 	call_srcu(&object->grace, &reclaim->rcu, grace_is_over);
 }
 
@@ -175,14 +176,41 @@ static void reclaim_work(struct work_struct *work)
 	spin_unlock(&reclaim->lock);
 	free_batch(object, &batch);
 	spin_lock(&reclaim->lock);
+	reclaim->freed++;
 	send_batch(object);
 	spin_unlock(&reclaim->lock);
+	wake_up_all(&reclaim->settled);
 }
 
 void morsel_reclaim_init(struct morsel_object *object)
 {
 	spin_lock_init(&object->reclaim.lock);
+	init_waitqueue_head(&object->reclaim.settled);
 	INIT_WORK(&object->reclaim.work, reclaim_work);
+}
+
+static bool freed_up_to(struct morsel_reclaim *reclaim, u64 batch)
+{
+	bool result;
+
+	spin_lock(&reclaim->lock);
+	result = reclaim->freed >= batch;
+	spin_unlock(&reclaim->lock);
+	return result;
+}
+
+/* Waits until all is freed that was retired before. */
+int morsel_settle(struct morsel_object *object)
+{
+	struct morsel_reclaim *reclaim = &object->reclaim;
+	u64 last;
+
+	spin_lock(&reclaim->lock);
+	last = reclaim->sent;
+	if (reclaim->gathering.tables || reclaim->gathering.frames)
+		last++;
+	spin_unlock(&reclaim->lock);
+	return wait_event_interruptible(reclaim->settled, freed_up_to(reclaim, last));
 }
 
 /* Nobody uses the object any more: wait for what it has retired, and free it. */

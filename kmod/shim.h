@@ -74,6 +74,8 @@ struct morsel_reclaim {
 	struct engine_retired gathering;
 	struct engine_retired waiting;
 	bool busy;
+	u64 sent, freed;		/* batches */
+	wait_queue_head_t settled;	/* one more is freed */
 	struct rcu_head rcu;
 	struct work_struct work;
 	void *kept_frames;		/* of an object whose invalidations were dropped on purpose */
@@ -161,6 +163,7 @@ int morsel_resize(struct morsel_object *object, loff_t size);
 struct morsel_object *morsel_table_owner(void *entry);
 void morsel_reclaim_init(struct morsel_object *object);
 void morsel_reclaim_drain(struct morsel_object *object);
+int morsel_settle(struct morsel_object *object);
 int morsel_reclaim_start(void);
 void morsel_reclaim_stop(void);
 void morsel_frame_put(struct morsel_object *object, struct page *page, unsigned int pages);
@@ -173,6 +176,8 @@ vm_fault_t morsel_attach(struct morsel_user *user, struct vm_fault *vmf, unsigne
 void morsel_detach(struct morsel_context *context, unsigned long start, unsigned long end);
 void morsel_context_ref(struct morsel_context *context);
 void morsel_context_put(struct morsel_context *context);
+int morsel_wait_until_idle(void);
+void morsel_contexts_stop(void);
 bool morsel_invalidating(struct morsel_context *context, unsigned long address);
 
 /* map.c, fault.c */

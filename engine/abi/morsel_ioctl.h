@@ -183,6 +183,14 @@ struct morsel_list {
 	__u64 count;			/* out */
 };
 
+/*
+ * Waiting, so that nobody needs to poll; a signal ends it with EINTR. No argument: 0.
+ *
+ * MORSEL_IOC_SETTLE, on an object: what operations that have returned took out of its trees is freed when its grace
+ * period is over; wait for that. Not for frames that are kept because an invalidation was dropped by injection.
+ * MORSEL_IOC_IDLE, on /dev/morsel: the kernel forgets a process that mapped objects a little after it has ended, or has
+ * unmapped the last; wait until no process is known (morsel_counters.contexts is 0).
+ */
 #define MORSEL_IOC_MAGIC 0xB7
 #define MORSEL_IOC_VERSION _IOWR(MORSEL_IOC_MAGIC, 0, struct morsel_version)
 #define MORSEL_IOC_CREATE _IOWR(MORSEL_IOC_MAGIC, 1, struct morsel_create)
@@ -191,6 +199,7 @@ struct morsel_list {
 #define MORSEL_IOC_INJECT_LIST _IOWR(MORSEL_IOC_MAGIC, 4, struct morsel_inject)
 #define MORSEL_IOC_INJECT_CLEAR _IO(MORSEL_IOC_MAGIC, 5)
 #define MORSEL_IOC_LIST _IOWR(MORSEL_IOC_MAGIC, 6, struct morsel_list)
+#define MORSEL_IOC_IDLE _IO(MORSEL_IOC_MAGIC, 7)
 #define MORSEL_IOC_INFO _IOWR(MORSEL_IOC_MAGIC, 32, struct morsel_info)
 #define MORSEL_IOC_POPULATE _IOWR(MORSEL_IOC_MAGIC, 33, struct morsel_range)
 #define MORSEL_IOC_UNMAP _IOWR(MORSEL_IOC_MAGIC, 34, struct morsel_range)
@@ -199,5 +208,6 @@ struct morsel_list {
 #define MORSEL_IOC_VIEW_DROP _IOWR(MORSEL_IOC_MAGIC, 37, struct morsel_view_drop)
 #define MORSEL_IOC_ACCESS _IOWR(MORSEL_IOC_MAGIC, 38, struct morsel_access)
 #define MORSEL_IOC_MAP_VIEW _IOWR(MORSEL_IOC_MAGIC, 39, struct morsel_map_view)
+#define MORSEL_IOC_SETTLE _IO(MORSEL_IOC_MAGIC, 40)
 
 #endif /* MORSEL_IOCTL_H */

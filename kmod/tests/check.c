@@ -180,16 +180,17 @@ struct morsel_info info_of(int fd)
 	return info;
 }
 
-void wait_for_frames(int fd, uint64_t frames)
+void settle(int fd)
 {
-	while (info_of(fd).frames != frames)
-		usleep(1000);	// tidy: may sleep: the end of a grace period has no message
+	CHECK_EQ(ioctl(fd, MORSEL_IOC_SETTLE, 0), 0);
 }
 
-void wait_for_tables(int fd, uint64_t tables)
+void wait_until_idle(void)
 {
-	while (info_of(fd).tables != tables)
-		usleep(1000);	// tidy: may sleep: the end of a grace period has no message
+	int fd = open_device();
+
+	CHECK_EQ(ioctl(fd, MORSEL_IOC_IDLE, 0), 0);
+	close(fd);
 }
 
 struct morsel_counters counters(void)
@@ -239,7 +240,7 @@ static void remove_objects(void)
 	closedir(directory);
 }
 
-/* Everything that a test held is back. Contexts are freed by the kernel a little later: see wait_for_idle(). */
+/* Everything that a test held is back. Contexts are freed by the kernel a little later: see wait_until_idle(). */
 static int nothing_left(void)
 {
 	const struct morsel_counters c = counters();
@@ -275,14 +276,6 @@ static int run(const struct test *test)
 	return !status && nothing_left();
 }
 
-static void wait_for_idle(void)
-{
-	alarm(HANG_GUARD_SECONDS);
-	while (counters().contexts)
-		usleep(1000);	// tidy: may sleep: the kernel frees them without a message
-	alarm(0);
-}
-
 /* morsel-kmod-test [SUITE [TEST]] */
 int main(int argc, char **argv)
 {
@@ -306,7 +299,8 @@ int main(int argc, char **argv)
 			failed += !ok;
 		}
 	}
-	wait_for_idle();
+	alarm(HANG_GUARD_SECONDS);
+	wait_until_idle();
 	printf("1..%d\n", count);
 	return count ? failed != 0 : 2;
 }

@@ -51,8 +51,9 @@ int access_view(int fd, unsigned view, uint64_t offset, unsigned rights, unsigne
 		unsigned *result);
 struct morsel_info info_of(int fd);
 /* What is unlinked is freed after a grace period: wait for it. The runner guards against a hang. */
-void wait_for_frames(int fd, uint64_t frames);
-void wait_for_tables(int fd, uint64_t tables);
+void settle(int fd);
+/* No process is known to the module any more: this one must not map an object. */
+void wait_until_idle(void);
 struct morsel_counters counters(void);
 /* The module's parameter: the level of the largest entry that is attached, 0 to 2. */
 unsigned granularity(void);

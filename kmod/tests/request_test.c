@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RW (MORSEL_READ | MORSEL_WRITE)
@@ -173,7 +174,8 @@ static void more_than_there_is_memory_is_an_error(void)
 	CHECK(frames > 0 && frames < GIB(256) / PAGE);
 	CHECK_EQ(signal_of_write(a + GIB(255), 1), SIGBUS);
 	CHECK_EQ(change(fd, MORSEL_IOC_UNMAP, 0, GIB(256), 0, 0, NULL), 0);
-	wait_for_frames(fd, 0);
+	settle(fd);
+	CHECK_EQ(info_of(fd).frames, 0);
 	CHECK_EQ(signal_of_write(a + GIB(255), 1), 0);
 }
 
@@ -205,13 +207,63 @@ static void rights_are_needed(void)
 	CHECK_EQ(exit_status_of(pid), 0);
 }
 
+static void freed_memory_is_waited_for(void)
+{
+	int fd = open_object("settled", MIB(64));
+	unsigned i;
+
+	CHECK_ERRNO(ioctl(fd, MORSEL_IOC_SETTLE, 1), EINVAL);
+	settle(fd);	/* nothing to wait for */
+	for (i = 0; i < 50; i++) {
+		CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, MIB(1), RW, 0, NULL), 0);
+		CHECK_EQ(change(fd, MORSEL_IOC_UNMAP, 0, MIB(1), 0, 0, NULL), 0);
+		settle(fd);
+		CHECK_EQ(info_of(fd).frames, 0);
+	}
+}
+
+static void do_nothing(int number)
+{
+	(void)number;
+}
+
+static void forgotten_processes_are_waited_for(void)
+{
+	const struct itimerspec soon = { .it_interval.tv_nsec = 10000000, .it_value.tv_nsec = 10000000 };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+	const struct sigaction interrupt = { .sa_handler = do_nothing };
+	timer_t timer;
+	int fd = open_object("known", MIB(2)), device = open_device(), i;
+	volatile char *a;
+
+	CHECK_ERRNO(ioctl(device, MORSEL_IOC_IDLE, 1), EINVAL);
+	for (i = 0; i < 50; i++) {
+		int pid = fork();
+
+		if (!pid) {
+			map(fd, MIB(2), PROT_READ | PROT_WRITE)[0] = 1;
+			kill(getpid(), SIGKILL);
+		}
+		CHECK_EQ(exit_status_of(pid), -SIGKILL);
+		wait_until_idle();
+		CHECK_EQ(counters().contexts, 0);
+	}
+	a = map(fd, MIB(2), PROT_READ | PROT_WRITE);
+	a[0] = 1;
+	CHECK_EQ(sigaction(SIGUSR1, &interrupt, NULL), 0);
+	CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	CHECK_EQ(timer_settime(timer, 0, &soon, NULL), 0);
+	CHECK_ERRNO(ioctl(device, MORSEL_IOC_IDLE, 0), EINTR);	/* this process itself is known */
+	CHECK_EQ(timer_delete(timer), 0);
+}
+
 /* Random structures: any answer will do, but the kernel must stay whole. The seed is printed and may be given. */
 static void survives_random_requests(void)
 {
 	static const unsigned long requests[] = {
 		MORSEL_IOC_VERSION, MORSEL_IOC_COUNTERS, MORSEL_IOC_INJECT_LIST, MORSEL_IOC_LIST, MORSEL_IOC_INFO,
 		MORSEL_IOC_POPULATE, MORSEL_IOC_UNMAP, MORSEL_IOC_PROTECT, MORSEL_IOC_VIEW_ADD, MORSEL_IOC_VIEW_DROP,
-		MORSEL_IOC_ACCESS, MORSEL_IOC_MAP_VIEW,
+		MORSEL_IOC_ACCESS, MORSEL_IOC_MAP_VIEW, MORSEL_IOC_SETTLE,
 	};
 	static const uint32_t sizes[] = { 8, 16, 24, 32, 40, 48, 56, 96, 600, 4096, 0, 1 };
 	const char *given = getenv("MORSEL_SEED");
@@ -244,6 +296,8 @@ const struct test request_tests[] = {
 	{ "views_and_accesses_are_checked", views_and_accesses_are_checked },
 	{ "more_than_there_is_memory_is_an_error", more_than_there_is_memory_is_an_error },
 	{ "rights_are_needed", rights_are_needed },
+	{ "freed_memory_is_waited_for", freed_memory_is_waited_for },
+	{ "forgotten_processes_are_waited_for", forgotten_processes_are_waited_for },
 	{ "survives_random_requests", survives_random_requests },
 	{ NULL, NULL },
 };

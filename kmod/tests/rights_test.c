@@ -149,7 +149,8 @@ static void pages_serve_other_users_of_memory(void)
 	CHECK_EQ(pipe(pipes), 0);
 	CHECK_EQ(vmsplice(pipes[1], &whole, 1, 0), PAGE);
 	CHECK_EQ(change(fd, MORSEL_IOC_UNMAP, MIB(9), MIB(9) + PAGE, 0, 0, NULL), 0);
-	wait_for_frames(fd, 1);
+	settle(fd);
+	CHECK_EQ(info_of(fd).frames, 1);
 	CHECK_EQ(read(pipes[0], buffer, 5), 5);
 	CHECK(!strcmp(buffer, "peek"));
 	CHECK_EQ(a[MIB(9)], 0);

@@ -9,7 +9,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -179,9 +181,44 @@ static void mappings_come_and_go(void)
 	finish(walkers, 2);
 }
 
+static void *list(void *argument)
+{
+	struct walker *w = argument;
+	char names[KIB(4)];
+	int device = open_device();
+
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		struct morsel_list request = {
+			.size = sizeof(request), .names = (uintptr_t)names, .names_bytes = sizeof(names),
+		};
+
+		w->wrong += ioctl(device, MORSEL_IOC_LIST, &request) != 0 || request.count > 8;
+	}
+	return NULL;
+}
+
+/* Who lists may be the last to look at an object that is being removed. */
+static void listing_against_unlinking(void)
+{
+	struct walker walkers[2];
+	char path[64];
+
+	start(&walkers[0], list, NULL, 1);
+	start(&walkers[1], list, NULL, 2);
+	for (int i = 0; i < 4000 * stress_factor(); i++) {
+		snprintf(path, sizeof(path), "/morsel/listed-%d", i % 8);
+		if (i >= 8)
+			CHECK_EQ(unlink(path), 0);
+		snprintf(path, sizeof(path), "listed-%d", i % 8);
+		close(open_object(path, 0));
+	}
+	finish(walkers, 2);
+}
+
 const struct test stress_tests[] = {
 	{ "accesses_against_changes", accesses_against_changes },
 	{ "single_pages_against_changes", single_pages_against_changes },
 	{ "mappings_come_and_go", mappings_come_and_go },
+	{ "listing_against_unlinking", listing_against_unlinking },
 	{ NULL, NULL },
 };
