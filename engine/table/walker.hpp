@@ -14,20 +14,47 @@ struct Walked {
   Rights rights;  // of a leaf: of the whole path
 };
 
+namespace detail {
+
+// Where a walk ended, as scalars: they stay in registers.
+struct WalkEnd {
+  u64* at;
+  u64 word;
+  Level level;
+  EntryKind kind;
+  Rights above;  // of the path that leads to the entry
+};
+
+// From the table at level N, or from the root if that lies deeper. Every level is a constant: the walks of independent
+// offsets overlap as far as the CPU can look ahead.
+template <PageFormat F, Level N, Platform P>
+[[gnu::always_inline]] inline WalkEnd walk_from(P& p, SyncPoint at, const Tree& tree, u64 offset, Level lowest,
+                                                PhysAddr table, Rights above)
+{
+  if constexpr (N > 0)
+    if (tree.root_level < N) return walk_from<F, N - 1>(p, at, tree, offset, lowest, table, above);
+  const EntryRef e = entry_in<F>(p, tree.id, table, N, offset);
+  const u64 word = p.load(at, e);
+  const EntryKind kind = F::kind(word, N);
+  if constexpr (N > 0)
+    if (kind == EntryKind::table && N != lowest)
+      return walk_from<F, N - 1>(p, at, tree, offset, lowest, F::address(word, N), above & F::access(word, N));
+  return {e.word, word, N, kind, above};
+}
+
+}  // namespace detail
+
 // Walks down to `lowest` at the most. `kind` is table only if the walk stopped there.
 template <PageFormat F, Platform P>
-Walked walk(P& p, SyncPoint at, const Tree& tree, u64 offset, Level lowest = 0)
+[[gnu::always_inline]] inline Walked walk(P& p, SyncPoint at, const Tree& tree, u64 offset, Level lowest = 0)
 {
-  PhysAddr table = tree.root;
-  Rights rights = rights_all;
-  for (Level level = tree.root_level;; --level) {
-    const EntryRef e = entry_in<F>(p, tree.id, table, level, offset);
-    const u64 word = p.load(at, e);
-    const EntryKind kind = F::kind(word, level);
-    if (kind == EntryKind::leaf || kind == EntryKind::table) rights = rights & F::access(word, level);
-    if (kind != EntryKind::table || level == lowest) return {e, word, kind, rights};
-    table = F::address(word, level);
-  }
+  const detail::WalkEnd end =
+      detail::walk_from<F, top_level<F>>(p, at, tree, offset, lowest, tree.root, rights_all);
+  const bool maps = end.kind == EntryKind::leaf || end.kind == EntryKind::table;
+  return {{end.at, align_down(offset, entry_bytes<F>(end.level)), tree.id, end.level},
+          end.word,
+          end.kind,
+          maps ? end.above & F::access(end.word, end.level) : end.above};
 }
 
 // A translation as an access needs it: the 4-KiB frame at the offset.
@@ -48,7 +75,7 @@ constexpr u64 page_within(u64 offset, Level level)
 
 // needs_populate: nothing there. corrupt: a malformed word.
 template <PageFormat F, Platform P>
-Expected<Leaf> lookup_in(P& p, SyncPoint at, const Tree& tree, u64 offset)
+[[gnu::always_inline]] inline Expected<Leaf> lookup_in(P& p, SyncPoint at, const Tree& tree, u64 offset)
 {
   const Walked w = walk<F>(p, at, tree, offset);
   if (w.kind == EntryKind::malformed) return Error::corrupt;
