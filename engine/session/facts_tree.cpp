@@ -71,7 +71,7 @@ std::string why(const AlignedTree& tree, std::size_t column, const DiffRun& run,
                 const AlignedCell& view)
 {
   const auto rights = [&](std::size_t c, const AlignedCell& cell) {
-    return inspect::rights_text(tree.format(c).access(cell.word));
+    return inspect::rights_text(tree.format(c).access(cell.word, cell.level));
   };
   switch (run.state) {
     case DiffState::stale:
