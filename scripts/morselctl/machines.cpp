@@ -27,6 +27,7 @@ using session::Style;
 namespace {
 
 constexpr u64 most_cpus = 64;
+constexpr u64 most_processes = 1 << 22;  // PID_MAX_LIMIT
 constexpr u64 memory_granule = u64{2} << 20;
 
 std::string name_of(const Arguments& arguments, const Choice& choice)
@@ -54,6 +55,12 @@ Outcome up(const Arguments& arguments, const Choice& choice)
   if (arguments.has("--accelerator")) wishes.accelerator = arguments.text("--accelerator");
   wishes.five_levels = arguments.has("--la57");
   wishes.kernel_arguments = arguments.get_or<std::string>("--append", "");
+  if (arguments.has("--while")) {
+    const u64 process = arguments.number("--while");
+    if (process == 0 || process > most_processes)
+      throw Failure(Exit::usage, arguments.command + ": --while", fmt::format("{} is no process", process));
+    wishes.while_process = static_cast<u32>(process);
+  }
   return {{{"vms", Json::array({vm_up(wishes)})}}};
 }
 
@@ -137,7 +144,8 @@ void add_vm_commands(CommandTable& table, const Choice& choice)
               {"--accelerator", ArgumentKind::choice, "what runs the guest; without, KVM if it really works, else TCG",
                true, "WHAT", {"automatic", "tcg", "kvm"}},
               {"--la57", ArgumentKind::flag, "the guest's kernel uses five levels of page tables"},
-              {"--append", ArgumentKind::text, "kernel arguments to append", true, "WORDS"}},
+              {"--append", ArgumentKind::text, "kernel arguments to append", true, "WORDS"},
+              {"--while", ArgumentKind::number, "ends it when this process ends, even if it is killed", true, "PID"}},
              "Starts a test VM that stays until 'vm down'; nothing of it outlives its holder process.",
              with_choice(up), render_vms});
   table.add({group, "vm down", {name},

@@ -21,6 +21,7 @@ struct VmWishes {
   std::optional<std::string> accelerator;  // "automatic", "tcg", "kvm"
   bool five_levels = false;
   std::string kernel_arguments;
+  u32 while_process = 0;  // not 0: the VM ends with this process
 };
 
 std::string default_vm_name();

@@ -47,6 +47,7 @@ session::Json vm_up(const VmWishes& wishes)
   if (wishes.accelerator) config.accelerator = accelerator_of(*wishes.accelerator);
   if (wishes.five_levels) config.paging = testvm::Paging::five_levels;
   config.kernel_arguments = wishes.kernel_arguments;
+  config.while_process = static_cast<pid_t>(wishes.while_process);
   return info_facts(testvm::vm_up(std::move(config)));
 }
 

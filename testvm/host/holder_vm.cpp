@@ -7,6 +7,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <set>
+
 namespace morsel::testvm {
 namespace {
 
@@ -51,6 +53,7 @@ int HolderVm::run()
 {
   try {
     watch_signals();
+    watch_process();
     start();
   } catch (const Failure& failure) {
     fail(failure);
@@ -107,6 +110,22 @@ void HolderVm::watch_signals()
   });
 }
 
+void HolderVm::watch_process()
+{
+  if (config_.while_process == 0) return;
+  const std::string number = std::to_string(config_.while_process);
+  auto process = open_process(config_.while_process);
+  if (!process)
+    throw Failure(Exit::usage, "starting the VM '" + config_.name + "'",
+                  "the process " + number + ", with which it is to end, does not run");
+  process_ = std::move(*process);
+  process_watch_ = EventLoop::Watch(process_.get(), VIR_EVENT_HANDLE_READABLE, [this, number](int) {
+    process_watch_.set_events(0);
+    end_vm();
+    lose("the process " + number + ", with which it was to end, has ended");
+  });
+}
+
 void HolderVm::watch_domain()
 {
   virConnect* connection = libvirt_.connection.get();
@@ -146,7 +165,8 @@ void HolderVm::agent_greeted(const Json& greeting)
 void HolderVm::agent_event(const Json& event)
 {
   // Only the events that an agent may send: the others are the holder's own words.
-  if (event["event"] != "OBJECT_CHANGED" && event["event"] != "PROGRAM_ENDED")
+  static const std::set<std::string> known{"OBJECT_CHANGED", "PROGRAM_ENDED", "PROGRAM_OUTPUT"};
+  if (!known.contains(event["event"].get<std::string>()))
     return agent_complained("its event is unknown: " + printable(event["event"].get<std::string>(), 100));
   tell_all({{"event", event["event"]}, {"data", object_at(event, "data")}});
 }

@@ -35,6 +35,7 @@ class HolderVm {
   void watch_signals();
   void watch_domain();
   void watch_door();
+  void watch_process();
 
   Client& add_client(UniqueFd fd);
   Client* find_client(u64 number);
@@ -71,8 +72,8 @@ class HolderVm {
   int lifecycle_ = -1;
   std::unique_ptr<AgentLink> agent_;
 
-  UniqueFd door_, signals_;
-  EventLoop::Watch door_watch_, signal_watch_;
+  UniqueFd door_, signals_, process_;
+  EventLoop::Watch door_watch_, signal_watch_, process_watch_;
   EventLoop::Timer start_guard_, stop_guard_, sweep_;
   std::list<Client> clients_;
   u64 next_client_ = 1;

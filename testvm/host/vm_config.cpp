@@ -46,6 +46,7 @@ Json to_json(const VmConfig& c)
           {"paging", c.paging},
           {"module", c.module},
           {"lifetime", c.lifetime},
+          {"while_process", c.while_process},
           {"start_limit_ms", c.start_limit.count()}};
 }
 
@@ -64,6 +65,7 @@ VmConfig config_from_json(const Json& json)
     c.paging = json.at("paging").get<Paging>();
     c.module = json.at("module").get<Module>();
     c.lifetime = json.at("lifetime").get<Lifetime>();
+    c.while_process = json.at("while_process").get<pid_t>();
     c.start_limit = Milliseconds(json.at("start_limit_ms").get<std::int64_t>());
     return c;
   } catch (const Json::exception& error) {

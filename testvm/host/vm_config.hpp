@@ -36,6 +36,7 @@ struct VmConfig {
   Paging paging = Paging::four_levels;
   Module module = Module::required;
   Lifetime lifetime = Lifetime::as_owner;
+  pid_t while_process = 0;            // not 0: the VM ends with this process, if nothing ends it before
   Milliseconds start_limit{180'000};  // a guard against hangs, not an expectation
 };
 

@@ -69,6 +69,26 @@ TEST(LostVm, KilledOwnerTakesEverythingWithIt)
   EXPECT_EQ(remains_of(vm), "");
 }
 
+// What scripts/start relies on when it is killed.
+TEST(LostVm, EndsWithTheProcessThatItWasBoundTo)
+{
+  ChildSetup setup;
+  setup.argv = {"/usr/bin/tail", "-f", "/dev/null"};
+  setup.parent_death_signal = SIGKILL;
+  const pid_t process = start_child(setup);
+  VmConfig config = test_config();
+  config.while_process = process;
+  const VmInfo vm = vm_up(config);
+  const auto connection = VmConnection::attach(vm.name);
+  kill(process, SIGKILL);
+  wait_child(process);
+  const Failure failure = failure_of([&] { wait_in_guest(*connection); });
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  expect_says(failure, "the process " + std::to_string(process) + ", with which it was to end, has ended");
+  EXPECT_TRUE(process_ends(vm.holder));
+  EXPECT_EQ(remains_of(vm), "");
+}
+
 TEST(LostVm, KilledGuardianTakesEverythingWithIt)
 {
   const auto connection = VmConnection::start(test_config());
@@ -235,6 +255,9 @@ TEST(FailedStart, WithBadValuesNamesThem)
   config = test_config();
   config.kernel = "/does/not/exist";
   expect_says(start_failure_of(config), "/does/not/exist");
+  config = test_config();
+  config.while_process = 1 << 22;  // one more than there can be
+  expect_says(start_failure_of(config), "the process 4194304, with which it is to end, does not run");
   config = test_config();
   config.name = "no/name";
   EXPECT_EQ(failure_of([&] { VmConnection::start(config); }).code(), Exit::usage);

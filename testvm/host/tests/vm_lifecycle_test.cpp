@@ -144,6 +144,28 @@ TEST(Vm, TellsEventsToEveryClient)
   other->listen({});
 }
 
+TEST(Vm, TellsWhatADetachedProgramWrites)
+{
+  const auto connection = VmConnection::start(test_config());
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::string written, complaints;
+  connection->listen([&](const Json& event) {
+    const std::lock_guard lock(mutex);
+    if (event["event"] == "PROGRAM_OUTPUT") written += event["data"].value("text", "");
+    if (event["event"] == "AGENT_COMPLAINT") complaints += event["data"].value("text", "");
+    changed.notify_all();
+  });
+  connection->request("run", {{"argv", {"echo", "from a detached program"}}, {"detach", true}});
+  std::unique_lock lock(mutex);
+  EXPECT_TRUE(
+      changed.wait_for(lock, std::chrono::seconds(60), [&] { return !written.empty() || !complaints.empty(); }));
+  EXPECT_EQ(written, "from a detached program\n");
+  EXPECT_EQ(complaints, "");
+  lock.unlock();
+  connection->listen({});
+}
+
 TEST(Vm, WritesAConsoleThatCanBeFollowedToItsEnd)
 {
   auto connection = VmConnection::start(test_config());
