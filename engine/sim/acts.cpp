@@ -17,11 +17,7 @@ using Kind = Act::Kind;
 
 void do_fill(Stage& s, const Act& a) { (void)fill(s.p, s.object, a.view, a.range.start, a.rights); }
 
-void do_write(Stage& s, const Act& a)
-{
-  s.stop(SyncPoint::harvest, {nullptr, a.range.start, a.view, 0});
-  s.world.write(a.view, a.range.start);
-}
+void do_write(Stage& s, const Act& a) { s.p.hardware_write(a.view, a.range.start); }
 
 void do_unmap(Stage& s, const Act& a) { (void)unmap(s.p, s.object, a.range); }
 
@@ -29,20 +25,19 @@ void do_protect(Stage& s, const Act& a) { (void)protect(s.p, s.object, a.range, 
 
 void do_populate(Stage& s, const Act& a) { (void)populate(s.p, s.object, a.range, a.rights, a.leaf_level); }
 
-void do_invalidate(Stage& s, const Act& a) { (void)invalidate(s.p, s.object, *s.world.views.at(a.view), a.range); }
+void do_invalidate(Stage& s, const Act& a) { (void)invalidate(s.p, s.object, s.world.view(a.view), a.range); }
 
 void do_add_view(Stage& s, const Act& a)
 {
-  const Status added = add_view(s.p, s.object, s.world.make_view(a.view, a.format), a.format, a.view);
-  if (!added) s.world.violation(std::string("the stage cannot be set: ") + error_name(added.error()));
-  s.world.attached[a.view] = true;
+  const Status added = add_view(s.p, s.object, s.world.make_view(a.view), a.format, a.view);
+  if (!added) return s.world.violation(std::string("the stage cannot be set: ") + error_name(added.error()));
+  s.p.attach(a.view, true);
 }
 
 void do_drop_view(Stage& s, const Act& a)
 {
-  s.stop(SyncPoint::detach, {nullptr, 0, a.view, 0});
-  s.world.attached[a.view] = false;
-  drop_view(s.p, s.object, *s.world.views.at(a.view));
+  s.p.attach(a.view, false);
+  drop_view(s.p, s.object, s.world.view(a.view));
 }
 
 void do_resize(Stage& s, const Act& a) { (void)resize(s.p, s.object, a.range.start); }

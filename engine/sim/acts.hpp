@@ -7,7 +7,6 @@
 // As text: `name:argument,...`, in any order: pages `p3`, `p0-7`, 2-MiB blocks `m0`, `m0-1`, 1-GiB blocks `g0`, or
 // `all`; a tree `v1` (`v0`: the primary); rights `r`, `w`, `rw`, `rwx`; a leaf size `4K`, `2M`, `1G`; a format's name.
 #pragma once
-#include <functional>
 #include <string>
 #include <string_view>
 
@@ -36,12 +35,12 @@ enum class Effect : u8 {
   sets_rights,  // no walker can do with them what `rights` forbids
 };
 
-// Where an act is performed.
+// Where an act is performed. It runs on a stack that is copied when a state is saved: nothing that owns memory (a
+// vector, a string, a std::function) may live there across a point. And it touches what is shared only behind a point.
 struct Stage {
   ExploredPlatform& p;
   ExploredWorld& world;
   Object& object;
-  std::function<void(SyncPoint, const EntryRef&)> stop;  // a point that is not the engine's: others may run here
 };
 
 struct ActInfo {

@@ -1,238 +1,109 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/sim/exploration.hpp"
 
-#include <boost/context/fiber.hpp>
-
 #include <algorithm>
+#include <bit>
 #include <numeric>
-#include <random>
 #include <sstream>
 
 #include "engine/inspect/decode.hpp"
-#include "engine/sim/explored_platform.hpp"
 
 namespace morsel::sim {
 
 namespace {
 
-namespace context = boost::context;
+constexpr u64 expected_steps = 60;  // of one actor: where change points are drawn from
+constexpr u32 depth = 3;            // change points of one schedule
 
-constexpr u64 max_steps = 20'000;   // far beyond any run that ends
-constexpr u64 expected_steps = 80;  // of one actor: where change points are drawn from
-
-// What must no longer be cached when an operation has returned (I2).
-struct Promise {
-  std::vector<std::pair<u64, PhysAddr>> gone;       // (page, frame) that it removed
-  std::vector<std::pair<u64, PhysAddr>> read_only;  // ... whose writing it forbade
+class Chooser {
+ public:
+  virtual ~Chooser() = default;
+  virtual Choice choose(u32 choices) = 0;
 };
 
-class Run {
+class UniformChooser final : public Chooser {
  public:
-  Run(const Scenario& scenario, u64 seed, Policy policy) : scenario_(scenario), world_(scenario), random_(seed)
+  explicit UniformChooser(u64 seed) : random_(seed) {}
+  Choice choose(u32 choices) override
   {
-    set_stage();
-    for (u32 i = 0; i < scenario.actors.size(); ++i) actors_.push_back(std::make_unique<Actor>());
-    for (u32 i = 0; i < scenario.actors.size(); ++i) start(i);
-    if (policy == Policy::pct) draw_priorities();
-  }
-
-  Outcome go()
-  {
-    world_.settle();
-    while (world_.violated().empty() && !runnable().empty() && outcome_.steps < max_steps) {
-      resume(choose());
-      world_.settle();
-      ++outcome_.steps;
-    }
-    if (outcome_.steps == max_steps) world_.violation("I5 the actors do not come to an end");
-    if (world_.violated().empty()) world_.check_end();
-    outcome_.violation = world_.violated();
-    // A run that was given up goes on to its end without stopping: unwinding would pass through the destructors that
-    // leave grace sections.
-    stopping_ = true;
-    for (const u32 number : runnable()) resume(number);
-    return std::move(outcome_);
+    for (u32 skip = random_.below(static_cast<u32>(std::popcount(choices))); skip > 0; --skip) choices &= choices - 1;
+    return static_cast<Choice>(std::countr_zero(choices));
   }
 
  private:
-  struct Actor {
-    context::fiber body;
-    context::fiber back;
-    Step at{};
-    bool done = false;
-    u32 priority = 0;
-  };
-
-  void set_stage()
-  {
-    ExploredPlatform quiet(world_);
-    expect(create(quiet, world_.object, scenario_.bytes, scenario_.root_level));
-    if (scenario_.primary_walked) world_.object.primary.attached.value = 1;
-    for (std::size_t i = 0; i < scenario_.views.size(); ++i) {
-      Act add;
-      add.kind = Act::Kind::add_view;
-      add.view = static_cast<TreeId>(i + 1);
-      add.format = scenario_.views[i];
-      perform(quiet, add);
-    }
-    for (const Act& act : scenario_.before) {
-      world_.settle();
-      perform(quiet, act);
-    }
-  }
-  template <class T>
-  void expect(const T& result)
-  {
-    if (!result) world_.violation(std::string("the stage cannot be set: ") + error_name(result.error()));
-  }
-  void start(u32 number)
-  {
-    actors_[number]->body =
-        context::fiber(std::allocator_arg, context::fixedsize_stack(64 * 1024), [this, number](context::fiber&& back) {
-          Actor& a = *actors_[number];
-          a.back = std::move(back);
-          ExploredPlatform p(
-              world_, number + 1, [this, number](SyncPoint at, const EntryRef& e) { stop(number, at, e); },
-              [this](u64 before, u64 after) { record(before, after); });
-          perform(p, scenario_.actors[number], number);
-          a.done = true;
-          return std::move(a.back);
-        });
-  }
-  void stop(u32 number, SyncPoint at, const EntryRef& e)
-  {
-    if (stopping_) return;
-    Actor& a = *actors_[number];
-    a.at = {number, at, e, 0, 0};
-    a.back = std::move(a.back).resume();
-    outcome_.trace.push_back(a.at);
-  }
-  void record(u64 before, u64 after)
-  {
-    if (stopping_ || outcome_.trace.empty()) return;
-    outcome_.trace.back().before = before;
-    outcome_.trace.back().after = after;
-  }
-  void resume(u32 number)
-  {
-    Actor& a = *actors_[number];
-    a.body = std::move(a.body).resume();
-  }
-
-  std::vector<u32> runnable() const
-  {
-    std::vector<u32> numbers;
-    for (u32 i = 0; i < actors_.size(); ++i)
-      if (!actors_[i]->done) numbers.push_back(i);
-    return numbers;
-  }
-  u32 choose()
-  {
-    const std::vector<u32> ready = runnable();
-    if (priorities_.empty()) return ready[random_() % ready.size()];
-    const u32 best = *std::max_element(ready.begin(), ready.end(),
-                                       [this](u32 a, u32 b) { return actors_[a]->priority < actors_[b]->priority; });
-    for (std::size_t i = 0; i < change_points_.size(); ++i)
-      if (change_points_[i] == outcome_.steps) actors_[best]->priority = static_cast<u32>(i);
-    return best;
-  }
-  void draw_priorities()
-  {
-    constexpr u32 depth = 3;
-    priorities_.resize(actors_.size());
-    std::iota(priorities_.begin(), priorities_.end(), depth);
-    std::shuffle(priorities_.begin(), priorities_.end(), random_);
-    for (std::size_t i = 0; i < actors_.size(); ++i) actors_[i]->priority = priorities_[i];
-    for (u32 i = 0; i < depth; ++i) change_points_.push_back(random_() % (expected_steps * actors_.size()));
-  }
-
-  // Keeps the count of mutators of the primary right on every way out, also when a run is given up.
-  class InFlight {
-   public:
-    explicit InFlight(u32& count) : count_(count) { ++count_; }
-    ~InFlight() { --count_; }
-    InFlight(const InFlight&) = delete;
-    InFlight& operator=(const InFlight&) = delete;
-
-   private:
-    u32& count_;
-  };
-
-  void perform(ExploredPlatform& p, const Act& act, std::optional<u32> actor = {})
-  {
-    if (!changes_primary(act)) return perform_one(p, act, actor);
-    const Promise promise = promise_of(act);
-    {
-      const InFlight in_flight(world_.primary_changes_in_flight);
-      perform_one(p, act, actor);
-    }
-    if (actor) check(promise);
-  }
-  void perform_one(ExploredPlatform& p, const Act& act, std::optional<u32> actor)
-  {
-    Stage stage{p, world_, world_.object, [this, actor](SyncPoint at, const EntryRef& e) {
-                  if (actor) stop(*actor, at, e);
-                }};
-    sim::perform(stage, act);
-  }
-
-  // Drawn up when the operation begins: frames that it is certain to remove, or to make read-only.
-  Promise promise_of(const Act& act)
-  {
-    Promise promise;
-    ExploredPlatform quiet(world_);
-    const bool removes = info(act.kind).effect == Effect::removes;
-    const bool forbids = info(act.kind).effect == Effect::sets_rights && !act.rights.write();
-    const Range range = range_of(act);
-    for (const u64 page : scenario_.pages) {
-      if (!range.contains(page)) continue;
-      const Expected<Leaf> leaf = lookup(quiet, SyncPoint::load, world_.object.primary, page);
-      if (!leaf) continue;
-      if (removes) promise.gone.emplace_back(page, leaf->frame);
-      if (forbids && !somebody_allows_writing()) promise.read_only.emplace_back(page, leaf->frame);
-    }
-    return promise;
-  }
-  bool somebody_allows_writing() const
-  {
-    return std::any_of(scenario_.actors.begin(), scenario_.actors.end(),
-                       [](const Act& a) { return info(a.kind).effect == Effect::sets_rights && a.rights.write(); });
-  }
-  void check(const Promise& promise)
-  {
-    for (TreeId id = 0; id <= max_views; ++id) {
-      if (id == primary_tree ? !scenario_.primary_walked : !world_.views.count(id)) continue;
-      for (const CachedLeaf& l : world_.hardware(id).leaves()) {
-        for (const auto& [page, frame] : promise.gone)
-          if (l.page == page && l.frame == frame)
-            world_.violation("I2 a walker can still use what a returned operation removed");
-        for (const auto& [page, frame] : promise.read_only)
-          if (l.page == page && l.frame == frame && l.rights.write())
-            world_.violation("I2 a walker can still write after a returned protect");
-      }
-    }
-  }
-
-  const Scenario& scenario_;
-  ExploredWorld world_;
-  std::mt19937_64 random_;
-  std::vector<std::unique_ptr<Actor>> actors_;
-  std::vector<u32> priorities_;
-  std::vector<u64> change_points_;
-  Outcome outcome_;
-  bool stopping_ = false;
+  Random random_;
 };
+
+// Burckhardt et al., "A randomized scheduler with probabilistic guarantees of finding bugs" (ASPLOS 2010).
+class PctChooser final : public Chooser {
+ public:
+  PctChooser(u64 seed, u32 actors) : random_(seed)
+  {
+    std::iota(priorities_.begin(), priorities_.end(), depth);
+    for (u32 i = static_cast<u32>(priorities_.size()); i > 1; --i)
+      std::swap(priorities_[i - 1], priorities_[random_.below(i)]);
+    for (u64& point : change_points_) point = random_.below(static_cast<u32>(expected_steps * actors));
+  }
+  Choice choose(u32 choices) override
+  {
+    u32 best = static_cast<u32>(std::countr_zero(choices));
+    for (u32 rest = choices; rest; rest &= rest - 1) {
+      const u32 c = static_cast<u32>(std::countr_zero(rest));
+      if (priorities_[c] > priorities_[best]) best = c;
+    }
+    for (u32 i = 0; i < depth; ++i)
+      if (change_points_[i] == step_) priorities_[best] = i;
+    ++step_;
+    return static_cast<Choice>(best);
+  }
+
+ private:
+  Random random_;
+  std::array<u32, 2 * max_actors> priorities_{};
+  std::array<u64, depth> change_points_{};
+  u64 step_ = 0;
+};
+
+Outcome run_with(ExploredRun& run, Chooser&& chooser)
+{
+  Outcome outcome;
+  run.reset();
+  run.world().settle();
+  u32 choices = run.choices();
+  while (run.violated().empty() && choices != 0 && outcome.steps < max_steps) {
+    const Choice choice = chooser.choose(choices);
+    outcome.schedule.push_back(choice);
+    run.step(choice);
+    ++outcome.steps;
+    choices = run.choices();
+  }
+  if (outcome.steps == max_steps) run.world().violation("I5 the actors do not come to an end");
+  if (run.violated().empty()) run.check_end();
+  outcome.violation = run.violated();
+  return outcome;
+}
 
 }  // namespace
 
-Outcome run_schedule(const Scenario& scenario, u64 seed, Policy policy) { return Run(scenario, seed, policy).go(); }
+Outcome run_schedule(ExploredRun& run, u64 seed, Policy policy)
+{
+  if (policy == Policy::uniform) return run_with(run, UniformChooser(seed));
+  return run_with(run, PctChooser(seed, run.actors()));
+}
+
+Outcome run_schedule(const Scenario& scenario, u64 seed, Policy policy)
+{
+  ExploredRun run(scenario);
+  return run_schedule(run, seed, policy);
+}
 
 Verdict explore(const Scenario& scenario, u64 first_seed, u64 runs)
 {
+  ExploredRun run(scenario);
   Verdict verdict;
   for (u64 seed = first_seed; seed < first_seed + runs; ++seed) {
-    verdict.policy = seed % 2 ? Policy::uniform : Policy::pct;
-    verdict.outcome = run_schedule(scenario, seed, verdict.policy);
+    verdict.policy = policy_of(seed);
+    verdict.outcome = run_schedule(run, seed, verdict.policy);
     ++verdict.runs;
     verdict.steps += verdict.outcome.steps;
     if (verdict.outcome.violation.empty()) continue;
@@ -242,18 +113,89 @@ Verdict explore(const Scenario& scenario, u64 first_seed, u64 runs)
   return verdict;
 }
 
+// A schedule that ends too early is finished in any order; one that asks for the impossible skips it.
+Replay replay(const Scenario& scenario, const Schedule& schedule)
+{
+  ExploredRun run(scenario);
+  run.world().settle();
+  Replay replay;
+  auto go_on = [&](Choice choice) {
+    run.step(choice);
+    replay.steps.push_back(run.last_step());
+  };
+  for (const Choice choice : schedule)
+    if (run.violated().empty() && (run.choices() >> choice & 1)) go_on(choice);
+  while (run.violated().empty() && run.choices() != 0 && replay.steps.size() < max_steps)
+    go_on(static_cast<Choice>(std::countr_zero(run.choices())));
+  if (run.violated().empty()) run.check_end();
+  replay.violation = run.violated();
+  return replay;
+}
+
+namespace {
+
+std::string who(const Scenario& scenario, Choice choice)
+{
+  std::string text(1, static_cast<char>('a' + actor_of(choice)));
+  return text + " " + to_text(scenario.actors[actor_of(choice)]);
+}
+
+FormatId format_of(const Scenario& scenario, TreeId tree)
+{
+  if (tree == primary_tree) return PrimaryFormat::id;
+  if (tree <= scenario.views.size()) return scenario.views[tree - 1u];
+  for (const Act& act : scenario.actors)
+    if (act.kind == Act::Kind::add_view && act.view == tree) return act.format;
+  return FormatId::npt;
+}
+
+std::string entry_text(FormatId format, Level level, u64 word)
+{
+  return inspect::one_line(inspect::decode(*find_format(format), level, word));
+}
+
+bool is_about_a_tree(Access access)
+{
+  return access == Access::add || access == Access::begin_flush || access == Access::end_flush ||
+         access == Access::hardware_write || access == Access::attach;
+}
+
+}  // namespace
+
+std::string describe(const Scenario& scenario, const Step& step)
+{
+  std::string text = who(scenario, step.choice);
+  text.resize(std::max<std::size_t>(text.size(), 20), ' ');
+  const PendingStep& what = step.what;
+  if (is_buffer(step.choice))
+    text += "  its delayed store is seen:";
+  else if (what.access == Access::begin)
+    return text + "  begins";
+  else if (what.access == Access::finish)
+    return text + "  returns";
+  else
+    text += "  " + std::string(point_name(what.point));
+  if (what.access == Access::end_flush) text += " has ended";
+  if (what.access == Access::end_wait) text += " has passed";
+  const EntryRef& e = what.entry;
+  if (e.word || is_about_a_tree(what.access)) text += "  " + (e.tree ? "v" + std::to_string(e.tree) : "primary");
+  if (!e.word) return text;
+  text += " " + to_text(Range{e.offset, e.offset + (page_bytes << (9u * e.level))}) + ": ";
+  const FormatId format = format_of(scenario, e.tree);
+  text += entry_text(format, e.level, step.before);
+  if (what.access == Access::load) return text;
+  if (step.before == step.after) return text + "  (unchanged)";
+  return text + " -> " + entry_text(format, e.level, step.after);
+}
+
 std::string describe(const Scenario& scenario, const Verdict& verdict)
 {
   std::ostringstream out;
   out << scenario.name << ": " << verdict.runs << " runs, " << verdict.steps << " steps";
   if (!verdict.failing_seed) return out.str() + ", none violated";
   out << "\nseed " << *verdict.failing_seed << ": " << verdict.outcome.violation << '\n';
-  for (const Step& s : verdict.outcome.trace) {
-    out << "  actor " << s.actor << "  tree " << s.entry.tree << " level " << int{s.entry.level} << "  "
-        << point_name(s.point) << " at 0x" << std::hex << s.entry.offset;
-    if (s.entry.word) out << ": " << s.before << " -> " << s.after;
-    out << std::dec << '\n';
-  }
+  for (const Step& step : replay(scenario, verdict.outcome.schedule).steps)
+    out << "  " << describe(scenario, step) << '\n';
   return out.str();
 }
 

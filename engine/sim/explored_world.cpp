@@ -1,208 +1,295 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/sim/explored_world.hpp"
 
-#include <cstring>
+#include <algorithm>
+#include <type_traits>
 
 #include "engine/sim/explored_platform.hpp"
 
 namespace morsel::sim {
 
-namespace {
+static_assert(std::is_trivially_copyable_v<ExploredWorld::Core> && std::is_trivially_copyable_v<Hardware> &&
+                  std::is_trivially_copyable_v<ExploredMemory::Counts>,
+              "a state is saved by copying it");
 
-constexpr u64 memory_bytes = u64{32} << 20;
-constexpr int poison = 0xdb;
-
-std::string hex(u64 value)
+ExploredWorld::ExploredWorld(const Scenario& s) : scenario(s), memory(log_)
 {
-  char text[20];
-  std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(value));
-  return text;
+  for (const FaultRule& rule : s.faults) faults_.add(rule);
+  hardware_.resize(1);
+  core.exists[primary_tree] = core.attached[primary_tree] = s.primary_walked;
 }
 
-std::string tree_name(TreeId id) { return id == primary_tree ? "the primary" : "view " + std::to_string(id); }
-
-}  // namespace
-
-ExploredWorld::ExploredWorld(const Scenario& s)
-    : scenario(s), arena_(memory_bytes), pages_(arena_.pages()), inside_(s.actors.size() + 1)
+View& ExploredWorld::make_view(TreeId id)
 {
-  for (const FaultRule& rule : s.faults) faults.add(rule);
-  hardware_.emplace(primary_tree, Hardware(arena_, s.pages));
+  if (hardware_.size() <= id) hardware_.resize(id + 1u);
+  core.exists[id] = true;
+  return view(id);
 }
 
-View& ExploredWorld::make_view(TreeId id, FormatId format)
+void ExploredWorld::attach(TreeId id, bool attached)
 {
-  (void)format;
-  hardware_.try_emplace(id, Hardware(arena_, scenario.pages));
-  attached[id] = false;
-  return *(views[id] = std::make_unique<View>());
+  core.attached[id] = attached;
+  core.changed_trees |= 1u << id;
 }
 
 u64* ExploredWorld::table_words(PhysAddr table)
 {
-  u64* const words = arena_.words(table);
-  check_in_table(words);
-  return words;
+  if (!memory.is_table(table)) {
+    violation("I3 an actor uses a freed table");
+    if (!memory.holds(table)) table = core.object.primary.root;  // anything that can be read: the run ends here
+  }
+  return memory.words(table);
 }
 
 void ExploredWorld::check_in_table(const u64* word)
 {
-  const auto distance = reinterpret_cast<const std::byte*>(word) - arena_.host(Arena::base);
-  if (state(Arena::base + static_cast<u64>(distance)).use != Use::table) violation("I3 an actor uses a freed table");
+  if (!memory.is_table(word)) violation("I3 an actor uses a freed table");
 }
 
-void ExploredWorld::set_use(PhysAddr at, u32 pages, Use use)
+void ExploredWorld::write_entry(const EntryRef& e, u64 value)
 {
-  for (u32 i = 0; i < pages; ++i) state(at + i * page_bytes) = {use, false, false};
-}
-
-Expected<PhysAddr> ExploredWorld::allocate_table(u32 order)
-{
-  const auto at = arena_.allocate(order);
-  if (at) set_use(*at, 1u << order, Use::table);
-  return at;
-}
-
-Expected<PhysAddr> ExploredWorld::allocate_frame(Level level)
-{
-  const auto at = arena_.allocate(9u * level);
-  if (at) set_use(*at, 1u << 9u * level, Use::frame);
-  return at;
+  if (*e.word == value) return;
+  memory.write(e.word, value);
+  core.changed_trees |= 1u << e.tree;
 }
 
 void ExploredWorld::free_table(PhysAddr table, u32 order)
 {
-  if (state(table).use != Use::table) return violation("I3 a table is freed twice");
-  for (const auto& [id, hardware] : hardware_)
-    for (const CachedTable& t : hardware.tables())
+  for (TreeId id = 0; id < hardware_.size(); ++id)
+    for (const CachedTable& t : hardware_[id].tables())
       if (t.table == table) violation("I3 a table of " + tree_name(id) + " is freed while a walker can reach it");
-  set_use(table, 1u << order, Use::none);
-  std::memset(arena_.host(table), poison, page_bytes << order);
-  arena_.release(table, order);
+  if (!memory.free_table(table, order)) violation("I3 a table is freed twice");
+  touched.push_back(memory.words(table));
 }
 
 void ExploredWorld::free_frame(PhysAddr frame, Level level)
 {
-  const u32 count = 1u << 9u * level;
-  for (u32 i = 0; i < count; ++i) {
-    const PhysAddr page = frame + i * page_bytes;
-    if (state(page).use != Use::frame) return violation("I3 a frame is freed twice");
-    if (state(page).written && !state(page).carried)
+  const u64 bytes = page_bytes << (9u * level);
+  for (u64 distance = 0; distance < bytes; distance += page_bytes) {
+    const u8 flags = memory.flags_of(frame + distance);
+    if ((flags & PageFlags::written_back) && !(flags & PageFlags::carried_back))
       violation("I4 a frame is judged clean at release, but it was written");
-    for (const auto& [id, hardware] : hardware_)
-      for (const CachedLeaf& l : hardware.leaves())
-        if (l.frame == page) violation("I3 a frame is freed while a walker of " + tree_name(id) + " can use it");
   }
-  set_use(frame, count, Use::none);
-  arena_.release(frame, 9u * level);
+  for (TreeId id = 0; id < hardware_.size(); ++id)
+    for (const CachedLeaf& l : hardware_[id].leaves())
+      if (l.frame.value - frame.value < bytes)
+        violation("I3 a frame is freed while a walker of " + tree_name(id) + " can use it");
+  if (!memory.free_frame(frame, level)) violation("I3 a frame is freed twice");
+  forget_copy(frame);
 }
 
 void ExploredWorld::carry(PhysAddr frame, Level level)
 {
-  for (u32 i = 0; i < 1u << 9u * level; ++i) state(frame + i * page_bytes).carried = true;
+  for (u64 i = 0; i < u64{1} << (9u * level); ++i) memory.set_flags(frame + i * page_bytes, PageFlags::carried);
 }
 
-void ExploredWorld::retire(RetiredList retired)
+// What was written before this is in the report; whoever can still write unnoticed writes again.
+bool ExploredWorld::take_dirty(PhysAddr frame)
 {
-  std::vector<bool> waits_for = inside_;
-  if (scenario.no_grace_periods) waits_for.assign(waits_for.size(), false);
-  batches_.push_back({std::move(retired), std::move(waits_for)});
+  const bool dirty = memory.flags_of(frame) & PageFlags::carried_log;
+  if (!dirty) return false;
+  memory.set_flags(frame, 0, PageFlags::carried_log | PageFlags::written_log);
+  core.changed_trees = ~0u;
+  return true;
+}
+
+u64 ExploredWorld::token(u32 actor) { return scenario.reuse_tokens ? 1 : ++core.tokens[actor] * max_owners + actor; }
+
+const FaultRule* ExploredWorld::fault(SyncPoint point, TreeId tree)
+{
+  if (faults_.rules().empty()) return nullptr;
+  for (FaultRule& rule : faults_.rules()) {
+    log_.save(&rule.seen, sizeof rule.seen);
+    log_.save(&rule.fired, sizeof rule.fired);
+  }
+  return faults_.find(point, tree);
+}
+
+u32 ExploredWorld::note(u32 list, const RetiredTable& table)
+{
+  nodes_.resize(core.nodes);
+  nodes_.push_back({list, true, table, {}, 0});
+  return ++core.nodes;
+}
+
+u32 ExploredWorld::note(u32 list, PhysAddr frame, Level level)
+{
+  nodes_.resize(core.nodes);
+  nodes_.push_back({list, false, {}, frame, level});
+  return ++core.nodes;
+}
+
+void ExploredWorld::retire(u32 list)
+{
+  if (list == 0) return;
+  if (core.batch_count == core.batches.size()) return violation("exploration: too many batches wait");
+  core.batches[core.batch_count++] = {list, scenario.no_grace_periods ? u8{0} : core.inside};
+}
+
+bool ExploredWorld::frees_by_leaving(u32 actor) const
+{
+  return std::any_of(core.batches.begin(), core.batches.begin() + core.batch_count,
+                     [actor](const Batch& b) { return (b.waits_for & ~(1u << actor)) == 0; });
 }
 
 void ExploredWorld::leave(u32 actor)
 {
-  inside_[actor] = false;
-  for (Batch& b : batches_) b.waits_for[actor] = false;
+  const auto others = static_cast<u8>(~(1u << actor));
+  core.inside &= others;
+  for (u32 i = 0; i < core.batch_count; ++i) core.batches[i].waits_for &= others;
+  for (u8& waiting : core.waits_for) waiting &= others;
+}
+
+void ExploredWorld::begin_wait(u32 actor)
+{
+  core.waits_for[actor] = scenario.no_grace_periods ? u8{0} : static_cast<u8>(core.inside & ~(1u << actor));
+}
+
+void ExploredWorld::release_list(u32 list)
+{
+  ExploredPlatform quiet(*this);
+  for (; list; list = nodes_[list - 1].next) {
+    const Node node = nodes_[list - 1];
+    if (node.is_table)
+      release(quiet, node.table);
+    else
+      free_frame(node.frame, node.level);
+  }
 }
 
 void ExploredWorld::release_expired()
 {
-  ExploredPlatform quiet(*this);
-  for (std::size_t i = 0; i < batches_.size();) {
-    if (std::find(batches_[i].waits_for.begin(), batches_[i].waits_for.end(), true) != batches_[i].waits_for.end()) {
+  for (u32 i = 0; i < core.batch_count;) {
+    if (core.batches[i].waits_for != 0) {
       ++i;
       continue;
     }
-    const RetiredList over = std::move(batches_[i].retired);
-    batches_.erase(batches_.begin() + static_cast<std::ptrdiff_t>(i));
-    for (const RetiredTable& t : over.tables) release(quiet, t);
-    for (const RetiredFrame& f : over.frames) free_frame(f.frame, f.level);
+    const u32 list = core.batches[i].first;
+    core.batches[i] = core.batches[--core.batch_count];
+    release_list(list);
   }
 }
 
-void ExploredWorld::write(TreeId id, u64 page)
+void ExploredWorld::begin_flush(u32 actor, TreeId tree)
+{
+  hardware_[tree].begin_flush(actor);
+  core.changed_trees |= 1u << tree;
+}
+
+void ExploredWorld::end_flush(u32 actor, const FlushRequest& request)
+{
+  hardware_[request.tree].end_flush(actor, request.range);
+  core.changed_trees |= 1u << request.tree;
+}
+
+bool ExploredWorld::write(TreeId id, u64 page)
 {
   PhysAddr frame;
-  if (hardware(id).write(tree(id), walked(id), page, frame)) state(frame).written = true;
+  u64* dirtied = nullptr;
+  const bool done = hardware_[id].write(memory, tree(id), walked(id), page, frame, dirtied);
+  if (dirtied) touched.push_back(dirtied);
+  if (done) memory.set_flags(frame, PageFlags::written);
+  core.changed_trees |= 1u << id;
+  return done;
 }
 
-void ExploredWorld::settle()
+const u64* ExploredWorld::delayed(u32 actor, const u64* word) const
 {
-  release_expired();
-  for (auto& [id, hardware] : hardware_) {
-    if (id == primary_tree ? !scenario.primary_walked : !views.count(id)) continue;
-    hardware.observe(tree(id), walked(id));
-    for (const CachedLeaf& l : hardware.leaves())
-      if (l.dirty && l.rights.write()) state(l.frame).written = true;  // it may write unnoticed: assume that it does
-    check_caches(id);
+  const StoreBuffer& buffer = core.buffers[actor];
+  for (u32 i = buffer.count; i-- > 0;)
+    if (buffer.stores[i].entry.word == word) return &buffer.stores[i].value;
+  return nullptr;
+}
+
+void ExploredWorld::delay(u32 actor, const EntryRef& e, u64 value)
+{
+  StoreBuffer& buffer = core.buffers[actor];
+  if (buffer.count == buffer.stores.size()) drain_one(actor);
+  buffer.stores[buffer.count++] = {e, value};
+}
+
+void ExploredWorld::drain_one(u32 actor)
+{
+  StoreBuffer& buffer = core.buffers[actor];
+  const DelayedStore oldest = buffer.stores[0];
+  std::copy(buffer.stores.begin() + 1, buffer.stores.end(), buffer.stores.begin());
+  --buffer.count;
+  check_in_table(oldest.entry.word);
+  write_entry(oldest.entry, oldest.value);
+}
+
+u64 ExploredWorld::hash_of_list(u32 list) const
+{
+  u64 sum = 0;
+  for (; list; list = nodes_[list - 1].next) {
+    const Node& n = nodes_[list - 1];
+    sum += n.is_table ? mix(n.table.table.value, n.table.tree) : mix(n.frame.value, u64{n.level} + 99);
   }
+  return sum;
 }
 
-// I1 outside every mutator's window, I10 always.
-void ExploredWorld::check_caches(TreeId id)
+// Tokens, and what else only ever repeats its owner's history, is left out.
+u64 ExploredWorld::hash() const
 {
-  ExploredPlatform quiet(*this);
-  for (const CachedLeaf& l : hardware_.at(id).leaves()) {
-    for (const CachedLeaf& other : hardware_.at(id).leaves())
-      if (other.page == l.page && (other.frame != l.frame || other.level != l.level) && id != primary_tree)
-        violation("I10 two translations of page " + hex(l.page) + " are cached in " + tree_name(id) + " at once");
-    if (primary_changes_in_flight != 0 || id == primary_tree) continue;
-    const Expected<Leaf> truth = lookup(quiet, SyncPoint::load, object.primary, l.page);
-    if (!truth || truth->frame != l.frame)
-      violation("I1 no mutator is in flight, and a walker of " + tree_name(id) + " reaches a frame at " + hex(l.page) +
-                " that the primary does not give");
-    else if (!truth->rights.includes(l.rights))
-      violation("I1 no mutator is in flight, and a walker of " + tree_name(id) + " has rights at " + hex(l.page) +
-                " that the primary forbids");
+  u64 h = mix(memory.counts.hash + memory.fresh_hash(), memory.counts.used_pages);
+  auto add = [&h](u64 value) { h = mix(h, value); };
+  add(core.object.bytes);
+  add(u64{core.changes_in_flight} << 16 | u64{core.inside});
+  for (TreeId id = 0; id < hardware_.size(); ++id) {
+    const Tree& t = id == primary_tree ? core.object.primary : core.views[id - 1u].tree;
+    add(t.root.value);
+    add(u64{t.pending.value} << 32 | u64{t.attached.value} << 2 | u64{core.exists[id]} << 1 | u64{core.attached[id]});
+    add(hardware_[id].hash());
+    if (id != primary_tree) add(core.object.views[id - 1u] != nullptr);
   }
+  u64 sum = 0;
+  for (u32 i = 0; i < core.batch_count; ++i) sum += mix(hash_of_list(core.batches[i].first), core.batches[i].waits_for);
+  for (u32 i = 0; i < core.copy_count; ++i)
+    sum += mix(mix(core.copies[i].from.value, core.copies[i].to.value), core.copies[i].outdated);
+  for (u32 i = 0; i < max_owners; ++i) {
+    if (core.waits_for[i]) sum += mix(i, core.waits_for[i]);
+    for (u32 k = 0; k < core.buffers[i].count; ++k)
+      sum +=
+          mix(memory.address(core.buffers[i].stores[k].entry.word).value + i, mix(k, core.buffers[i].stores[k].value));
+  }
+  add(sum);
+  for (const FaultRule& rule : faults_.rules())
+    if (rule.counts()) add(rule.seen << 32 | rule.fired);
+  return h;
 }
 
-bool ExploredWorld::has_evidence(PhysAddr frame)
+ExploredWorld::Saved ExploredWorld::save(std::vector<std::byte>& buffer) const
 {
-  if (state(frame).carried) return true;
-  ExploredPlatform quiet(*this);
-  auto shows = [&](const Tree& t) {
-    for (const u64 page : scenario.pages)
-      if (const Expected<Leaf> leaf = lookup(quiet, SyncPoint::load, t, page))
-        if (leaf->frame == frame && (leaf->word & find_format(t.format)->dirty_bit)) return true;
-    return false;
+  const Saved saved{log_.mark(), buffer.size(), static_cast<u32>(memory.fresh_count())};
+  auto append = [&buffer](const void* from, std::size_t bytes) {
+    const std::size_t where = buffer.size();
+    buffer.resize(where + bytes);
+    std::memcpy(buffer.data() + where, from, bytes);
   };
-  if (shows(object.primary)) return true;
-  for (const auto& [id, view] : views)
-    if (object.views[id - 1u] && shows(view->tree)) return true;
-  return false;
+  append(&core, sizeof core);
+  append(&memory.counts, sizeof memory.counts);
+  append(hardware_.data(), hardware_.size() * sizeof(Hardware));
+  append(memory.fresh().data(), saved.fresh * sizeof(ExploredMemory::Fresh));
+  memory.for_each_fresh([&](const u64* words) { append(words, page_bytes); });
+  return saved;
 }
 
-// All actors have returned: nothing is pending, nothing leaked, no write forgotten.
-void ExploredWorld::check_end()
+void ExploredWorld::restore(const Saved& saved, const std::vector<std::byte>& buffer)
 {
-  ExploredPlatform quiet(*this);
-  if (!batches_.empty()) violation("I3 something is never released");
-  if (object.primary.pending.value != 0) violation("a pending count is not lowered: the primary's");
-  for (const u64 page : scenario.pages)
-    if (const Expected<Leaf> leaf = lookup(quiet, SyncPoint::load, object.primary, page))
-      if (state(leaf->frame).written && !has_evidence(leaf->frame)) violation("I4 a write that nothing remembers");
-  for (auto& [id, view] : views) {
-    if (!object.views[id - 1u]) continue;
-    if (view->tree.pending.value != 0) violation("a pending count is not lowered: " + tree_name(id));
-    attached[id] = false;
-    drop_view(quiet, object, *view);
-  }
-  hardware_.clear();
-  if (!violation_.empty()) return;
-  release_expired();
-  destroy(quiet, object);
-  if (arena_.used_pages() != 0) violation("I3 tables or frames leaked");
+  log_.undo_to(saved.mark);
+  const std::byte* from = buffer.data() + saved.where;
+  auto take = [&from](void* to, std::size_t bytes) {
+    std::memcpy(to, from, bytes);
+    from += bytes;
+  };
+  take(&core, sizeof core);
+  take(&memory.counts, sizeof memory.counts);
+  take(hardware_.data(), hardware_.size() * sizeof(Hardware));
+  std::array<ExploredMemory::Fresh, 64> fresh;
+  take(fresh.data(), saved.fresh * sizeof(ExploredMemory::Fresh));
+  memory.set_fresh(fresh.data(), saved.fresh);
+  for (u32 i = 0; i < saved.fresh; ++i) take(memory.words(fresh[i].table), page_bytes);
+  violation_.clear();
 }
 
 }  // namespace morsel::sim

@@ -2,80 +2,159 @@
 //
 // The machine under exploration: memory whose pages know what they are, pessimistic hardware for every tree, grace
 // periods that end as early as they may, and the invariants.
+//
+// Its whole state is `core`, the hardware, and what the undo log covers; save() and restore() go back to earlier ones,
+// last saved first.
 #pragma once
-#include <map>
-#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "engine/sim/exploration.hpp"
+#include "engine/morsel/all.hpp"
+#include "engine/sim/explored_memory.hpp"
 #include "engine/sim/hardware.hpp"
-#include "engine/sim/machine.hpp"
+#include "engine/sim/scenario.hpp"
 
 namespace morsel::sim {
 
+std::string tree_name(TreeId id);
+
 class ExploredWorld {
+  UndoLog log_;  // before what writes to it
+
  public:
   explicit ExploredWorld(const Scenario& scenario);
+  ExploredWorld(const ExploredWorld&) = delete;
+  ExploredWorld& operator=(const ExploredWorld&) = delete;
+
+  // A store that its actor has done and nobody else can see yet.
+  struct DelayedStore {
+    EntryRef entry;
+    u64 value;
+  };
+  struct StoreBuffer {
+    std::array<DelayedStore, 4> stores{};  // oldest first
+    u32 count = 0;
+  };
+  // What was retired together. `waits_for`: a bit for each actor that was inside a section then and has not left.
+  struct Batch {
+    u32 first;  // in nodes_, plus 1
+    u8 waits_for;
+  };
+  struct Copy {
+    PhysAddr from, to;
+    Level level;
+    bool outdated;  // somebody could write `from` after it was copied
+  };
+  struct Core {
+    Object object;
+    std::array<View, max_views> views{};
+    std::array<bool, max_views + 1> exists{}, attached{};  // trees that hardware knows; whose root it has
+    u32 changes_in_flight = 0;                             // operations on the primary between their begin and return
+    u8 inside = 0;                                         // a bit for each actor inside a grace section
+    std::array<u8, max_owners> waits_for{};                // of an actor in wait_for_grace_period
+    std::array<Batch, 16> batches{};
+    u32 batch_count = 0;
+    std::array<Copy, 4> copies{};
+    u32 copy_count = 0;
+    u32 nodes = 0;
+    std::array<u32, max_owners> tokens{};
+    std::array<StoreBuffer, max_owners> buffers{};
+    u32 changed_trees = 0;  // a bit for each tree whose walkers may see something new
+    bool check_due = false;
+  };
+  Core core;
+
+  // Where a tree stands. The engine keeps pointers to these.
+  Object& object() { return core.object; }
+  View& view(TreeId id) { return core.views[id - 1u]; }
+  Tree& tree(TreeId id) { return id == primary_tree ? core.object.primary : view(id).tree; }
+  bool walked(TreeId id) const { return core.attached[id]; }
+  Hardware& hardware(TreeId id) { return hardware_[id]; }
+  View& make_view(TreeId id);
+  void attach(TreeId id, bool attached);
 
   // Called by a platform; `actor` is its number. Violations are kept; the first counts.
   u64* table_words(PhysAddr table);
   void check_in_table(const u64* word);
-  void retire(RetiredList retired);
-  void enter(u32 actor) { inside_[actor] = true; }
+  void write_entry(const EntryRef& e, u64 value);
+  void enter(u32 actor) { core.inside |= static_cast<u8>(1u << actor); }
   void leave(u32 actor);
+  void begin_wait(u32 actor);
+  bool waits(u32 actor) const { return core.waits_for[actor] != 0; }
+  u32 note(u32 list, const RetiredTable& table);
+  u32 note(u32 list, PhysAddr frame, Level level);
+  template <class Visitor>
+  void for_each_table(u32 list, Visitor&& visit) const
+  {
+    for (; list; list = nodes_[list - 1].next)
+      if (nodes_[list - 1].is_table) visit(nodes_[list - 1].table);
+  }
+  void retire(u32 list);
+  // A batch whose grace period ends when this actor leaves.
+  bool frees_by_leaving(u32 actor) const;
+  void begin_flush(u32 actor, TreeId tree);
+  void end_flush(u32 actor, const FlushRequest& request);
   void carry(PhysAddr frame, Level level);
+  bool take_dirty(PhysAddr frame);
+  void copy_frame(PhysAddr from, PhysAddr to, Level level);
+  bool write(TreeId id, u64 page);  // by hardware
   void violation(const std::string& what)
   {
     if (violation_.empty()) violation_ = what;
   }
   void free_table(PhysAddr table, u32 order);
   void free_frame(PhysAddr frame, Level level);
-  Expected<PhysAddr> allocate_table(u32 order);
-  Expected<PhysAddr> allocate_frame(Level level);
-
-  Tree& tree(TreeId id) { return id == primary_tree ? object.primary : views.at(id)->tree; }
-  Hardware& hardware(TreeId id) { return hardware_.at(id); }
-  bool walked(TreeId id) const { return id == primary_tree ? scenario.primary_walked : attached.at(id); }
-  void write(TreeId id, u64 page);
+  u64 token(u32 actor);
+  // The rule that fires at this access, if any.
+  const FaultRule* fault(SyncPoint point, TreeId tree);
+  const u64* delayed(u32 actor, const u64* word) const;  // the newest store of the actor to this word
+  void delay(u32 actor, const EntryRef& e, u64 value);
+  void drain_one(u32 actor);
+  void drain(u32 actor)
+  {
+    while (core.buffers[actor].count) drain_one(actor);
+  }
 
   // After every step: release what is over, let hardware cache, check.
   void settle();
   void check_end();
   const std::string& violated() const { return violation_; }
 
-  View& make_view(TreeId id, FormatId format);
+  struct Saved {
+    UndoLog::Mark mark;
+    std::size_t where = 0;
+    u32 fresh = 0;
+  };
+  Saved save(std::vector<std::byte>& buffer) const;
+  void restore(const Saved& saved, const std::vector<std::byte>& buffer);
+  u64 hash() const;
 
   const Scenario& scenario;
-  Object object;
-  std::map<TreeId, std::unique_ptr<View>> views;  // kept until the end: a mutator may still hold one
-  std::map<TreeId, bool> attached;
-  FaultPlan faults;
-  u32 primary_changes_in_flight = 0;
-  u64 last_token = 0;
+  ExploredMemory memory;
+  // What the last step touched besides what could be known before: tables freed, entries whose D bit was set.
+  std::vector<const u64*> touched;
 
  private:
-  enum class Use : u8 { none, table, frame };
-  struct PageState {
-    Use use = Use::none;
-    bool written = false;  // the truth: somebody wrote it
-    bool carried = false;  // the frame's state says so
+  struct Node {
+    u32 next;
+    bool is_table;
+    RetiredTable table;
+    PhysAddr frame;
+    Level level;
   };
-  struct Batch {
-    RetiredList retired;
-    std::vector<bool> waits_for;
-  };
-  PageState& state(PhysAddr page) { return pages_[arena_.page_number(page)]; }
   void release_expired();
-  void check_caches(TreeId id);
+  void release_list(u32 list);
+  void check_caches();
+  void check_mirror(TreeId id, std::span<const Expected<Leaf>> truth);
+  void check_copies(std::span<const Expected<Leaf>> truth);
+  void forget_copy(PhysAddr to);
   bool has_evidence(PhysAddr frame);
-  void set_use(PhysAddr at, u32 pages, Use use);
+  u64 hash_of_list(u32 list) const;
 
-  Arena arena_;
-  std::vector<PageState> pages_;
-  std::map<TreeId, Hardware> hardware_;
-  std::vector<bool> inside_;
-  std::vector<Batch> batches_;
+  FaultPlan faults_;
+  std::vector<Hardware> hardware_;  // by tree
+  std::vector<Node> nodes_;
   std::string violation_;
 };
 

@@ -18,8 +18,12 @@ struct FaultRule {
   std::optional<TreeId> tree{};  // empty: any
   u64 nth = 1;                   // fires at the nth matching access
   u64 times = 1;
+  bool plain_store = false;  // instead of `action`: a change of an entry is a load and a plain store, which others see
+                             // later. Only where stores can be delayed: under exploration
   u64 seen = 0;
   u64 fired = 0;
+  // Whether what it does depends on what it has done.
+  bool counts() const { return nth != 1 || times != ~u64{0}; }
 };
 
 class FaultPlan {
@@ -32,19 +36,26 @@ class FaultPlan {
   }
   void clear() { rules_.clear(); }
   const std::vector<FaultRule>& rules() const { return rules_; }
+  std::vector<FaultRule>& rules() { return rules_; }
 
-  // What happens to this access. Every matching rule counts it; the first that fires decides.
-  morsel_fault_action decide(SyncPoint point, TreeId tree)
+  // The rule that decides what happens to this access, if any. Every matching rule counts it; the first that fires
+  // decides.
+  const FaultRule* find(SyncPoint point, TreeId tree)
   {
-    morsel_fault_action action = MORSEL_FAULT_NONE;
+    const FaultRule* found = nullptr;
     for (FaultRule& r : rules_) {
       if (r.point != point || (r.tree && *r.tree != tree)) continue;
       ++r.seen;
-      if (action != MORSEL_FAULT_NONE || r.seen < r.nth || r.fired >= r.times) continue;
+      if (found || r.seen < r.nth || r.fired >= r.times) continue;
       ++r.fired;
-      action = r.action;
+      found = &r;
     }
-    return action;
+    return found;
+  }
+  morsel_fault_action decide(SyncPoint point, TreeId tree)
+  {
+    const FaultRule* const rule = find(point, tree);
+    return rule ? rule->action : MORSEL_FAULT_NONE;
   }
 
  private:

@@ -15,85 +15,103 @@ constexpr bool covers(const CachedTable& t, u64 page)
 
 }  // namespace
 
+u64 Hardware::hash() const
+{
+  u64 sum = flushing_;
+  for (const CachedLeaf& l : leaves_)
+    sum +=
+        mix(mix(l.page, l.frame.value), u64{l.level} << 32 | u64{l.rights.bits()} << 16 | u64{l.dirty} << 8 | l.fresh);
+  for (const CachedTable& t : tables_) sum += mix(mix(t.offset + 1, t.table.value), u64{t.level} << 8 | t.fresh);
+  return sum;
+}
+
 template <PageFormat F>
-void Hardware::walk(Caches& caches, PhysAddr table, Level level, u64 page)
+bool Hardware::walk(const ExploredMemory& memory, PhysAddr table, Level level, u64 page, u8 fresh)
 {
   for (;; --level) {
-    const u64 word = arena_.words(table)[entry_index<F>(page, level)];
+    const u64 word = memory.words(table)[entry_index<F>(page, level)];
     const EntryKind kind = F::kind(word, level);
     if (kind == EntryKind::leaf) {
       const PhysAddr frame = F::address(word, level) + page_within<F>(page, level);
-      caches.leaves.insert({page, frame, level, F::access(word, level), F::may_be_dirty(word, level)});
-      return;
+      return leaves_.insert({page, frame, level, F::access(word, level), F::may_be_dirty(word, level), fresh});
     }
-    if (kind != EntryKind::table) return;
+    if (kind != EntryKind::table) return true;
     table = F::address(word, level);
-    caches.tables.insert({static_cast<Level>(level - 1), align_down(page, entry_bytes<F>(level)), table});
+    if (!memory.holds(table)) return true;  // no memory answers there
+    const u64 start = align_down(page, entry_bytes<F>(level));
+    if (!tables_.insert({start, table, static_cast<Level>(level - 1), fresh})) return false;
   }
 }
 
 template <PageFormat F>
-void Hardware::observe_into(Caches& caches, const Tree& tree, bool attached)
+bool Hardware::observe_as(const ExploredMemory& memory, const Tree& tree, bool attached, std::span<const u64> pages)
 {
-  const std::vector<CachedTable> known(caches.tables.begin(), caches.tables.end());
-  for (const u64 page : pages_) {
-    if (attached) walk<F>(caches, tree.root, tree.root_level, page);
-    for (const CachedTable& t : known)
-      if (covers<F>(t, page)) walk<F>(caches, t.table, t.level, page);
+  const std::size_t known = tables_.size();
+  bool room = true;
+  for (const u64 page : pages) {
+    if (attached) room = walk<F>(memory, tree.root, tree.root_level, page, flushing_) && room;
+    for (std::size_t i = 0; i < known; ++i) {
+      const CachedTable t = tables_[i];
+      if (covers<F>(t, page)) room = walk<F>(memory, t.table, t.level, page, t.fresh) && room;
+    }
   }
+  return room;
 }
 
-void Hardware::observe(const Tree& tree, bool attached)
+bool Hardware::observe(const ExploredMemory& memory, const Tree& tree, bool attached, std::span<const u64> pages)
 {
-  AllFormats::dispatch(tree.format, false, [&]<class F>() {
-    observe_into<F>(caches_, tree, attached);
-    for (auto& [id, fresh] : fresh_) observe_into<F>(fresh, tree, attached);
-    return true;
-  });
+  return AllFormats::dispatch(tree.format, false,
+                              [&]<class F>() { return observe_as<F>(memory, tree, attached, pages); });
 }
 
-Hardware::FlushId Hardware::begin_flush()
+void Hardware::begin_flush(u32 actor)
 {
-  fresh_[++last_flush_];
-  return last_flush_;
+  const auto bit = static_cast<u8>(1u << actor);
+  flushing_ |= bit;
+  for (std::size_t i = 0; i < leaves_.size(); ++i) leaves_[i].fresh &= static_cast<u8>(~bit);
+  for (std::size_t i = 0; i < tables_.size(); ++i) tables_[i].fresh &= static_cast<u8>(~bit);
 }
 
 // Cached tables are forgotten as a whole: a flush always includes them.
-void Hardware::end_flush(FlushId id, Range range)
+void Hardware::end_flush(u32 actor, Range range)
 {
-  const Caches fresh = std::move(fresh_[id]);
-  fresh_.erase(id);
-  std::erase_if(caches_.leaves, [&](const CachedLeaf& l) { return range.contains(l.page) && !fresh.leaves.count(l); });
-  std::erase_if(caches_.tables, [&](const CachedTable& t) { return !fresh.tables.count(t); });
+  const auto bit = static_cast<u8>(1u << actor);
+  leaves_.remove_if([&](const CachedLeaf& l) { return range.contains(l.page) && !(l.fresh & bit); });
+  tables_.remove_if([&](const CachedTable& t) { return !(t.fresh & bit); });
+  flushing_ &= static_cast<u8>(~bit);
+  for (std::size_t i = 0; i < leaves_.size(); ++i) leaves_[i].fresh &= flushing_;
+  for (std::size_t i = 0; i < tables_.size(); ++i) tables_[i].fresh &= flushing_;
 }
 
 template <PageFormat F>
-bool Hardware::set_dirty(PhysAddr table, Level level, const CachedLeaf& leaf)
+u64* Hardware::set_dirty(ExploredMemory& memory, PhysAddr table, Level level, const CachedLeaf& leaf)
 {
   for (;; --level) {
-    u64& word = arena_.words(table)[entry_index<F>(leaf.page, level)];
-    const EntryKind kind = F::kind(word, level);
+    u64* const word = memory.words(table) + entry_index<F>(leaf.page, level);
+    const EntryKind kind = F::kind(*word, level);
     if (kind == EntryKind::leaf) {
-      const PhysAddr frame = F::address(word, level) + page_within<F>(leaf.page, level);
-      if (frame != leaf.frame || !F::access(word, level).write()) return false;
-      word |= F::dirty_bit | F::accessed_bit;
-      return true;
+      const PhysAddr frame = F::address(*word, level) + page_within<F>(leaf.page, level);
+      if (frame != leaf.frame || !F::access(*word, level).write()) return nullptr;
+      memory.write(word, *word | F::dirty_bit | F::accessed_bit);
+      return word;
     }
-    if (kind != EntryKind::table) return false;
-    table = F::address(word, level);
+    if (kind != EntryKind::table) return nullptr;
+    table = F::address(*word, level);
+    if (!memory.holds(table)) return nullptr;
   }
 }
 
-bool Hardware::write(const Tree& tree, bool attached, u64 page, PhysAddr& written)
+bool Hardware::write(ExploredMemory& memory, const Tree& tree, bool attached, u64 page, PhysAddr& written,
+                     u64*& dirtied)
 {
   return AllFormats::dispatch(tree.format, false, [&]<class F>() {
-    for (const CachedLeaf& leaf : caches_.leaves) {
+    for (const CachedLeaf& leaf : leaves_) {
       if (leaf.page != page || !leaf.rights.write()) continue;
       written = leaf.frame;
       if (leaf.dirty) return true;
-      if (attached && set_dirty<F>(tree.root, tree.root_level, leaf)) return true;
-      for (const CachedTable& t : caches_.tables)
-        if (covers<F>(t, page) && set_dirty<F>(t.table, t.level, leaf)) return true;
+      if (attached && (dirtied = set_dirty<F>(memory, tree.root, tree.root_level, leaf))) return true;
+      for (const CachedTable& t : tables_)
+        if (covers<F>(t, page) && (dirtied = set_dirty<F>(memory, t.table, t.level, leaf))) return true;
     }
     return false;
   });

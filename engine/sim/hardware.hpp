@@ -3,73 +3,100 @@
 // A pessimistic model of the hardware that walks a tree: everything that any walker may hold in a TLB or in a cache of
 // intermediate tables. Caching is eager (more cached translations only ever mean more behaviour), so it needs no steps
 // of its own; only setting a dirty bit is one. A flush removes what was cached before it began.
+//
+// Plain data without pointers: a state is saved by copying it.
 #pragma once
-#include <map>
-#include <set>
-#include <tuple>
-#include <vector>
+#include <array>
+#include <span>
 
-#include "engine/sim/arena.hpp"
+#include "engine/sim/explored_memory.hpp"
 #include "engine/table/tree.hpp"
 
 namespace morsel::sim {
 
+// `fresh`: bit i is set if a flush by actor i is under way and this was cached anew since it began: by a walk from the
+// root, or from a table that was itself cached anew (a walker that still holds an old pointer has not flushed yet).
 struct CachedLeaf {
   u64 page;        // byte offset of the 4-KiB page
   PhysAddr frame;  // of that page
   Level level;     // of the leaf it came from
   Rights rights;
   bool dirty;  // D was set when it was cached, or set through it: writes leave no trace in the tables any more
-  auto key() const { return std::tuple(page, frame.value, level, rights.bits(), dirty); }
-  bool operator<(const CachedLeaf& o) const { return key() < o.key(); }
+  u8 fresh;
+  bool same(const CachedLeaf& o) const
+  {
+    return page == o.page && frame == o.frame && level == o.level && rights == o.rights && dirty == o.dirty;
+  }
 };
 
 struct CachedTable {
-  Level level;  // of the table
-  u64 offset;   // what it covers begins here
+  u64 offset;  // what it covers begins here
   PhysAddr table;
-  auto key() const { return std::tuple(level, offset, table.value); }
-  bool operator<(const CachedTable& o) const { return key() < o.key(); }
+  Level level;  // of the table
+  u8 fresh;
+  bool same(const CachedTable& o) const { return offset == o.offset && table == o.table && level == o.level; }
+};
+
+// A set that is searched from end to end: it is small.
+template <class T, std::size_t Capacity>
+class SmallSet {
+ public:
+  const T* begin() const { return items_.data(); }
+  const T* end() const { return items_.data() + count_; }
+  T& operator[](std::size_t i) { return items_[i]; }
+  std::size_t size() const { return count_; }
+  // Adds it, or adds its `fresh` bits to the same one. False: full.
+  bool insert(const T& item)
+  {
+    for (u32 i = 0; i < count_; ++i)
+      if (items_[i].same(item)) return items_[i].fresh |= item.fresh, true;
+    if (count_ == Capacity) return false;
+    items_[count_++] = item;
+    return true;
+  }
+  template <class Predicate>
+  void remove_if(Predicate&& gone)
+  {
+    u32 kept = 0;
+    for (u32 i = 0; i < count_; ++i)
+      if (!gone(items_[i])) items_[kept++] = items_[i];
+    count_ = kept;
+  }
+
+ private:
+  std::array<T, Capacity> items_;
+  u32 count_ = 0;
 };
 
 class Hardware {
  public:
-  // Only these pages are ever accessed.
-  Hardware(Arena& arena, std::vector<u64> pages) : arena_(arena), pages_(std::move(pages)) {}
+  const SmallSet<CachedLeaf, 40>& leaves() const { return leaves_; }
+  const SmallSet<CachedTable, 24>& tables() const { return tables_; }
+  u64 hash() const;
 
-  const std::set<CachedLeaf>& leaves() const { return caches_.leaves; }
-  const std::set<CachedTable>& tables() const { return caches_.tables; }
+  // Caches all that a walker can reach of these pages now: from the root if it is attached, and from every cached
+  // table. False: there is more than the model can hold.
+  bool observe(const ExploredMemory& memory, const Tree& tree, bool attached, std::span<const u64> pages);
 
-  // Caches all that a walker can reach now: from the root if it is attached, and from every cached table.
-  void observe(const Tree& tree, bool attached);
-
-  // A flush in two moments, several at once. What is cached anew in between stays: by walks from the root, or from a
-  // table that was itself cached anew (a walker that still holds an old pointer has not flushed yet).
-  using FlushId = u64;
-  FlushId begin_flush();
-  void end_flush(FlushId flush, Range range);
+  // A flush in two moments, at most one by each actor at once. What is cached anew in between stays.
+  void begin_flush(u32 actor);
+  void end_flush(u32 actor, Range range);
 
   // One write through a cached translation. If it is not dirty yet, hardware walks again to set D: false if that walk
-  // no longer finds the leaf, so that the write faults.
-  bool write(const Tree& tree, bool attached, u64 page, PhysAddr& written);
+  // no longer finds the leaf, so that the write faults. `dirtied`: the entry whose D bit was set, if any.
+  bool write(ExploredMemory& memory, const Tree& tree, bool attached, u64 page, PhysAddr& written, u64*& dirtied);
 
  private:
-  struct Caches {
-    std::set<CachedLeaf> leaves;
-    std::set<CachedTable> tables;
-  };
   template <PageFormat F>
-  void observe_into(Caches& caches, const Tree& tree, bool attached);
+  bool walk(const ExploredMemory& memory, PhysAddr table, Level level, u64 page, u8 fresh);
   template <PageFormat F>
-  void walk(Caches& caches, PhysAddr table, Level level, u64 page);
+  bool observe_as(const ExploredMemory& memory, const Tree& tree, bool attached, std::span<const u64> pages);
   template <PageFormat F>
-  bool set_dirty(PhysAddr table, Level level, const CachedLeaf& leaf);
+  u64* set_dirty(ExploredMemory& memory, PhysAddr table, Level level, const CachedLeaf& leaf);
 
-  Arena& arena_;
-  std::vector<u64> pages_;
-  Caches caches_;
-  std::map<FlushId, Caches> fresh_;  // for each flush under way: what was cached anew since it began
-  FlushId last_flush_ = 0;
+  SmallSet<CachedLeaf, 40> leaves_;
+  SmallSet<CachedTable, 24> tables_;
+  u8 flushing_ = 0;  // a bit for each actor
 };
 
 }  // namespace morsel::sim

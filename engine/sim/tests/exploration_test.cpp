@@ -163,12 +163,8 @@ TEST(Exploration, TheSameSeedGivesTheSameRun)
   const Scenario s = races().front();
   for (const Policy policy : {Policy::uniform, Policy::pct}) {
     const Outcome a = run_schedule(s, 42, policy), b = run_schedule(s, 42, policy);
-    ASSERT_EQ(a.trace.size(), b.trace.size());
-    for (std::size_t i = 0; i < a.trace.size(); ++i) {
-      EXPECT_EQ(a.trace[i].actor, b.trace[i].actor);
-      EXPECT_EQ(a.trace[i].point, b.trace[i].point);
-      EXPECT_EQ(a.trace[i].after, b.trace[i].after);
-    }
+    EXPECT_EQ(a.schedule, b.schedule);
+    EXPECT_EQ(a.steps, b.steps);
   }
 }
 

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The invariants of the world under exploration, after every step and at the end.
+#include <algorithm>
+
+#include "engine/sim/explored_platform.hpp"
+#include "engine/sim/explored_world.hpp"
+
+namespace morsel::sim {
+
+std::string tree_name(TreeId id) { return id == primary_tree ? "the primary" : "view " + std::to_string(id); }
+
+void ExploredWorld::settle()
+{
+  if (frees_by_leaving(max_owners)) release_expired();
+  if (core.changed_trees == 0 && !core.check_due) return;
+  for (TreeId id = 0; id < hardware_.size(); ++id) {
+    if (!core.exists[id] || !(core.changed_trees >> id & 1)) continue;
+    if (!hardware_[id].observe(memory, tree(id), walked(id), scenario.pages))
+      violation("exploration: walkers cache more than the model can hold");
+    for (const CachedLeaf& l : hardware_[id].leaves()) {
+      if (!l.rights.write()) continue;
+      if (l.dirty) memory.set_flags(l.frame, PageFlags::written);  // it may write unnoticed: assume that it does
+      for (u32 i = 0; i < core.copy_count; ++i)
+        if (l.frame.value - core.copies[i].from.value < page_bytes << (9u * core.copies[i].level))
+          core.copies[i].outdated = true;
+    }
+  }
+  core.changed_trees = 0;
+  core.check_due = false;
+  check_caches();
+}
+
+// I1 outside every mutator's window, I10 always.
+void ExploredWorld::check_caches()
+{
+  ExploredPlatform quiet(*this);
+  std::array<Expected<Leaf>, max_hardware_pages> truth{Error::none, Error::none, Error::none, Error::none};
+  if (core.changes_in_flight == 0 || core.copy_count != 0)
+    for (std::size_t i = 0; i < scenario.pages.size(); ++i)
+      truth[i] = lookup_in<PrimaryFormat>(quiet, SyncPoint::load, core.object.primary, scenario.pages[i]);
+  const std::span<const Expected<Leaf>> known(truth.data(), scenario.pages.size());
+  if (core.copy_count != 0) check_copies(known);
+  for (TreeId id = 1; id < hardware_.size(); ++id) {
+    if (!core.exists[id]) continue;
+    const auto& leaves = hardware_[id].leaves();
+    for (const CachedLeaf& l : leaves)
+      for (const CachedLeaf& other : leaves)
+        if (other.page == l.page && (other.frame != l.frame || other.level != l.level))
+          return violation("I10 two translations of page " + to_text(Range{l.page, l.page + page_bytes}) +
+                           " are cached in " + tree_name(id) + " at once");
+    if (core.changes_in_flight == 0) check_mirror(id, known);
+  }
+}
+
+void ExploredWorld::check_mirror(TreeId id, std::span<const Expected<Leaf>> truth)
+{
+  for (const CachedLeaf& l : hardware_[id].leaves()) {
+    const auto page = std::find(scenario.pages.begin(), scenario.pages.end(), l.page) - scenario.pages.begin();
+    const Expected<Leaf>& t = truth[static_cast<std::size_t>(page)];
+    const std::string where = " at " + to_text(Range{l.page, l.page + page_bytes});
+    if (!t || t->frame != l.frame)
+      violation("I1 no mutator is in flight, and a walker of " + tree_name(id) + " reaches a frame" + where +
+                " that the primary does not give");
+    else if (!t->rights.includes(l.rights))
+      violation("I1 no mutator is in flight, and a walker of " + tree_name(id) + " has rights" + where +
+                " that the primary forbids");
+  }
+}
+
+// I9: once the copy stands in the primary, nobody may have written to the original since it was copied.
+void ExploredWorld::check_copies(std::span<const Expected<Leaf>> truth)
+{
+  for (u32 i = 0; i < core.copy_count; ++i)
+    for (const Expected<Leaf>& t : truth)
+      if (core.copies[i].outdated && t &&
+          t->frame.value - core.copies[i].to.value < page_bytes << (9u * core.copies[i].level))
+        violation("I9 a walker could write to a frame after it was copied");
+}
+
+void ExploredWorld::copy_frame(PhysAddr from, PhysAddr to, Level level)
+{
+  if (core.copy_count == core.copies.size()) return violation("exploration: too many copies");
+  core.copies[core.copy_count++] = {from, to, level, false};
+  core.changed_trees = ~0u;
+}
+
+void ExploredWorld::forget_copy(PhysAddr to)
+{
+  for (u32 i = 0; i < core.copy_count;)
+    if (core.copies[i].to == to || core.copies[i].from == to)
+      core.copies[i] = core.copies[--core.copy_count];
+    else
+      ++i;
+}
+
+bool ExploredWorld::has_evidence(PhysAddr frame)
+{
+  ExploredPlatform quiet(*this);
+  auto shows = [&](const Tree& t) {
+    return AllFormats::dispatch(t.format, false, [&]<class F>() {
+      for (const u64 page : scenario.pages)
+        if (const Expected<Leaf> leaf = lookup_in<F>(quiet, SyncPoint::load, t, page))
+          if (leaf->frame == frame && F::may_be_dirty(leaf->word, leaf->level)) return true;
+      return false;
+    });
+  };
+  if (shows(core.object.primary)) return true;
+  for (TreeId id = 1; id < hardware_.size(); ++id)
+    if (core.object.views[id - 1u] && shows(tree(id))) return true;
+  return false;
+}
+
+// All actors have returned: nothing is pending, nothing leaked, no write forgotten.
+void ExploredWorld::check_end()
+{
+  ExploredPlatform quiet(*this);
+  if (core.batch_count != 0) violation("I3 something is never released");
+  if (core.object.primary.pending.value != 0) violation("a pending count is not lowered: the primary's");
+  for (const u64 page : scenario.pages)
+    if (const Expected<Leaf> leaf = lookup_in<PrimaryFormat>(quiet, SyncPoint::load, core.object.primary, page)) {
+      const u8 flags = memory.flags_of(leaf->frame);
+      const bool forgotten = ((flags & PageFlags::written_log) && !(flags & PageFlags::carried_log)) ||
+                             ((flags & PageFlags::written_back) && !(flags & PageFlags::carried_back));
+      if (forgotten && !has_evidence(leaf->frame)) violation("I4 a write that nothing remembers");
+    }
+  for (TreeId id = 1; id < hardware_.size(); ++id) {
+    if (!core.object.views[id - 1u]) continue;
+    if (view(id).tree.pending.value != 0) violation("a pending count is not lowered: " + tree_name(id));
+    core.attached[id] = false;
+    drop_view(quiet, core.object, view(id));
+  }
+  for (Hardware& h : hardware_) h = {};
+  if (!violation_.empty()) return;
+  release_expired();
+  destroy(quiet, core.object);
+  if (memory.counts.used_pages != 0) violation("I3 tables or frames leaked");
+}
+
+}  // namespace morsel::sim
