@@ -3,6 +3,7 @@
 """The shell scripts: they parse, can be run, and refuse words that they do not know before they do anything."""
 import os
 import subprocess
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -28,6 +29,77 @@ class Scripts(unittest.TestCase):
                                   check=False, timeout=60)
             self.assertEqual(done.returncode, 2, name)
             self.assertIn(f"scripts/{name}", done.stderr.replace("usage: bench", "scripts/bench"), name)
+
+
+class MissingPackages(unittest.TestCase):
+    """install-packages on a machine that lacks two packages: dpkg-query, apt-get and id are stand-ins."""
+    MISSING = ("busybox-static", "libarchive-dev")
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.calls = self.folder / "calls"
+        # Called as: dpkg-query -W -f=FORMAT PACKAGE...
+        self.program("dpkg-query", 'shift 2; for name; do case "$name" in ' + "|".join(self.MISSING) + ") ;; "
+                                   '*) echo "installed $name" ;; esac; done')
+
+    def program(self, name, text):
+        path = self.folder / name
+        path.write_text("#!/bin/bash\n" + text + "\n")
+        path.chmod(0o755)
+
+    def install(self, user, apt_get="exit 0"):
+        self.program("id", f"echo {user}")
+        self.program("apt-get", f'echo "$*" >> {self.calls}; {apt_get}')
+        return subprocess.run([ROOT / "scripts" / "install-packages", "start"], capture_output=True, text=True,
+                              check=False, timeout=60, env=dict(os.environ, PATH=f"{self.folder}:/usr/bin:/bin"))
+
+    def test_an_ordinary_user_is_told_what_to_install(self):
+        done = self.install(user=1000)
+        self.assertEqual(done.returncode, 77)
+        self.assertEqual(done.stderr, "install-packages: these packages are missing. As root:\n"
+                                      "  apt-get install --no-install-recommends busybox-static libarchive-dev\n")
+        self.assertFalse(self.calls.exists())
+
+    def test_start_and_test_go_no_further_without_them(self):
+        self.install(user=1000)
+        for name in ("start", "test"):
+            done = subprocess.run([ROOT / "scripts" / name], capture_output=True, text=True, check=False, timeout=60,
+                                  env=dict(os.environ, PATH=f"{self.folder}:/usr/bin:/bin"))
+            self.assertEqual(done.returncode, 77, name)
+            self.assertIn("busybox-static libarchive-dev", done.stderr, name)
+            self.assertNotIn("Build", done.stdout, name)
+
+    def test_root_gets_only_what_is_missing(self):
+        done = self.install(user=0)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        update, install = self.calls.read_text().splitlines()
+        self.assertIn("update", update)
+        self.assertTrue(install.endswith("install busybox-static libarchive-dev"), install)
+
+    def test_a_package_that_cannot_be_had_is_named(self):
+        done = self.install(user=0, apt_get="exit 100")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("could not install: busybox-static libarchive-dev", done.stderr)
+        self.assertIn("going on with the lists that are there", done.stderr)
+
+    def test_another_system_is_named(self):
+        for name in ("bash", "sed", "dirname", "cat"):
+            (self.folder / name).symlink_to(f"/usr/bin/{name}")
+        (self.folder / "dpkg-query").unlink()
+        done = subprocess.run([ROOT / "scripts" / "install-packages"], capture_output=True, text=True, check=False,
+                              timeout=60, env={"PATH": str(self.folder)})
+        self.assertEqual(done.returncode, 77)
+        self.assertIn("Debian 12 is supported", done.stderr)
+
+    def test_configuring_names_the_packages_of_all_missing_libraries(self):
+        with tempfile.TemporaryDirectory() as build:
+            done = subprocess.run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build,
+                                   "-DCMAKE_DISABLE_FIND_PACKAGE_LibArchive=ON", "-DCMAKE_DISABLE_FIND_PACKAGE_fmt=ON"],
+                                  capture_output=True, text=True, check=False, timeout=300)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("apt-get install --no-install-recommends libfmt-dev libarchive-dev", done.stderr)
 
 
 if __name__ == "__main__":

@@ -105,6 +105,17 @@ DoctorFinding examine_bochs()
           has_vmx_model ? Works::yes : Works::partly, has_vmx_model ? "" : "use Debian's package of it"};
 }
 
+DoctorFinding examine_busybox()
+{
+  const fs::path busybox = ImageInputs().busybox;
+  try {
+    check_busybox(busybox);
+    return {"busybox", busybox.string() + ", static", Works::yes, ""};
+  } catch (const Failure& failure) {
+    return {"busybox", failure.found(), Works::no, failure.advice()};
+  }
+}
+
 DoctorFinding examine_guest_kernel()
 {
   try {
@@ -157,8 +168,8 @@ DoctorFinding examine_disk()
 
 std::vector<DoctorFinding> run_doctor()
 {
-  return {examine_qemu(),         examine_kvm(),     examine_nested_paging(), examine_libvirt(), examine_bochs(),
-          examine_guest_kernel(), examine_display(), examine_memory(),        examine_disk()};
+  return {examine_qemu(),    examine_kvm(),          examine_nested_paging(), examine_libvirt(), examine_bochs(),
+          examine_busybox(), examine_guest_kernel(), examine_display(),       examine_memory(),  examine_disk()};
 }
 
 }  // namespace morsel::testvm

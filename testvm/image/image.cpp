@@ -3,7 +3,9 @@
 // Which files go where in the guest, and whether the image is still what they would make.
 #include "testvm/image/image.hpp"
 
+#include <elf.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -25,6 +27,7 @@ namespace fs = std::filesystem;
 using session::Exit;
 using session::Failure;
 
+constexpr const char* tried = "building the guest's initramfs";
 constexpr const char* layout_version = "initramfs layout 1";
 constexpr const char* guest_modules = "/lib/morsel/modules";
 constexpr const char* mount_points[] = {"/dev", "/proc", "/sys", "/tmp", "/morsel", "/root"};
@@ -56,12 +59,28 @@ Contents contents_of(const ImageInputs& inputs)
       std::adjacent_find(files.begin(), files.end(), [](auto& a, auto& b) { return a.destination == b.destination; });
   if (twice != files.end())
     throw Failure(
-        Exit::usage, "building the guest's initramfs",
+        Exit::usage, tried,
         twice->destination + " would be both " + twice->source.string() + " and " + std::next(twice)->source.string());
   for (const ImageFile& file : files)
     if (!file.destination.starts_with('/'))
-      throw Failure(Exit::usage, "building the guest's initramfs", "'" + file.destination + "' is not absolute");
+      throw Failure(Exit::usage, tried, "'" + file.destination + "' is not absolute");
   return contents;
+}
+
+// An ELF file that asks for a dynamic linker, of which the guest has none.
+bool is_dynamic(const fs::path& file)
+{
+  std::ifstream stream(file, std::ios::binary);
+  Elf64_Ehdr header{};
+  if (!stream.read(reinterpret_cast<char*>(&header), sizeof header)) return false;
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phentsize != sizeof(Elf64_Phdr)) return false;
+  stream.seekg(static_cast<std::streamoff>(header.e_phoff));
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr part{};
+    if (!stream.read(reinterpret_cast<char*>(&part), sizeof part)) return false;
+    if (part.p_type == PT_INTERP) return true;
+  }
+  return false;
 }
 
 // Size and time of a file: what tells a changed one.
@@ -69,10 +88,9 @@ std::string identity(const fs::path& file)
 {
   struct stat s;
   if (stat(file.c_str(), &s) != 0)
-    throw Failure(Exit::skipped, "building the guest's initramfs", file.string() + ": " + std::strerror(errno),
+    throw Failure(Exit::skipped, tried, file.string() + ": " + std::strerror(errno),
                   "build everything first (scripts/start does)");
-  if (!S_ISREG(s.st_mode))
-    throw Failure(Exit::usage, "building the guest's initramfs", file.string() + " is not a regular file");
+  if (!S_ISREG(s.st_mode)) throw Failure(Exit::usage, tried, file.string() + " is not a regular file");
   return std::to_string(s.st_size) + " " + std::to_string(s.st_mtim.tv_sec) + "." + std::to_string(s.st_mtim.tv_nsec);
 }
 
@@ -111,10 +129,21 @@ void add_folders(Archive& archive, const Contents& contents)
 
 }  // namespace
 
+void check_busybox(const fs::path& busybox)
+{
+  const char* advice = "apt-get install busybox-static";
+  if (access(busybox.c_str(), R_OK) != 0)
+    throw Failure(Exit::skipped, tried, busybox.string() + ": " + std::strerror(errno), advice);
+  if (is_dynamic(busybox))
+    throw Failure(Exit::skipped, tried, busybox.string() + " is linked dynamically, and cannot run in the guest",
+                  advice);
+}
+
 bool image_is_current(const ImageInputs& inputs) { return is_current(inputs, describe(contents_of(inputs))); }
 
 fs::path build_image(const ImageInputs& inputs)
 {
+  check_busybox(inputs.busybox);
   const Contents contents = contents_of(inputs);
   const std::string description = describe(contents);
   if (is_current(inputs, description)) return inputs.output;

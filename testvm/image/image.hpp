@@ -36,6 +36,9 @@ struct ImageInputs {
 // Builds the image unless it is up to date; returns inputs.output. Throws session::Failure.
 std::filesystem::path build_image(const ImageInputs& inputs);
 
+// Throws session::Failure unless the file is there and needs no dynamic linker.
+void check_busybox(const std::filesystem::path& busybox);
+
 // True when build_image() would find nothing to do.
 bool image_is_current(const ImageInputs& inputs);
 

@@ -213,6 +213,25 @@ TEST_F(Image, NamesAMissingInput)
   EXPECT_FALSE(fs::exists(wanted.output));
 }
 
+TEST_F(Image, NamesThePackageOfAMissingBusybox)
+{
+  ImageInputs wanted = inputs();
+  const auto failure = [&] {
+    try {
+      build_image(wanted);
+    } catch (const Failure& caught) {
+      return std::string(caught.found()) + "|" + caught.advice();
+    }
+    return std::string("built");
+  };
+  wanted.busybox = folder_ / "nonesuch";
+  EXPECT_EQ(failure(), wanted.busybox.string() + ": No such file or directory|apt-get install busybox-static");
+  wanted.busybox = "/proc/self/exe";  // this test, which is linked dynamically
+  EXPECT_EQ(failure(),
+            "/proc/self/exe is linked dynamically, and cannot run in the guest|apt-get install busybox-static");
+  EXPECT_FALSE(fs::exists(wanted.output));
+}
+
 // A limit on file sizes fails a write in its middle, as a full disk does.
 class FileSizeLimit {
  public:
