@@ -1,9 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // A scenario: what stands when exploration begins, who does what at once, what hardware accesses, and which
-// ingredients of the protocol are taken away.
+// ingredients of the protocol are taken away. As text, words between blanks:
+//
+//   root:pmd size:4M view:ept view:npt walked watch:p0,p1 populate:p0-1 fill:p0 -- fill:p0,w unmap:p0 drop:flush
+//
+//   root:pte|pmd|pud  level of the primary's root; pmd without      view:FORMAT|none  a view; one of ept without
+//   size:4M           of the object; 4M, or 2M below a pte root     walked            hardware walks the primary too
+//   watch:p0,p1       pages that hardware accesses; p0 without      --                before: acts one after the other;
+//   same_token        all reservations bear one token               no_grace          what is retired is reused at once
+//   drop:POINT        accesses at this point do not happen          fail:alloc        allocations fail
+//   plain:POINT       changes are plain stores, seen later          ...@v1 ...#2      only in this tree; only the 2nd
+//
+// behind -- stand the acts (engine/sim/acts.hpp) that run at once, each by an actor of its own: a, b, c ...
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/sim/acts.hpp"
@@ -27,5 +39,9 @@ struct Scenario {
   bool reuse_tokens = false;      // all reservations bear the same token
   bool no_grace_periods = false;  // what is retired is reused at once
 };
+
+// Throws session::Failure: which word is wrong, and what it may be.
+Scenario parse_scenario(std::string_view text);
+std::string to_text(const Scenario& scenario);
 
 }  // namespace morsel::sim

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/sim/scenario.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "engine/session/failure.hpp"
+
+namespace morsel::sim {
+
+namespace {
+
+constexpr std::string_view roots[] = {"pte", "pmd", "pud"};
+constexpr std::string_view actions[] = {"drop", "fail", "plain"};
+
+[[noreturn]] void wrong(std::string_view word, const std::string& found, const std::string& advice)
+{
+  throw session::Failure(session::Exit::usage, "scenario, word '" + std::string(word) + "'", found, advice);
+}
+
+u64 parse_number(std::string_view word, std::string_view text)
+{
+  u64 value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size())
+    wrong(word, "'" + std::string(text) + "' is no number", "Digits only.");
+  return value;
+}
+
+u64 parse_size(std::string_view word, std::string_view text)
+{
+  constexpr std::string_view units = "KMGT";
+  const std::size_t unit = text.empty() ? units.npos : units.find(text.back());
+  if (unit == units.npos) wrong(word, "no size", "For example: size:4M");
+  const u64 number = parse_number(word, text.substr(0, text.size() - 1));
+  if (number > 1024) wrong(word, "too large", "At most 1024 of a unit.");
+  return number << (10 * (unit + 1));
+}
+
+std::string size_text(u64 bytes)
+{
+  u32 unit = 0;
+  bytes >>= 10;
+  while (unit < 3 && bytes != 0 && bytes % 1024 == 0) bytes /= 1024, ++unit;
+  return std::to_string(bytes) + "KMGT"[unit];
+}
+
+u64 default_size(Level root_level) { return u64{root_level == 0 ? 2u : 4u} << 20; }
+
+void parse_watch(Scenario& s, std::string_view word, std::string_view text)
+{
+  s.pages.clear();
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    const std::string page(text.substr(at, comma - at));
+    if (page.empty() || page == "all") wrong(word, "no page", "For example: watch:p0,p512");
+    s.pages.push_back(parse_act("write:" + page).range.start);
+    at = comma + 1;
+  }
+  if (s.pages.size() > max_hardware_pages)
+    wrong(word, "too many pages", "At most " + std::to_string(max_hardware_pages) + ".");
+}
+
+SyncPoint parse_point(std::string_view word, std::string_view name)
+{
+  for (const PointInfo& p : all_points)
+    if (p.name == name) return p.point;
+  wrong(word, "no point is called '" + std::string(name) + "'", "For example: flush, invalidate, carry, read_pending.");
+}
+
+// drop:flush@v1#2
+bool parse_fault(Scenario& s, std::string_view word, std::string_view name, std::string_view rest)
+{
+  const auto* const action = std::find(std::begin(actions), std::end(actions), name);
+  if (action == std::end(actions)) return false;
+  FaultRule rule;
+  rule.times = ~u64{0};
+  rule.action = name == "fail" ? MORSEL_FAULT_FAIL : name == "drop" ? MORSEL_FAULT_DROP : MORSEL_FAULT_NONE;
+  rule.plain_store = name == "plain";
+  if (const std::size_t nth = rest.find('#'); nth != rest.npos) {
+    rule.nth = parse_number(word, rest.substr(nth + 1));
+    rule.times = 1;
+    rest = rest.substr(0, nth);
+  }
+  if (const std::size_t tree = rest.find('@'); tree != rest.npos) {
+    if (rest.substr(tree, 2) != "@v") wrong(word, "no tree", "For example: drop:flush@v1; @v0 is the primary.");
+    const u64 number = parse_number(word, rest.substr(tree + 2));
+    if (number > max_views) wrong(word, "no tree", "Views have numbers up to 16.");
+    rule.tree = static_cast<TreeId>(number);
+    rest = rest.substr(0, tree);
+  }
+  rule.point = parse_point(word, rest);
+  if (rule.action == MORSEL_FAULT_FAIL && rule.point != SyncPoint::alloc)
+    wrong(word, "only allocations can fail", "fail:alloc, fail:alloc#3");
+  s.faults.push_back(rule);
+  return true;
+}
+
+std::string fault_text(const FaultRule& rule)
+{
+  std::string text(actions[rule.plain_store ? 2 : rule.action == MORSEL_FAULT_FAIL ? 1 : 0]);
+  text += ":" + std::string(point_name(rule.point));
+  if (rule.tree) text += "@v" + std::to_string(*rule.tree);
+  if (rule.counts()) text += "#" + std::to_string(rule.nth);
+  return text;
+}
+
+// False: the word is no setting.
+bool parse_setting(Scenario& s, std::string_view word)
+{
+  const std::size_t colon = word.find(':');
+  const std::string_view name = word.substr(0, colon);
+  const std::string_view rest = colon == word.npos ? std::string_view{} : word.substr(colon + 1);
+  if (name == "root") {
+    const auto* const root = std::find(std::begin(roots), std::end(roots), rest);
+    if (root == std::end(roots)) wrong(word, "no level of a root", "root:pte, root:pmd, root:pud");
+    s.root_level = static_cast<Level>(root - std::begin(roots));
+  } else if (name == "size") {
+    s.bytes = parse_size(word, rest);
+  } else if (name == "view") {
+    const FormatInfo* const format = find_format(rest);
+    std::string known = "none";
+    for (const FormatInfo& f : format_table) known += ", " + std::string(f.name);
+    if (!format && rest != "none") wrong(word, "no such format", "Formats: " + known);
+    if (format) s.views.push_back(format->id);
+  } else if (name == "watch") {
+    parse_watch(s, word, rest);
+  } else if (word == "walked") {
+    s.primary_walked = true;
+  } else if (word == "same_token") {
+    s.reuse_tokens = true;
+  } else if (word == "no_grace") {
+    s.no_grace_periods = true;
+  } else {
+    return parse_fault(s, word, name, rest);
+  }
+  return true;
+}
+
+}  // namespace
+
+Scenario parse_scenario(std::string_view text)
+{
+  Scenario s;
+  s.views.clear();
+  s.bytes = 0;
+  bool has_view = false, at_once = false;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(text.size(), word.size() + 1));
+    if (word.empty()) continue;
+    has_view = has_view || word.substr(0, 5) == "view:";
+    if (word == "--")
+      at_once = true;
+    else if (!parse_setting(s, word))
+      (at_once ? s.actors : s.before).push_back(parse_act(word));
+  }
+  if (!has_view) s.views = {FormatId::ept};
+  if (s.bytes == 0) s.bytes = default_size(s.root_level);
+  if (s.actors.empty())
+    throw session::Failure(session::Exit::usage, "scenario", "nobody does anything",
+                           "Behind -- stand the acts that run at once: populate:p0 -- fill:p0 unmap:p0");
+  if (s.actors.size() > max_actors)
+    throw session::Failure(session::Exit::usage, "scenario", std::to_string(s.actors.size()) + " actors",
+                           "At most " + std::to_string(max_actors) + ".");
+  return s;
+}
+
+std::string to_text(const Scenario& s)
+{
+  std::string text;
+  auto add = [&text](const std::string& word) { text += (text.empty() ? "" : " ") + word; };
+  if (s.root_level != 1) add("root:" + std::string(roots[s.root_level]));
+  if (s.bytes != default_size(s.root_level)) add("size:" + size_text(s.bytes));
+  if (s.views != std::vector{FormatId::ept})
+    for (const FormatId id : s.views) add("view:" + std::string(find_format(id)->name));
+  if (s.views.empty()) add("view:none");
+  if (s.primary_walked) add("walked");
+  if (s.pages != std::vector<u64>{0}) {
+    std::string pages;
+    for (const u64 page : s.pages) pages += (pages.empty() ? "p" : ",p") + std::to_string(page >> page_lg2);
+    add("watch:" + pages);
+  }
+  for (const Act& act : s.before) add(to_text(act));
+  add("--");
+  for (const Act& act : s.actors) add(to_text(act));
+  for (const FaultRule& rule : s.faults) add(fault_text(rule));
+  if (s.reuse_tokens) add("same_token");
+  if (s.no_grace_periods) add("no_grace");
+  return text;
+}
+
+}  // namespace morsel::sim
