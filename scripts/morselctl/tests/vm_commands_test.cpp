@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "scripts/morselctl/tests/program.hpp"
 
@@ -29,6 +33,43 @@ Json facts(Words words)
   const Ended e = morselctl(std::move(words));
   return Json::parse(e.output);
 }
+
+Json this_vm()
+{
+  const Json list = facts({"vm", "list"});
+  for (const Json& vm : list.at("vms"))
+    if (vm.at("name") == vm_name) return vm;
+  return {};
+}
+
+// The guest's memory, written from outside: a hostile guest may put there whatever it likes.
+class GuestWords {
+ public:
+  explicit GuestWords(pid_t qemu)
+  {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(qemu) + "/fd")) {
+      std::error_code gone;
+      if (std::filesystem::read_symlink(entry.path(), gone).string().starts_with("/memfd:memory-backend"))
+        file_.open(entry.path(), std::ios::binary | std::ios::in | std::ios::out);
+    }
+  }
+  bool is_open() const { return file_.is_open(); }
+  std::uint64_t read(std::uint64_t address)
+  {
+    std::uint64_t word = 0;
+    file_.seekg(static_cast<std::streamoff>(address));
+    file_.read(reinterpret_cast<char*>(&word), sizeof word);
+    return word;
+  }
+  void write(std::uint64_t address, std::uint64_t word)
+  {
+    file_.seekp(static_cast<std::streamoff>(address));
+    file_.write(reinterpret_cast<const char*>(&word), sizeof word).flush();
+  }
+
+ private:
+  std::fstream file_;
+};
 
 class VmCommands : public ::testing::Test {
  protected:
@@ -99,6 +140,35 @@ TEST_F(VmCommands, AProcessSeesWhatTheViewWrote)
   facts({"object", "destroy", "b"});
 }
 
+TEST_F(VmCommands, TablesThatLieAreNamedAndNotFollowed)
+{
+  facts({"object", "create", "liar", "4M"});
+  facts({"view", "add", "liar", "ept"});
+  facts({"access", "liar", "ept", "0x3000", "write"});
+  const std::string root_text = facts({"object", "show", "liar"}).at("views").at(0).at("root");
+  const std::uint64_t root = std::stoull(root_text, nullptr, 16);
+  GuestWords memory(this_vm().at("qemu_pid").get<pid_t>());
+  ASSERT_TRUE(memory.is_open());
+  const std::uint64_t honest = memory.read(root);
+  ASSERT_NE(honest, 0u);
+
+  const std::pair<std::uint64_t, std::string> lies[] = {{root | 7, "table reached twice"},
+                                                        {0x7'ffff'f000 | 7, "table outside memory"}};
+  for (const auto& [word, words] : lies) {
+    memory.write(root, word);
+    for (const char* command : {"tree", "diff"}) {
+      const Ended e = on_vm({command, "liar"});
+      EXPECT_LE(e.status, 1) << e.errors;
+      EXPECT_NE(e.output.find(words), std::string::npos) << command << ": " << e.output;
+    }
+    const Ended walk = on_vm({"walk", "liar", "ept", "0x3000"});
+    EXPECT_LE(walk.status, 1) << walk.output << walk.errors;
+  }
+  memory.write(root, honest);
+  EXPECT_EQ(facts({"diff", "liar"}).at("clean"), true);
+  facts({"object", "destroy", "liar"});
+}
+
 TEST_F(VmCommands, RefusalsOfTheKernelAreExplained)
 {
   facts({"object", "create", "c", "4M"});
@@ -128,10 +198,7 @@ TEST_F(VmCommands, TheConsoleAndTheKernelLogCanBeRead)
 // the file.
 TEST_F(VmCommands, ALostMachineIsSaidSo)
 {
-  const Json list = facts({"vm", "list"});
-  Json vm;
-  for (const Json& one : list.at("vms"))
-    if (one.at("name") == vm_name) vm = one;
+  const Json vm = this_vm();
   ASSERT_FALSE(vm.is_null());
   std::future<Ended> waiting = std::async(std::launch::async, [] {
     return on_vm({"run", "sh", "-c", "echo > /tmp/waiting; exec sleep 1000"});

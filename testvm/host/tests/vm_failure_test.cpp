@@ -69,6 +69,22 @@ TEST(LostVm, KilledOwnerTakesEverythingWithIt)
   EXPECT_EQ(remains_of(vm), "");
 }
 
+TEST(LostVm, OwnerKilledDuringTheStartTakesEverythingWithIt)
+{
+  VmInfo vm;
+  vm.name = test_config().name;
+  vm.domain = "morsel-" + vm.name;
+  vm.uri = default_uri();
+  ChildSetup setup;
+  setup.argv = {"/proc/" + std::to_string(getpid()) + "/exe", "own", vm.name};
+  setup.parent_death_signal = SIGKILL;
+  const pid_t owner = start_child(setup);
+  EXPECT_TRUE(domain_comes(vm));
+  kill(owner, SIGKILL);
+  EXPECT_EQ(wait_child(owner), 128 + SIGKILL);
+  EXPECT_EQ(remains_of(vm), "");
+}
+
 // What scripts/start relies on when it is killed.
 TEST(LostVm, EndsWithTheProcessThatItWasBoundTo)
 {

@@ -14,6 +14,42 @@ namespace morsel::testvm {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// A daemon that was started again drops the domains whose QEMU is gone without an event: so look again, too.
+bool wait_for_domain(const VmInfo& vm, bool wanted)
+{
+  static EventLoop loop;
+  const Connection connection = try_connect(vm.uri);
+  if (!connection) return !wanted;
+  const auto changed = [](virConnectPtr, virDomainPtr, int, int, void*) {
+    loop.end();
+    return 0;
+  };
+  const auto generic = reinterpret_cast<virConnectDomainEventGenericCallback>(
+      reinterpret_cast<void (*)()>(static_cast<virConnectDomainEventCallback>(changed)));
+  const int watch = virConnectDomainEventRegisterAny(connection.get(), nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE, generic,
+                                                     nullptr, nullptr);
+  bool waited_too_long = false;
+  const EventLoop::Timer guard(Milliseconds(60'000), [&] {
+    waited_too_long = true;
+    loop.end();
+  });
+  const auto known = [&] { return Domain(virDomainLookupByName(connection.get(), vm.domain.c_str())) != nullptr; };
+  while (known() != wanted && !waited_too_long) {
+    const EventLoop::Timer again(Milliseconds(200), [] { loop.end(); });
+    loop.run();
+  }
+  virConnectDomainEventDeregisterAny(connection.get(), watch);
+  return !waited_too_long;
+}
+
+}  // namespace
+
+bool domain_comes(const VmInfo& vm) { return wait_for_domain(vm, true); }
+
+bool domain_goes(const VmInfo& vm) { return wait_for_domain(vm, false); }
+
 VmConfig test_config()
 {
   static int number = 0;
@@ -34,34 +70,6 @@ bool domain_exists(const VmInfo& vm)
 {
   const Connection connection = try_connect(vm.uri);
   return connection && Domain(virDomainLookupByName(connection.get(), vm.domain.c_str()));
-}
-
-bool domain_goes(const VmInfo& vm)
-{
-  static EventLoop loop;
-  const Connection connection = try_connect(vm.uri);
-  if (!connection) return true;
-  const auto changed = [](virConnectPtr, virDomainPtr, int, int, void*) {
-    loop.end();
-    return 0;
-  };
-  const auto generic = reinterpret_cast<virConnectDomainEventGenericCallback>(
-      reinterpret_cast<void (*)()>(static_cast<virConnectDomainEventCallback>(changed)));
-  const int watch = virConnectDomainEventRegisterAny(connection.get(), nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE, generic,
-                                                     nullptr, nullptr);
-  bool waited_too_long = false;
-  const EventLoop::Timer guard(Milliseconds(60'000), [&] {
-    waited_too_long = true;
-    loop.end();
-  });
-  const auto known = [&] { return Domain(virDomainLookupByName(connection.get(), vm.domain.c_str())) != nullptr; };
-  // A daemon that was started again drops the domains whose QEMU is gone without an event: so look again, too.
-  while (known() && !waited_too_long) {
-    const EventLoop::Timer again(Milliseconds(200), [] { loop.end(); });
-    loop.run();
-  }
-  virConnectDomainEventDeregisterAny(connection.get(), watch);
-  return !waited_too_long;
 }
 
 bool process_ends(pid_t pid)

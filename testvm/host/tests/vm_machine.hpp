@@ -16,7 +16,8 @@ VmConfig config_without_module();
 
 // Whether libvirt knows the domain.
 bool domain_exists(const VmInfo& vm);
-// Waits until libvirt knows it no more; false if it still does after a minute.
+// Wait until libvirt knows it, or knows it no more; false if that has not happened after a minute.
+bool domain_comes(const VmInfo& vm);
 bool domain_goes(const VmInfo& vm);
 // Waits until the process has ended; false if it has not after a minute.
 bool process_ends(pid_t pid);

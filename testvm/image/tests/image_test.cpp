@@ -7,6 +7,8 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -272,6 +274,38 @@ TEST_F(Image, KeepsTheOldOneWhenTheNewOneDoesNotFit)
   EXPECT_EQ(read_file(inputs().output), old);
   EXPECT_EQ(files_in_folder(), files) << "a temporary file was left";
   EXPECT_GT(fs::file_size(build_image(inputs())), 300'000u) << "the next run makes up for it";
+}
+
+// A file system of 256 KiB, in a mount namespace of the child's own.
+TEST_F(Image, KeepsTheOldOneOnAFullDisk)
+{
+  const pid_t child = fork();
+  if (child == 0) {
+    const int kinds = CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
+    if (unshare(kinds) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(77);
+    fs::create_directory(folder_ / "full");
+    if (mount("full", (folder_ / "full").c_str(), "tmpfs", 0, "size=256k") != 0) _exit(77);
+    ImageInputs wanted = inputs();
+    wanted.output = folder_ / "full" / "initramfs.cpio";
+    const std::string old = read_file(build_image(wanted));
+    write_file(folder_ / "touch", std::string(300'000, 'x'));
+    std::string text = "built";
+    try {
+      build_image(wanted);
+    } catch (const Failure& failure) {
+      text = failure.what();
+    }
+    EXPECT_NE(text.find("No space left on device"), std::string::npos) << text;
+    EXPECT_NE(text.find("bytes are needed in " + wanted.output.parent_path().string()), std::string::npos) << text;
+    EXPECT_EQ(read_file(wanted.output), old);
+    EXPECT_EQ(std::distance(fs::directory_iterator(wanted.output.parent_path()), fs::directory_iterator{}), 2);
+    _exit(HasFailure() ? 1 : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no mount namespace can be had here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(ReplaceFile, SaysWhatWasNeededWhereNothingCanBeWritten)
