@@ -11,7 +11,7 @@ namespace {
 
 static_assert(sizeof(Object) <= sizeof(engine_object) && alignof(Object) <= alignof(engine_object));
 static_assert(sizeof(View) <= sizeof(engine_view) && alignof(View) <= alignof(engine_view));
-static_assert(ENGINE_TOO_MANY == static_cast<int>(Error::too_many) && ENGINE_BUSY == static_cast<int>(Error::busy));
+static_assert(ENGINE_FROZEN == static_cast<int>(Error::frozen) && ENGINE_BUSY == static_cast<int>(Error::busy));
 static_assert(MORSEL_MAX_VIEWS == max_views && MORSEL_FORMAT_EPT_L5 == static_cast<int>(FormatId::ept_l5));
 static_assert(MORSEL_READ == right_read.bits() && MORSEL_WRITE == right_write.bits());
 

@@ -150,8 +150,27 @@ class KernelPlatform {
   void carry(SyncPoint at, PhysAddr frame, Level level)
   {
     if (dropped(at, primary_tree)) return;
-    kernel_carry(actor_, frame.value);
+    kernel_carry(actor_, frame.value, level);
     note(at, {nullptr, 0, primary_tree, level}, frame.value, frame.value);
+  }
+
+  bool is_dirty(PhysAddr frame) { return kernel_is_dirty(frame.value) != 0; }
+  bool take_dirty(SyncPoint at, PhysAddr frame)
+  {
+    const bool dirty = kernel_take_dirty(frame.value) != 0;
+    note(at, {}, dirty, 0);
+    return dirty;
+  }
+  void copy_frame(SyncPoint at, PhysAddr from, PhysAddr to, Level level)
+  {
+    if (dropped(at, primary_tree)) return;
+    kernel_copy_frame(from.value, to.value, level);
+    note(at, {nullptr, 0, primary_tree, level}, from.value, to.value);
+  }
+  void wait_for_grace_period(SyncPoint at)
+  {
+    note(at, {}, 0, 0);
+    kernel_wait_for_grace_period(actor_);
   }
 
   void note_table(Retired& retired, TreeId tree, Level level, PhysAddr table)

@@ -63,6 +63,8 @@ int morsel_errno(int engine_error)
 		return -EIO;
 	case ENGINE_TOO_MANY:
 		return -ENOSPC;
+	case ENGINE_FROZEN:
+		return -EROFS;
 	default:
 		return -EINVAL;
 	}

@@ -22,6 +22,11 @@ void kernel_leave(struct engine_actor *actor)
 	srcu_read_unlock(&actor->object->grace, actor->section);
 }
 
+void kernel_wait_for_grace_period(struct engine_actor *actor)
+{
+	synchronize_srcu(&actor->object->grace);
+}
+
 /* A retired table: lru.next links, lru.prev says what it was. */
 #define TABLE_NEXT(page) (*(struct page **)&((page)->lru.next))
 #define TABLE_KIND(page) (*(unsigned long *)&(page)->lru.prev)

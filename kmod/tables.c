@@ -160,13 +160,40 @@ void kernel_free_frame(struct engine_actor *actor, engine_u64 frame, unsigned in
  * A walker has written the frame. At the end of a grace period the frame itself may be gone already (its own grace
  * period may end before that of a table which still names it); it is ours as long as it has our mapping, and only the
  * reclaiming actor, which is one at a time, takes that away.
+ *
+ * Two bits come of it: the head's PG_dirty, the verdict about the frame, and PG_private_2 of each page, the dirty log,
+ * which a harvest fetches and clears.
  */
-void kernel_carry(struct engine_actor *actor, engine_u64 frame)
+void kernel_carry(struct engine_actor *actor, engine_u64 frame, unsigned int level)
 {
-	struct page *head = compound_head(page_at(frame));
+	struct page *page = page_at(frame), *head = compound_head(page);
+	unsigned int i;
 
-	if (READ_ONCE(head->mapping) == actor->object->inode->i_mapping)
-		SetPageDirty(head);
+	if (READ_ONCE(head->mapping) != actor->object->inode->i_mapping)
+		return;
+	SetPageDirty(head);
+	for (i = 0; i < (level ? PTRS_PER_PMD : 1); i++)
+		SetPagePrivate2(page + i);
+}
+
+int kernel_is_dirty(engine_u64 frame)
+{
+	return PagePrivate2(page_at(frame));
+}
+
+int kernel_take_dirty(engine_u64 frame)
+{
+	return TestClearPagePrivate2(page_at(frame));
+}
+
+void kernel_copy_frame(engine_u64 from, engine_u64 to, unsigned int level)
+{
+	unsigned int i;
+
+	for (i = 0; i < (level ? PTRS_PER_PMD : 1); i++) {
+		copy_highpage(page_at(to) + i, page_at(from) + i);
+		cond_resched();
+	}
 }
 
 engine_u64 kernel_exchange(engine_u64 *word, engine_u64 desired)

@@ -29,6 +29,7 @@ enum engine_error {
 	ENGINE_NOT_FOUND,
 	ENGINE_CORRUPT,
 	ENGINE_TOO_MANY,
+	ENGINE_FROZEN,
 };
 
 /* Room for morsel::Object and morsel::View; engine.cc checks that it is enough. */
@@ -140,7 +141,11 @@ engine_u64 kernel_exchange(engine_u64 *word, engine_u64 desired);
 int kernel_compare_exchange(engine_u64 *word, engine_u64 expected, engine_u64 desired);
 void kernel_leaf_changed(struct engine_actor *actor, engine_u64 frame);	/* a leaf of the primary was taken or changed */
 void kernel_flush(struct engine_actor *actor, unsigned int tree, engine_u64 start, engine_u64 end);
-void kernel_carry(struct engine_actor *actor, engine_u64 frame);
+void kernel_carry(struct engine_actor *actor, engine_u64 frame, unsigned int level);
+int kernel_is_dirty(engine_u64 frame);		/* the dirty log's bit of a 4-KiB frame */
+int kernel_take_dirty(engine_u64 frame);	/* the same, and clear it */
+void kernel_copy_frame(engine_u64 from, engine_u64 to, unsigned int level);
+void kernel_wait_for_grace_period(struct engine_actor *actor);
 void kernel_note_table(struct engine_actor *actor, struct engine_retired *retired, unsigned int tree,
 		       unsigned int level, engine_u64 table);
 void kernel_note_frame(struct engine_retired *retired, engine_u64 frame, unsigned int level);

@@ -49,7 +49,9 @@
 	X(36, harvest, "clear accessed and dirty bits in place") \
 	X(37, report, "fetch and clear the dirty log's bit of a frame") \
 	X(38, persist, "write a line back to persistent memory and fence") \
-	X(39, alloc, "allocate a table or a frame")
+	X(39, alloc, "allocate a table or a frame") \
+	X(40, read_frozen, "read whether the object is the base of clones, and changes no more") \
+	X(41, freeze, "make the object a base; count a clone of it")
 
 enum morsel_point {
 #define MORSEL_POINT_ENUM(number, name, text) MORSEL_POINT_##name = number,

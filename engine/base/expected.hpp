@@ -23,6 +23,7 @@ enum class Error : u8 {
   not_found,       // no such thing
   corrupt,         // a table holds a word that this engine never writes
   too_many,        // a fixed limit is reached (views per object)
+  frozen,          // the object is the base of clones: it does not change any more
 };
 
 constexpr const char* error_name(Error e)
@@ -40,6 +41,7 @@ constexpr const char* error_name(Error e)
     case Error::not_found: return "not found";
     case Error::corrupt: return "corrupt table";
     case Error::too_many: return "too many";
+    case Error::frozen: return "frozen: it is the base of clones";
   }
   return "unknown error";
 }

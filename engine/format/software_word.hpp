@@ -40,6 +40,12 @@ inline constexpr u64 max_moving_token = moving_token_mask >> 48;
 // A merge that waits marks the table entry in bits that AMD64 hardware ignores there. Zero: no merge.
 inline constexpr u64 merging_mask = bits(62, 52);
 
+// Marks of present entries of the primary, for clones (engine/morsel/marks.hpp).
+inline constexpr u64 copy_on_write_bit = bit(52);     // leaf: the frame belongs to the base
+inline constexpr u64 write_after_copy_bit = bit(53);  // leaf: the holder may write, but not in this frame
+inline constexpr u64 leaf_marks = copy_on_write_bit | write_after_copy_bit;
+inline constexpr u64 shared_bit = bit(9);  // table: it belongs to the base
+
 constexpr bool is_software(u64 word)
 {
   return (word & class_mask) == class_word && (word & (bits(10, 7) | bits(2, 0))) == 0;

@@ -184,9 +184,7 @@ class Filler {
     for (;;) {
       const Walked w = walk<PrimaryFormat>(p_, SyncPoint::read_primary, object_.primary, offset_);
       if (w.kind != EntryKind::moving) return w;
-      const software::Moving m = software::read_moving(w.word);
-      p_.compare_exchange(SyncPoint::cancel_move, w.entry, w.word,
-                          PrimaryFormat::make_leaf(m.frame, w.entry.level, {m.rights, true, false}));
+      p_.compare_exchange(SyncPoint::cancel_move, w.entry, w.word, leaf_of_moving(w.word, w.entry.level));
     }
   }
 

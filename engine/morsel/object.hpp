@@ -23,6 +23,10 @@ struct View {
 struct Object {
   u64 bytes = 0;  // a multiple of 4 KiB, at most what the root table covers
   Tree primary;
+  Counter frozen;          // not zero: it is a base, and does not change any more (clone.hpp)
+  Counter clones;          // of this base, not destroyed yet: it must live as long
+  Counter merging;         // merges under way: one at a time
+  Object* base = nullptr;  // whose tables and frames this clone uses
   std::array<void*, max_views> views{};  // View*, null: free; the view with number n stands in slot n - 1
 };
 

@@ -18,6 +18,7 @@
 // removal), I8 (the count is raised only where something is found; one exchange for each entry, one flush for each
 // view).
 #pragma once
+#include "engine/morsel/marks.hpp"
 #include "engine/morsel/object.hpp"
 #include "engine/table/visit.hpp"
 
@@ -57,13 +58,19 @@ class HeldDirty {
 template <Platform P>
 class Operation {
  public:
-  enum class Changes : u8 { primary, view_only };
+  enum class Changes : u8 {
+    primary,
+    view_only,
+    frozen_primary,  // by the one who freezes it
+  };
 
   Operation(P& p, Object& object, Range asked, Changes changes = Changes::primary)
       : p_(p), object_(object), asked_(asked)
   {
     p_.enter();
     if (changes == Changes::view_only) return;
+    frozen_ = p_.read(SyncPoint::read_frozen, primary_tree, object_.frozen) != 0;
+    if (frozen_ && changes == Changes::primary) return;
     primary_attached_ = p_.read(SyncPoint::read_pending, primary_tree, object_.primary.attached) != 0;
     if (primary_attached_) raise(object_.primary, needs_[0]);
   }
@@ -71,6 +78,8 @@ class Operation {
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
 
+  // The object is the base of clones: the mutator goes away without a change and without finish().
+  bool frozen() const { return frozen_; }
   bool primary_attached() const { return primary_attached_; }
   u64 changed_pages() const { return changed_pages_; }
   void count_changed(u64 bytes) { changed_pages_ += bytes >> page_lg2; }
@@ -82,20 +91,28 @@ class Operation {
     switch (F::kind(word, e.level)) {
       case EntryKind::table:
         need(object_.primary, range_of<F>(e));
+        if (is_shared(word)) {
+          collect_table<F>(primary_tree, static_cast<Level>(e.level - 1), F::address(word, e.level));  // only counts
+          break;
+        }
         p_.note_table(retired_, primary_tree, static_cast<Level>(e.level - 1), F::address(word, e.level));
         break;
       case EntryKind::leaf:
         replaced_in_primary(e, word);
-        p_.note_frame(retired_, F::address(word, e.level), e.level);
+        if (!is_copy_on_write(word)) retire_frame(F::address(word, e.level), e.level);
         count_changed(entry_bytes<F>(e.level));
         break;
-      case EntryKind::moving:  // its dirty bit is held by the mover, its flush is pending
-        p_.note_frame(retired_, software::read_moving(word).frame, e.level);
+      case EntryKind::moving: {  // its dirty bit is held by the mover, its flush is pending
+        const software::Moving m = software::read_moving(word);
+        if (!m.copy_on_write) retire_frame(m.frame, e.level);
         count_changed(entry_bytes<F>(e.level));
         break;
+      }
       default: break;
     }
   }
+  // A frame that is in no entry of the primary any more.
+  void retire_frame(PhysAddr frame, Level level) { p_.note_frame(retired_, frame, level); }
 
   // The mutator replaced the leaf `word` and dropped its dirty bit, if `hold` says so; the frame lives on.
   enum class DirtyBit : u8 { removed, kept };
@@ -106,8 +123,18 @@ class Operation {
     if (dirty == DirtyBit::removed && F::may_be_dirty(word, e.level)) hold(F::address(word, e.level), e.level);
   }
 
+  // The mutator went no further than this.
+  void narrow(Range reached) { asked_ = reached; }
+
   // Steps 2 to 5 for a change of the primary.
   void finish()
+  {
+    synchronise();
+    complete();
+  }
+
+  // The same without the end of step 5: for what may only be done when nobody can reach the old entries any more.
+  void synchronise()
   {
     std::array<View*, max_views> listed{};
     for (std::size_t i = 0; i < max_views; ++i)
@@ -120,6 +147,13 @@ class Operation {
       collect(object_.primary);
     for (View* view : listed)
       if (view) flush_tree(view->tree);
+    held_.carry(p_);
+  }
+
+  // For a change that alters no translation: the primary's own domain is all that has to know.
+  void finish_primary()
+  {
+    if (primary_attached_) flush_tree(object_.primary);
     complete();
   }
 
@@ -260,7 +294,8 @@ class Operation {
 
   P& p_;
   Object& object_;
-  const Range asked_;
+  Range asked_;
+  bool frozen_ = false;
   bool primary_attached_ = false;
   u64 changed_pages_ = 0;
   std::array<Need, max_views + 1> needs_{};

@@ -6,7 +6,7 @@
 // Invariants: I3 (nothing is freed while reachable: the platform calls this after the grace period that began after
 // the flush), I4 (dirty bits still standing in a retired table count for the verdict at release).
 #pragma once
-#include "engine/morsel/object.hpp"
+#include "engine/morsel/marks.hpp"
 
 namespace morsel {
 
@@ -24,12 +24,17 @@ void release_table(P& p, TreeId tree, Level level, PhysAddr table)
   for (u64 i = 0; i < table_entries<F>(level); ++i) {
     const u64 word = words[i];  // private by now: nobody else can reach the table
     switch (F::kind(word, level)) {
-      case EntryKind::table: release_table<F>(p, tree, static_cast<Level>(level - 1), F::address(word, level)); break;
+      case EntryKind::table:
+        if (tree == primary_tree && is_shared(word)) break;
+        release_table<F>(p, tree, static_cast<Level>(level - 1), F::address(word, level));
+        break;
       case EntryKind::leaf:
         if (F::may_be_dirty(word, level)) p.carry(SyncPoint::carry, F::address(word, level), level);
-        if (tree == primary_tree) p.free_frame(F::address(word, level), level);
+        if (tree == primary_tree && !is_copy_on_write(word)) p.free_frame(F::address(word, level), level);
         break;
-      case EntryKind::moving: p.free_frame(software::read_moving(word).frame, level); break;
+      case EntryKind::moving:
+        if (const software::Moving m = software::read_moving(word); !m.copy_on_write) p.free_frame(m.frame, level);
+        break;
       case EntryKind::hole:
       case EntryKind::reserved:
       case EntryKind::malformed: break;
@@ -38,7 +43,8 @@ void release_table(P& p, TreeId tree, Level level, PhysAddr table)
   p.free_table(tree, level, table, table_order<F>(level));
 }
 
-// Frees a retired table and everything below it; for the primary, the frames too.
+// Frees a retired table and everything below it; for the primary, the frames too. What belongs to the base of a clone
+// stays.
 template <Platform P>
 void release(P& p, const RetiredTable& retired)
 {

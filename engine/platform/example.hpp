@@ -4,6 +4,7 @@
 // comments say what each member owes the engine. It is also what the engine is compiled for in its static checks.
 #pragma once
 #include <array>
+#include <utility>
 
 #include "engine/platform/platform.hpp"
 
@@ -57,8 +58,16 @@ class ExamplePlatform {
   // Returns when no walker of the tree can use what it cached of the range before. Here nobody caches anything.
   void flush(SyncPoint, const FlushRequest&) {}
 
-  // The frame was written through a mapping whose dirty bit has just been removed.
-  void carry(SyncPoint, PhysAddr, Level) {}
+  // The frame was written through a mapping whose dirty bit has just been removed. Two states come of it: the dirty
+  // log, which is_dirty and take_dirty read page by page, and the platform's own verdict when the frame is freed.
+  void carry(SyncPoint, PhysAddr frame, Level) { dirty_[index(frame)] = true; }
+  bool is_dirty(PhysAddr frame) const { return dirty_[index(frame)]; }
+  bool take_dirty(SyncPoint, PhysAddr frame) { return std::exchange(dirty_[index(frame)], false); }
+
+  void copy_frame(SyncPoint, PhysAddr from, PhysAddr to, Level) { memory_[index(to)] = memory_[index(from)]; }
+
+  // Nobody else is here, so nobody has to leave.
+  void wait_for_grace_period(SyncPoint) {}
 
   // Called inside a section, after the entry that pointed there is gone. retire() hands the list over: after the grace
   // period, release() (engine/morsel/reclaim.hpp) is called for each table and free_frame for each frame.
@@ -91,6 +100,7 @@ class ExamplePlatform {
 
   std::array<std::array<u64, page_bytes / sizeof(u64)>, Pages> memory_{};
   std::array<bool, Pages> used_{};
+  std::array<bool, Pages> dirty_{};
   u64 token_ = 0;
   int inside_ = 0;
 };

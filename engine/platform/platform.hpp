@@ -41,10 +41,32 @@ struct FlushRequest {
   Range range;
 };
 
+// The frames that leaves map, and their state.
 template <class P>
-concept Platform = requires(P p, SyncPoint at, EntryRef entry, u64 word, TreeId tree, Level level, u32 order,
-                            PhysAddr pa, Counter counter, FlushRequest request, typename P::Retired retired, int delta,
-                            void* slot)
+concept FramePlatform = requires(P p, SyncPoint at, Level level, PhysAddr pa)
+{
+  // Frames: zeroed, naturally aligned, as large as a leaf at `level`.
+  {
+    p.allocate_frame(level)
+    } -> std::same_as<Expected<PhysAddr>>;
+  {p.discard_frame(pa, level)};  // one that was never mapped
+
+  // What is known about their contents.
+  {p.carry(at, pa, level)};  // this frame was written: for the dirty log and for the verdict at release
+  {
+    p.is_dirty(pa)
+    } -> std::same_as<bool>;  // the dirty log's bit of a 4-KiB frame
+  {
+    p.take_dirty(at, pa)
+    } -> std::same_as<bool>;  // the same, and clear it
+  {p.copy_frame(at, pa, pa, level)};  // from, to
+};
+
+template <class P>
+concept Platform =
+    FramePlatform<P> && requires(P p, SyncPoint at, EntryRef entry, u64 word, TreeId tree, Level level, u32 order,
+                                 PhysAddr pa, Counter counter, FlushRequest request, typename P::Retired retired,
+                                 int delta, void* slot)
 {
   // Grace sections: nothing retired after `enter` is reused before `leave`. They do not nest.
   {p.enter()};
@@ -62,12 +84,6 @@ concept Platform = requires(P p, SyncPoint at, EntryRef entry, u64 word, TreeId 
   {
     p.words(pa)
     } -> std::same_as<u64*>;
-
-  // Frames: zeroed, naturally aligned, as large as a leaf at `level`.
-  {
-    p.allocate_frame(level)
-    } -> std::same_as<Expected<PhysAddr>>;
-  {p.discard_frame(pa, level)};  // one that was never mapped
 
   // One shared access each.
   {
@@ -92,7 +108,9 @@ concept Platform = requires(P p, SyncPoint at, EntryRef entry, u64 word, TreeId 
     } -> std::same_as<void*>;  // a slot of the list of views
   {p.store_pointer(at, slot, slot)};
   {p.flush(at, request)};
-  {p.carry(at, pa, level)};  // this frame was written: for the dirty log and for the verdict at release
+
+  // Returns when everybody who was inside a section when it was called has left. Not called inside one.
+  {p.wait_for_grace_period(at)};
 
   // What an operation has unlinked, until its grace period is over. The platform keeps the list without allocating.
   {p.note_table(retired, tree, level, pa)};

@@ -42,6 +42,16 @@ void do_drop_view(Stage& s, const Act& a)
 
 void do_resize(Stage& s, const Act& a) { (void)resize(s.p, s.object, a.range.start); }
 
+void do_split(Stage& s, const Act& a) { (void)split(s.p, s.object, a.range, a.leaf_level); }
+
+void do_merge(Stage& s, const Act& a) { (void)merge(s.p, s.object, a.range, a.leaf_level); }
+
+void do_migrate(Stage& s, const Act& a) { (void)migrate(s.p, s.object, a.range); }
+
+void do_break_copy(Stage& s, const Act& a) { (void)break_copy(s.p, s.object, a.range.start); }
+
+void do_freeze(Stage& s, const Act&) { (void)freeze(s.p, s.object); }
+
 // In the order of Act::Kind.
 constexpr ActInfo table[] = {
     {Kind::fill, "fill", "pvr", Effect::none, do_fill},
@@ -53,6 +63,11 @@ constexpr ActInfo table[] = {
     {Kind::add_view, "add_view", "vf", Effect::none, do_add_view},
     {Kind::drop_view, "drop_view", "v", Effect::none, do_drop_view},
     {Kind::resize, "resize", "p", Effect::removes, do_resize},
+    {Kind::split, "split", "pl", Effect::none, do_split},
+    {Kind::merge, "merge", "pl", Effect::changes, do_merge},
+    {Kind::migrate, "migrate", "p", Effect::removes, do_migrate},
+    {Kind::break_copy, "break_copy", "p", Effect::changes, do_break_copy},
+    {Kind::freeze, "freeze", "", Effect::changes, do_freeze},
 };
 static_assert(
     [] {

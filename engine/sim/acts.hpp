@@ -18,12 +18,27 @@ class ExploredPlatform;
 class ExploredWorld;
 
 struct Act {
-  enum class Kind : u8 { fill, write, unmap, protect, populate, invalidate, add_view, drop_view, resize };
+  enum class Kind : u8 {
+    fill,
+    write,
+    unmap,
+    protect,
+    populate,
+    invalidate,
+    add_view,
+    drop_view,
+    resize,
+    split,
+    merge,
+    migrate,
+    break_copy,
+    freeze,
+  };
   Kind kind = Kind::fill;
   Range range;  // fill, write: its first page; resize: the object ends where it begins
   TreeId view = 1;
   Rights rights = right_read;       // fill: wanted; protect, populate: given
-  Level leaf_level = 0;             // populate
+  Level leaf_level = 0;             // populate, split, merge
   FormatId format = FormatId::npt;  // add_view
 };
 

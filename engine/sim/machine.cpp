@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/sim/machine.hpp"
 
+#include <cstring>
+
 namespace morsel::sim {
 
 namespace {
@@ -89,6 +91,13 @@ void EmbeddedPlatform::flush(SyncPoint at, const FlushRequest& request)
 void EmbeddedPlatform::carry(SyncPoint at, PhysAddr frame, Level level)
 {
   if (!dropped(at, primary_tree)) machine_.mark_dirty(frame, level);
+}
+
+void EmbeddedPlatform::copy_frame(SyncPoint at, PhysAddr from, PhysAddr to, Level level)
+{
+  if (dropped(at, primary_tree)) return;
+  const Arena& arena = machine_.arena();
+  std::memcpy(arena.host(to), arena.host(from), page_bytes << order_lg2(level));
 }
 
 void EmbeddedPlatform::note_table(Retired& retired, TreeId tree, Level level, PhysAddr table)

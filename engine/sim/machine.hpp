@@ -49,6 +49,12 @@ class Machine {
   // The frame state's dirty-log bit; the dirty log reads it.
   void mark_dirty(PhysAddr frame, Level level);
   bool is_dirty(PhysAddr frame) const { return dirty_[arena_.page_number(frame)]; }
+  bool take_dirty(PhysAddr frame)
+  {
+    const bool dirty = is_dirty(frame);
+    dirty_[arena_.page_number(frame)] = false;
+    return dirty;
+  }
 
  private:
   Arena arena_;
@@ -82,6 +88,11 @@ class EmbeddedPlatform {
   void store_pointer(SyncPoint, void*& slot, void* value) { slot = value; }
   void flush(SyncPoint at, const FlushRequest& request);
   void carry(SyncPoint at, PhysAddr frame, Level level);
+  bool is_dirty(PhysAddr frame) const { return machine_.is_dirty(frame); }
+  bool take_dirty(SyncPoint, PhysAddr frame) { return machine_.take_dirty(frame); }
+  void copy_frame(SyncPoint at, PhysAddr from, PhysAddr to, Level level);
+  // One operation runs at a time: nobody is inside a section.
+  void wait_for_grace_period(SyncPoint) {}
 
   void note_table(Retired& retired, TreeId tree, Level level, PhysAddr table);
   void note_frame(Retired& retired, PhysAddr frame, Level level) { retired.frames.push_back({frame, level}); }

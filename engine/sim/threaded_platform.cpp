@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/sim/threaded_platform.hpp"
 
+#include <thread>
+
 namespace morsel::sim {
 
 void ThreadedWorld::retire(Retired retired)
@@ -8,6 +10,14 @@ void ThreadedWorld::retire(Retired retired)
   if (retired.tables.empty() && retired.frames.empty()) return;
   const std::lock_guard lock(mutex_);
   waiting_.push_back({epoch_.fetch_add(1) + 1, std::move(retired)});
+}
+
+// Sections that began before the new epoch may have seen the old state of things.
+void ThreadedWorld::wait_for_grace_period() const
+{
+  const u64 now = epoch_.fetch_add(1) + 1;
+  for (const Section& s : sections_)
+    for (u64 began = s.began.load(); began != 0 && began < now; began = s.began.load()) std::this_thread::yield();
 }
 
 // A section that began with an epoch below the stamp may have seen what was retired under it. One that stores its

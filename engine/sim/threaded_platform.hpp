@@ -8,6 +8,7 @@
 #pragma once
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <deque>
 #include <mutex>
 #include <vector>
@@ -26,7 +27,7 @@ class ThreadedWorld {
     std::vector<std::pair<PhysAddr, Level>> frames;
   };
 
-  explicit ThreadedWorld(u64 memory_bytes) : arena_(memory_bytes) {}
+  explicit ThreadedWorld(u64 memory_bytes) : arena_(memory_bytes), dirty_(arena_.pages()) {}
 
   Arena& arena() { return arena_; }
   u64 next_token() { return tokens_.fetch_add(1, std::memory_order_relaxed) + 1; }
@@ -36,6 +37,8 @@ class ThreadedWorld {
   void enter(u32 thread) { sections_[thread].began.store(epoch_.load()); }
   void leave(u32 thread) { sections_[thread].began.store(0); }
   void retire(Retired retired);
+  void wait_for_grace_period() const;
+  std::atomic<bool>& dirty(PhysAddr frame) { return dirty_[arena_.page_number(frame)]; }
   // What may be released now.
   std::vector<Retired> take_expired();
 
@@ -48,7 +51,8 @@ class ThreadedWorld {
     Retired retired;
   };
   Arena arena_;
-  std::atomic<u64> epoch_{1};
+  std::vector<std::atomic<bool>> dirty_;  // the dirty log, for each page of memory
+  mutable std::atomic<u64> epoch_{1};
   std::array<Section, max_threads> sections_;
   std::mutex mutex_;
   std::deque<Waiting> waiting_;  // ascending stamps
@@ -92,7 +96,17 @@ class ThreadedPlatform {
   void* load_pointer(SyncPoint, void*& slot) { return std::atomic_ref(slot).load(); }
   void store_pointer(SyncPoint, void*& slot, void* value) { std::atomic_ref(slot).store(value); }
   void flush(SyncPoint, const FlushRequest&) { world_.count_flush(); }
-  void carry(SyncPoint, PhysAddr, Level) {}
+  void carry(SyncPoint, PhysAddr frame, Level level)
+  {
+    for (u64 page = 0; page < entry_bytes<PrimaryFormat>(level); page += page_bytes) world_.dirty(frame + page) = true;
+  }
+  bool is_dirty(PhysAddr frame) { return world_.dirty(frame); }
+  bool take_dirty(SyncPoint, PhysAddr frame) { return world_.dirty(frame).exchange(false); }
+  void copy_frame(SyncPoint, PhysAddr from, PhysAddr to, Level level)
+  {
+    std::memcpy(world_.arena().host(to), world_.arena().host(from), entry_bytes<PrimaryFormat>(level));
+  }
+  void wait_for_grace_period(SyncPoint) { world_.wait_for_grace_period(); }
 
   void note_table(Retired& retired, TreeId tree, Level level, PhysAddr table);
   void note_frame(Retired& retired, PhysAddr frame, Level level) { retired.frames.emplace_back(frame, level); }

@@ -42,21 +42,6 @@ Expected<bool> map_new_frame(P& p, SyncPoint at, const EntryRef& e, LeafAttribut
   return false;
 }
 
-// A private table that maps what the leaf at `level` maps, in leaves one size smaller. Each is dirty if the large one
-// was. no_memory.
-template <PageFormat F, Platform P>
-Expected<PhysAddr> table_of_smaller_leaves(P& p, TreeId tree, u64 leaf, Level level)
-{
-  const auto below = static_cast<Level>(level - 1);
-  const auto table = p.allocate_table(tree, below);
-  if (!table) return table.error();
-  u64* const words = p.words(*table);
-  const LeafAttributes attributes{F::access(leaf, level), (leaf & F::accessed_bit) != 0, (leaf & F::dirty_bit) != 0};
-  for (u64 i = 0; i < table_entries<F>(below); ++i)
-    words[i] = F::make_leaf(F::address(leaf, level) + i * entry_bytes<F>(below), below, attributes);
-  return table;
-}
-
 // The table at `level` that covers `offset`, with every table on the way to it that is missing. The tree's `attached`
 // counter was raised, and a grace period has passed since, so that the table stays. exists: a larger leaf stands
 // there. busy: a fill or move of a larger leaf is under way there. no_memory, corrupt.

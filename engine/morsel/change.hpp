@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What all changes of the primary share: which ranges they accept, the words that stand in their way, and the split of
+// a leaf that is larger than the range.
+//
+// Thread safety: any number of actors at once, each inside its Operation.
+#pragma once
+#include "engine/morsel/marks.hpp"
+#include "engine/morsel/operation.hpp"
+#include "engine/table/mapper.hpp"
+
+namespace morsel {
+
+// A range that an operation on the object accepts: unaligned (to leaves of `granule`), invalid (empty), out_of_range.
+template <Platform P>
+Status check_range(P& p, Object& object, Range range, Level granule)
+{
+  const u64 step = entry_bytes<PrimaryFormat>(granule);
+  if (!is_aligned(range.start, step) || !is_aligned(range.end, step)) return Error::unaligned;
+  if (range.empty()) return Error::invalid;
+  if (range.end > p.load_word(SyncPoint::read_size, object.bytes)) return Error::out_of_range;
+  return {};
+}
+
+// A table of the base gives way to a copy of its own, whose leaves are copy on write and whose tables are shared. Only
+// this table: what lies below it is shared until something there changes. no_memory.
+template <Platform P>
+Status unshare_table(P& p, const EntryRef& e, u64 word)
+{
+  using F = PrimaryFormat;
+  const auto below = static_cast<Level>(e.level - 1);
+  const auto table = p.allocate_table(primary_tree, below);
+  if (!table) return table.error();
+  const u64* const base = p.words(F::address(word, e.level));  // frozen: nobody changes it
+  u64* const own = p.words(*table);
+  for (u64 i = 0; i < table_entries<F>(below); ++i) own[i] = cloned_entry(base[i], below);
+  (void)install_table<F>(p, SyncPoint::link_primary, e, word, *table);  // if not, somebody else has
+  return {};
+}
+
+// Makes a move under way undone; the mover notices. Then the entry is to be looked at again.
+template <Platform P>
+Visit cancel_move(P& p, const EntryRef& e, u64 word)
+{
+  p.compare_exchange(SyncPoint::cancel_move, e, word, leaf_of_moving(word, e.level));
+  return Visit::again;
+}
+
+// The way into a table in which something is to be changed: the mark of a merge is cleared (the merger notices), a
+// table of the base is replaced by a copy. no_memory.
+template <Platform P>
+Expected<Visit> enter_table(P& p, const EntryRef& e, u64 word)
+{
+  if (word & software::merging_mask) {
+    p.compare_exchange(SyncPoint::cancel_merge, e, word, word & ~software::merging_mask);
+    return Visit::again;
+  }
+  if (!is_shared(word)) return Visit::descend;
+  const Status s = unshare_table(p, e, word);
+  return s ? Expected<Visit>(Visit::again) : s.error();
+}
+
+// Visits the entries of `range` that a change may be about: holes, leaves, moves under way. The visitor says what is
+// next or why not: Expected<Visit> operator()(const EntryRef&, u64 word, EntryKind kind). Error::none, or why it ended.
+template <Platform P, class Visitor>
+Error change_entries(P& p, Object& object, Range range, Visitor&& visitor)
+{
+  Error error = Error::none;
+  visit_range<PrimaryFormat>(p, SyncPoint::find, object.primary, range,
+                             [&](const EntryRef& e, u64 word, EntryKind kind) {
+                               Expected<Visit> next = Error::corrupt;
+                               if (kind == EntryKind::table)
+                                 next = enter_table(p, e, word);
+                               else if (kind != EntryKind::malformed && kind != EntryKind::reserved)
+                                 next = visitor(e, word, kind);
+                               if (next) return *next;
+                               error = next.error();
+                               return Visit::stop;
+                             });
+  return error;
+}
+
+// A private table that maps what the leaf `word` maps, in leaves one size smaller, which inherit what it says.
+// no_memory.
+template <Platform P>
+Expected<PhysAddr> table_of_smaller_leaves(P& p, u64 word, Level level)
+{
+  using F = PrimaryFormat;
+  const auto below = static_cast<Level>(level - 1);
+  const auto table = p.allocate_table(primary_tree, below);
+  if (!table) return table.error();
+  u64* const words = p.words(*table);
+  const LeafAttributes attributes{F::access(word, level), (word & F::accessed_bit) != 0, (word & F::dirty_bit) != 0};
+  for (u64 i = 0; i < table_entries<F>(below); ++i)
+    words[i] = F::make_leaf(F::address(word, level) + i * entry_bytes<F>(below), below, attributes) |
+               (word & software::leaf_marks);
+  return table;
+}
+
+// Split the large leaf `word`. Where hardware walks the primary, no walker may hold the large and a small translation
+// at once (I10): the entry goes through *moving*, with a flush between. Whether or not somebody else was faster, the
+// entry is to be looked at again. no_memory.
+template <Platform P>
+Expected<Visit> split_leaf(P& p, Operation<P>& op, const EntryRef& e, u64 word)
+{
+  using F = PrimaryFormat;
+  const auto table = table_of_smaller_leaves(p, word, e.level);
+  if (!table) return table.error();
+  u64 expected = word;
+  if (op.primary_attached()) {
+    expected = moving_of_leaf(word, e.level, p.token());
+    if (!p.compare_exchange(SyncPoint::split, e, word, expected)) {
+      p.discard_table(primary_tree, static_cast<Level>(e.level - 1), *table);
+      return Visit::again;
+    }
+    p.flush(SyncPoint::flush, {primary_tree, range_of<F>(e)});
+  }
+  if (!install_table<F>(p, SyncPoint::split, e, expected, *table) && op.primary_attached())
+    op.replaced_in_primary(e, word);  // cancelled: the leaf came back clean
+  return Visit::again;
+}
+
+}  // namespace morsel

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/morsel/tests/engine_fixture.hpp"
+
+namespace morsel::testing_support {
+namespace {
+
+u64& content(EngineFixture& f, u64 offset)
+{
+  return *f.machine.arena().words(PhysAddr{f.primary(offset)->address + (offset & (page_bytes - 1))});
+}
+
+Expected<u64> move_all(EngineFixture& f, Range range)
+{
+  auto p = f.platform();
+  return migrate(p, f.o.object, range);
+}
+
+TEST(Migrate, GivesEveryPageANewFrameWithTheSameContentAndRights)
+{
+  EngineFixture f(8 * MiB, 1);
+  View& v = f.add(FormatId::ept);
+  ASSERT_TRUE(f.populate({0, 64 * KiB}));
+  ASSERT_TRUE(f.populate({2 * MiB, 4 * MiB}, rights_rw, 1));
+  ASSERT_TRUE(f.protect({4 * KiB, 8 * KiB}, right_read));
+  ASSERT_TRUE(f.fill(v, 4 * KiB));
+  ASSERT_TRUE(f.fill(v, 2 * MiB, right_write));
+  std::map<u64, u64> before;
+  for (const u64 o : {u64{0}, 4 * KiB, 60 * KiB, 2 * MiB, 4 * MiB - 4 * KiB}) {
+    content(f, o) = 0x1000 + o;
+    before[o] = f.primary(o)->address;
+  }
+  EXPECT_EQ(*move_all(f, {0, 8 * MiB}), 16u + 512u);
+  for (const auto& [o, frame] : before) {
+    EXPECT_NE(f.primary(o)->address, frame) << o;
+    EXPECT_EQ(content(f, o), 0x1000 + o);
+    EXPECT_FALSE(f.translation(v.tree, o)) << "the view must not reach the old frame at " << o;
+  }
+  EXPECT_FALSE(f.primary(4 * KiB)->write);
+  EXPECT_TRUE(f.primary(8 * KiB)->write);
+  EXPECT_TRUE(f.machine.is_dirty(PhysAddr{f.primary(0)->address})) << "a new frame starts dirty";
+  EXPECT_EQ(*f.fill(v, 4 * KiB), FillOutcome::filled);
+  EXPECT_EQ(f.translation(v.tree, 4 * KiB)->address, f.primary(4 * KiB)->address);
+}
+
+TEST(Migrate, SplitsALargeLeafThatTheRangeCutsAndLeavesTheRest)
+{
+  EngineFixture f(4 * MiB, 1);
+  ASSERT_TRUE(f.populate({0, 2 * MiB}, rights_rw, 1));
+  const u64 first = f.primary(0)->address, second = f.primary(4 * KiB)->address;
+  EXPECT_EQ(*move_all(f, {4 * KiB, 8 * KiB}), 1u);
+  EXPECT_EQ(f.primary(0)->address, first);
+  EXPECT_NE(f.primary(4 * KiB)->address, second);
+}
+
+TEST(Migrate, RefusesWhatIsNoRangeOfTheObject)
+{
+  EngineFixture f(4 * MiB, 1);
+  EXPECT_EQ(move_all(f, {0, 8 * MiB}).error(), Error::out_of_range);
+  EXPECT_EQ(move_all(f, {1, 4 * KiB}).error(), Error::unaligned);
+  EXPECT_EQ(move_all(f, {0, 0}).error(), Error::invalid);
+  EXPECT_EQ(*move_all(f, {0, 4 * MiB}), 0u) << "holes are no error";
+}
+
+TEST(Migrate, CountsNothingThatALostInstallDidNotMove)
+{
+  EngineFixture f(4 * MiB, 1);
+  ASSERT_TRUE(f.populate({0, 8 * KiB}));
+  const u64 frame = f.primary(0)->address;
+  f.machine.faults().add({.point = SyncPoint::install, .action = MORSEL_FAULT_FAIL});
+  EXPECT_EQ(*move_all(f, {0, 8 * KiB}), 1u);
+  f.machine.faults().clear();
+  // What a cancelled mover leaves behind is a moving word; whoever comes next puts the leaf back.
+  EXPECT_FALSE(f.primary(0));
+  ASSERT_TRUE(f.protect({0, 4 * KiB}, right_read));
+  EXPECT_EQ(f.primary(0)->address, frame);
+}
+
+}  // namespace
+}  // namespace morsel::testing_support
