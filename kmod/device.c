@@ -71,18 +71,11 @@ static long get_counters(void __user *argument)
 		return error;
 	if (counters.reserved)
 		return -EINVAL;
+	BUILD_BUG_ON(sizeof(counters) != offsetof(struct morsel_counters, objects) + MORSEL_COUNTERS * sizeof(u64));
 	counters.size = sizeof(counters);
-	counters.objects = atomic64_read(&morsel_counters[MORSEL_OBJECTS]);
-	counters.views = atomic64_read(&morsel_counters[MORSEL_VIEWS]);
-	counters.tables = atomic64_read(&morsel_counters[MORSEL_TABLES]);
-	counters.frames = atomic64_read(&morsel_counters[MORSEL_FRAMES]);
-	counters.attachments = atomic64_read(&morsel_counters[MORSEL_ATTACHMENTS]);
-	counters.contexts = atomic64_read(&morsel_counters[MORSEL_CONTEXTS]);
-	counters.attached_total = atomic64_read(&morsel_counters[MORSEL_ATTACHED]);
-	counters.detached_total = atomic64_read(&morsel_counters[MORSEL_DETACHED]);
-	counters.flushes_total = atomic64_read(&morsel_counters[MORSEL_FLUSHES]);
-	counters.fills_total = atomic64_read(&morsel_counters[MORSEL_FILLS]);
-	counters.bad_entries = atomic64_read(&morsel_counters[MORSEL_BAD_ENTRIES]);
+#define MORSEL_COUNTER_READ(field, name) counters.field = atomic64_read(&morsel_counters[MORSEL_##name]);
+	MORSEL_COUNTER_LIST(MORSEL_COUNTER_READ)
+#undef MORSEL_COUNTER_READ
 	return copy_to_user(argument, &counters, sizeof(counters)) ? -EFAULT : 0;
 }
 

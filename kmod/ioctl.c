@@ -229,8 +229,8 @@ static long map_view(struct file *file, struct morsel_object *object, void __use
 	tree = morsel_tree_get(object, request.view);
 	if (!tree)
 		return -ENOENT;
-	if (tree->format != MORSEL_FORMAT_AMD64 && tree->format != MORSEL_FORMAT_AMD64_L5)
-		error = -EINVAL;	/* no CPU here walks that format for a process */
+	if (!morsel_cpu_format(tree->format))
+		error = -EINVAL;
 	else
 		WRITE_ONCE(file->private_data, (void *)(unsigned long)request.view);
 	morsel_tree_put(tree);

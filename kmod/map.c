@@ -133,7 +133,7 @@ static int check_flags(struct vm_area_struct *vma, struct morsel_tree *tree)
 	if (!morsel_is_view(tree))
 		return 0;
 	/* Looked at here, not only when it was chosen: another view may have the number by now. */
-	if (tree->format != MORSEL_FORMAT_AMD64 && tree->format != MORSEL_FORMAT_AMD64_L5)
+	if (!morsel_cpu_format(tree->format))
 		return -EINVAL;
 	if ((vma->vm_flags & (VM_READ | VM_WRITE | VM_SHARED)) != (VM_READ | VM_WRITE | VM_SHARED))
 		return -EACCES;

@@ -21,6 +21,7 @@
 #include <linux/xarray.h>
 
 #include "engine/abi/engine_abi.h"
+#include "engine/abi/morsel_counters.h"
 #include "engine/abi/morsel_ioctl.h"
 #include "engine/abi/morsel_journal.h"
 #include "engine/abi/morsel_points.h"
@@ -29,19 +30,11 @@
 #define MORSEL_PRIMARY_ROOT MORSEL_ROOT_PUD	/* of objects made by open(2) */
 #define MORSEL_ANY_TREE 0xffffffffu
 
-/* What the module holds; the fields of struct morsel_counters. */
+/* What the module holds: MORSEL_OBJECTS and so on. */
 enum morsel_counter {
-	MORSEL_OBJECTS,
-	MORSEL_VIEWS,
-	MORSEL_TABLES,
-	MORSEL_FRAMES,			/* in 4-KiB pages */
-	MORSEL_ATTACHMENTS,
-	MORSEL_CONTEXTS,
-	MORSEL_ATTACHED,
-	MORSEL_DETACHED,
-	MORSEL_FLUSHES,
-	MORSEL_FILLS,
-	MORSEL_BAD_ENTRIES,
+#define MORSEL_COUNTER_NUMBER(field, name) MORSEL_##name,
+	MORSEL_COUNTER_LIST(MORSEL_COUNTER_NUMBER)
+#undef MORSEL_COUNTER_NUMBER
 	MORSEL_COUNTERS
 };
 extern atomic64_t morsel_counters[MORSEL_COUNTERS];
@@ -127,6 +120,11 @@ static inline struct morsel_object *morsel_of(const struct inode *inode)
 static inline bool morsel_is_view(const struct morsel_tree *tree)
 {
 	return tree->number != 0;
+}
+/* Whether a CPU here walks tables of this format for a process. */
+static inline bool morsel_cpu_format(unsigned int format)
+{
+	return format == MORSEL_FORMAT_AMD64 || format == MORSEL_FORMAT_AMD64_L5;
 }
 /* As the engine takes it: NULL for the primary. */
 static inline struct engine_view *morsel_view(struct morsel_tree *tree)

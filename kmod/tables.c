@@ -31,9 +31,7 @@ static struct page *page_at(u64 pa)
 
 static bool is_walked_by_cpus(struct morsel_object *object, unsigned int tree, unsigned int level)
 {
-	const unsigned int format = object->trees[tree].format;
-
-	return level <= 1 && (format == MORSEL_FORMAT_AMD64 || format == MORSEL_FORMAT_AMD64_L5);
+	return level <= 1 && morsel_cpu_format(object->trees[tree].format);
 }
 
 /*

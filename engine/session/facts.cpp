@@ -99,17 +99,11 @@ Json rule_facts(const InjectRule& rule)
 
 Json counters_facts(const Counters& c)
 {
-  return {{"objects", c.objects},
-          {"views", c.views},
-          {"tables", c.tables},
-          {"frames", c.frames},
-          {"attachments", c.attachments},
-          {"contexts", c.contexts},
-          {"attached_total", c.attached_total},
-          {"detached_total", c.detached_total},
-          {"flushes_total", c.flushes_total},
-          {"fills_total", c.fills_total},
-          {"bad_entries", c.bad_entries}};
+  Json facts;
+#define MORSEL_COUNTER_FACT(field, name) facts[#field] = c.field;
+  MORSEL_COUNTER_LIST(MORSEL_COUNTER_FACT)
+#undef MORSEL_COUNTER_FACT
+  return facts;
 }
 
 }  // namespace morsel::session

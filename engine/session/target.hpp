@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/abi/morsel_counters.h"
 #include "engine/abi/morsel_journal.h"
 #include "engine/format/all.hpp"
 #include "engine/inspect/physical_memory.hpp"
@@ -77,8 +78,9 @@ struct InjectRule {
 
 // What the target holds; all zero when the last object is gone.
 struct Counters {
-  u64 objects = 0, views = 0, tables = 0, frames = 0, attachments = 0, contexts = 0;
-  u64 attached_total = 0, detached_total = 0, flushes_total = 0, fills_total = 0, bad_entries = 0;
+#define MORSEL_COUNTER_FIELD(field, name) u64 field = 0;
+  MORSEL_COUNTER_LIST(MORSEL_COUNTER_FIELD)
+#undef MORSEL_COUNTER_FIELD
 };
 
 struct TargetInfo {

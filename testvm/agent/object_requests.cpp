@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "engine/abi/morsel_counters.h"
 #include "engine/abi/morsel_ioctl.h"
 #include "engine/abi/morsel_journal.h"
 #include "engine/abi/morsel_points.h"
@@ -281,17 +282,11 @@ std::optional<Json> read_counters(Context& context, const Arguments&)
 {
   auto c = sized<morsel_counters>();
   context.module.request(MORSEL_IOC_COUNTERS, &c);
-  return Json{{"objects", c.objects},
-              {"views", c.views},
-              {"tables", c.tables},
-              {"frames", c.frames},
-              {"attachments", c.attachments},
-              {"contexts", c.contexts},
-              {"attached_total", c.attached_total},
-              {"detached_total", c.detached_total},
-              {"flushes_total", c.flushes_total},
-              {"fills_total", c.fills_total},
-              {"bad_entries", c.bad_entries}};
+  Json facts;
+#define MORSEL_COUNTER_FACT(field, name) facts[#field] = c.field;
+  MORSEL_COUNTER_LIST(MORSEL_COUNTER_FACT)
+#undef MORSEL_COUNTER_FACT
+  return facts;
 }
 
 }  // namespace

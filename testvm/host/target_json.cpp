@@ -124,17 +124,9 @@ session::AccessReply access_from_json(const Json& json)
 session::Counters counters_from_json(const Json& json)
 {
   session::Counters c;
-  c.objects = number_field(json, "objects");
-  c.views = number_field(json, "views");
-  c.tables = number_field(json, "tables");
-  c.frames = number_field(json, "frames");
-  c.attachments = number_field(json, "attachments");
-  c.contexts = number_field(json, "contexts");
-  c.attached_total = number_field(json, "attached_total");
-  c.detached_total = number_field(json, "detached_total");
-  c.flushes_total = number_field(json, "flushes_total");
-  c.fills_total = number_field(json, "fills_total");
-  c.bad_entries = number_field(json, "bad_entries");
+#define MORSEL_COUNTER_READ(field, name) c.field = number_field(json, #field);
+  MORSEL_COUNTER_LIST(MORSEL_COUNTER_READ)
+#undef MORSEL_COUNTER_READ
   return c;
 }
 
