@@ -52,6 +52,40 @@ void do_break_copy(Stage& s, const Act& a) { (void)break_copy(s.p, s.object, a.r
 
 void do_freeze(Stage& s, const Act&) { (void)freeze(s.p, s.object); }
 
+// What stands becomes a base, and the object goes on as a clone of it. Only to set the stage: views change hands.
+void do_clone(Stage& s, const Act&)
+{
+  ExploredWorld::Core& core = s.world.core;
+  if (!freeze(s.p, core.object)) return s.world.violation("the stage cannot be set: the object is corrupt");
+  core.base = core.object;
+  core.base.views = {};
+  const std::array<void*, max_views> views = core.object.views;
+  const Counter attached = core.object.primary.attached;
+  if (!clone(s.p, core.base, core.object)) return s.world.violation("the stage cannot be set: no memory");
+  core.object.views = views;
+  core.object.primary.attached = attached;
+}
+
+// I4: what was written before it began is in its report. With several at once, each page is in one's report only.
+void do_harvest(Stage& s, const Act& a)
+{
+  struct Report {
+    const std::vector<u64>& pages;
+    u32 reported = 0;
+    void accessed(Range) {}
+    void dirty(Range range)
+    {
+      for (std::size_t i = 0; i < pages.size(); ++i)
+        if (range.contains(pages[i])) reported |= 1u << i;
+    }
+  };
+  const std::array<PhysAddr, max_hardware_pages> due = s.world.written_frames(a.range);
+  for (const PhysAddr frame : due) s.p.observe(frame.value);
+  Report report{s.world.scenario.pages};
+  if (!harvest(s.p, s.object, a.range, report)) return;
+  if (s.world.acts_of(Kind::harvest) == 1) s.world.check_harvest(due, report.reported);
+}
+
 // In the order of Act::Kind.
 constexpr ActInfo table[] = {
     {Kind::fill, "fill", "pvr", Effect::none, do_fill},
@@ -65,9 +99,11 @@ constexpr ActInfo table[] = {
     {Kind::resize, "resize", "p", Effect::removes, do_resize},
     {Kind::split, "split", "pl", Effect::none, do_split},
     {Kind::merge, "merge", "pl", Effect::changes, do_merge},
-    {Kind::migrate, "migrate", "p", Effect::removes, do_migrate},
+    {Kind::migrate, "migrate", "p", Effect::changes, do_migrate},
     {Kind::break_copy, "break_copy", "p", Effect::changes, do_break_copy},
-    {Kind::freeze, "freeze", "", Effect::changes, do_freeze},
+    {Kind::freeze, "freeze", "p", Effect::sets_rights, do_freeze},
+    {Kind::clone, "clone", "", Effect::changes, do_clone},
+    {Kind::harvest, "harvest", "p", Effect::none, do_harvest},
 };
 static_assert(
     [] {

@@ -33,6 +33,8 @@ struct Act {
     migrate,
     break_copy,
     freeze,
+    clone,
+    harvest,
   };
   Kind kind = Kind::fill;
   Range range;  // fill, write: its first page; resize: the object ends where it begins

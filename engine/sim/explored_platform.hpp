@@ -22,6 +22,12 @@ class ExploredPlatform {
   {
   }
 
+  // A value from outside that the actor goes on with.
+  void observe(u64 value)
+  {
+    if (actor_) actor_->observe(value);
+  }
+
   void enter()
   {
     pause({.access = Access::enter, .point = SyncPoint::enter});
@@ -119,7 +125,8 @@ class ExploredPlatform {
   {
     const EntryRef about{nullptr, request.range.start, request.tree, 0};
     pause({.access = Access::begin_flush, .point = at, .entry = about});
-    if (!actor_ || fault(at, request.tree) == MORSEL_FAULT_DROP) return;
+    if (!actor_) return world_.forget(request.tree);
+    if (fault(at, request.tree) == MORSEL_FAULT_DROP) return;
     world_.begin_flush(number_, request.tree);
     pause({.access = Access::end_flush, .point = at, .entry = about});
     world_.end_flush(number_, request);

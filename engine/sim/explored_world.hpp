@@ -48,6 +48,7 @@ class ExploredWorld {
   };
   struct Core {
     Object object;
+    Object base;  // of the object, if it is a clone
     std::array<View, max_views> views{};
     std::array<bool, max_views + 1> exists{}, attached{};  // trees that hardware knows; whose root it has
     u32 changes_in_flight = 0;                             // operations on the primary between their begin and return
@@ -95,9 +96,15 @@ class ExploredWorld {
   bool frees_by_leaving(u32 actor) const;
   void begin_flush(u32 actor, TreeId tree);
   void end_flush(u32 actor, const FlushRequest& request);
+  void forget(TreeId tree) { hardware_[tree] = {}; }  // a flush while nobody else is there
   void carry(PhysAddr frame, Level level);
   bool take_dirty(PhysAddr frame);
   void copy_frame(PhysAddr from, PhysAddr to, Level level);
+  bool is_moving_watched(PhysAddr frame, Level level);
+  // For each watched page in the range: its frame, if that was written and the dirty log has not told it yet; else 0.
+  std::array<PhysAddr, max_hardware_pages> written_frames(Range range);
+  void check_harvest(const std::array<PhysAddr, max_hardware_pages>& due, u32 reported);
+  std::size_t acts_of(Act::Kind kind) const;
   bool write(TreeId id, u64 page);  // by hardware
   void violation(const std::string& what)
   {

@@ -78,8 +78,19 @@ void ExploredWorld::check_copies(std::span<const Expected<Leaf>> truth)
         violation("I9 a walker could write to a frame after it was copied");
 }
 
+// Whether the frame holds a watched page that is being moved: no other copy can be the wrong one.
+bool ExploredWorld::is_moving_watched(PhysAddr frame, Level level)
+{
+  ExploredPlatform quiet(*this);
+  return std::any_of(scenario.pages.begin(), scenario.pages.end(), [&](u64 page) {
+    const Walked w = walk<PrimaryFormat>(quiet, SyncPoint::load, core.object.primary, page);
+    return w.kind == EntryKind::moving && w.entry.level == level && software::read_moving(w.word).frame == frame;
+  });
+}
+
 void ExploredWorld::copy_frame(PhysAddr from, PhysAddr to, Level level)
 {
+  if (!is_moving_watched(from, level)) return;
   if (core.copy_count == core.copies.size()) return violation("exploration: too many copies");
   core.copies[core.copy_count++] = {from, to, level, false};
   core.changed_trees = ~0u;
@@ -92,6 +103,36 @@ void ExploredWorld::forget_copy(PhysAddr to)
       core.copies[i] = core.copies[--core.copy_count];
     else
       ++i;
+}
+
+std::array<PhysAddr, max_hardware_pages> ExploredWorld::written_frames(Range range)
+{
+  ExploredPlatform quiet(*this);
+  std::array<PhysAddr, max_hardware_pages> written{};
+  for (std::size_t i = 0; i < scenario.pages.size(); ++i) {
+    if (!range.contains(scenario.pages[i])) continue;
+    const auto leaf = lookup_in<PrimaryFormat>(quiet, SyncPoint::load, core.object.primary, scenario.pages[i]);
+    if (leaf && (memory.flags_of(leaf->frame) & PageFlags::written_log)) written[i] = leaf->frame;
+  }
+  return written;
+}
+
+// I4, of frames that are still where they were.
+void ExploredWorld::check_harvest(const std::array<PhysAddr, max_hardware_pages>& due, u32 reported)
+{
+  ExploredPlatform quiet(*this);
+  for (std::size_t i = 0; i < scenario.pages.size(); ++i) {
+    if (due[i] == PhysAddr{} || (reported >> i & 1)) continue;
+    const auto leaf = lookup_in<PrimaryFormat>(quiet, SyncPoint::load, core.object.primary, scenario.pages[i]);
+    if (leaf && leaf->frame == due[i])
+      violation("I4 a write was complete before the harvest began, and it reports the page clean");
+  }
+}
+
+std::size_t ExploredWorld::acts_of(Act::Kind kind) const
+{
+  return static_cast<std::size_t>(std::count_if(scenario.actors.begin(), scenario.actors.end(),
+                                                [kind](const Act& act) { return act.kind == kind; }));
 }
 
 bool ExploredWorld::has_evidence(PhysAddr frame)
@@ -119,6 +160,7 @@ void ExploredWorld::check_end()
   if (core.object.primary.pending.value != 0) violation("a pending count is not lowered: the primary's");
   for (const u64 page : scenario.pages)
     if (const Expected<Leaf> leaf = lookup_in<PrimaryFormat>(quiet, SyncPoint::load, core.object.primary, page)) {
+      if (core.object.frozen.value != 0 && leaf->rights.write()) violation("I9 a page of a frozen base can be written");
       const u8 flags = memory.flags_of(leaf->frame);
       const bool forgotten = ((flags & PageFlags::written_log) && !(flags & PageFlags::carried_log)) ||
                              ((flags & PageFlags::written_back) && !(flags & PageFlags::carried_back));
@@ -134,6 +176,7 @@ void ExploredWorld::check_end()
   if (!violation_.empty()) return;
   release_expired();
   destroy(quiet, core.object);
+  if (core.object.base) destroy(quiet, core.base);
   if (memory.counts.used_pages != 0) violation("I3 tables or frames leaked");
 }
 

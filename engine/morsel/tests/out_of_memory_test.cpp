@@ -30,6 +30,11 @@ void scenario(EngineFixture& f, View& v)
   ok(f.protect({0, 4 * KiB}, right_read));  // splits
   if (f.primary(0)) ok(f.fill(v, 0));
   expect_mirror(f, v);
+  auto p = f.platform();
+  ok(split(p, f.o.object, {0, 2 * MiB}, 0));
+  ok(migrate(p, f.o.object, {0, 16 * KiB}));
+  ok(migrate(p, f.o.object, {4 * MiB, 4 * MiB + 64 * KiB}));
+  expect_mirror(f, v);
   ok(f.unmap({8 * KiB, 12 * KiB}));
   if (f.primary(4 * KiB)) ok(f.fill(v, 4 * KiB, right_write));
   expect_mirror(f, v);
@@ -59,6 +64,44 @@ TEST(OutOfMemory, AtAnyAllocationLeavesAConsistentObject)
     scenario(f, v);  // the memory is back: now everything can be done
     EXPECT_TRUE(f.primary(0));
     EXPECT_TRUE(f.translation(v.tree, 4 * KiB));
+  }
+}
+
+// A clone of an object with small and large leaves is written to everywhere, and changed where tables are shared.
+void clone_scenario(EngineFixture& f, sim::EmbeddedObject& o)
+{
+  auto ok = [](const auto& result) { EXPECT_TRUE(result || result.error() == Error::no_memory); };
+  sim::EmbeddedPlatform p(f.machine, o);
+  if (!o.object.base) ok(clone(p, f.o.object, o.object));
+  if (!o.object.base) return;
+  for (const u64 offset : {u64{0}, 2 * MiB, 2 * MiB + 4 * KiB}) ok(break_copy(p, o.object, offset));
+  ok(unmap(p, o.object, {8 * KiB, 12 * KiB}));
+  ok(protect(p, o.object, {3 * MiB, 4 * MiB}, right_read));
+  EXPECT_TRUE(f.primary(8 * KiB)) << "the base is whole";
+}
+
+TEST(OutOfMemory, OfACloneLeavesBothWhole)
+{
+  u64 fired = 1;
+  for (u64 nth = 1; fired != 0; ++nth) {
+    SCOPED_TRACE(testing::Message() << "allocation " << nth);
+    EngineFixture f(8 * MiB, 2);
+    ASSERT_TRUE(f.populate({0, 64 * KiB}));
+    ASSERT_TRUE(f.populate({2 * MiB, 4 * MiB}, rights_rw, 1));
+    auto p = f.platform();
+    ASSERT_TRUE(freeze(p, f.o.object));
+    sim::EmbeddedObject o;
+    f.machine.faults().add({.point = SyncPoint::alloc, .action = MORSEL_FAULT_FAIL, .nth = nth});
+    clone_scenario(f, o);
+    fired = f.machine.faults().rules().front().fired;
+    clone_scenario(f, o);  // the memory is back
+    ASSERT_TRUE(o.object.base);
+    sim::EmbeddedPlatform of_clone(f.machine, o);
+    EXPECT_FALSE(f.translation(o.object.primary, 8 * KiB));
+    destroy(of_clone, o.object);
+    EXPECT_EQ(o.tables, 0u);
+    EXPECT_EQ(o.frames, 0u);
+    ASSERT_TRUE(fired || nth > 8) << "the scenario allocates tables and frames";
   }
 }
 

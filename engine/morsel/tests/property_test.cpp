@@ -47,7 +47,7 @@ class Sequence {
 
   void step()
   {
-    switch (below(8)) {
+    switch (below(12)) {
       case 0: return populate(4 * KiB, 0);
       case 1: return populate(2 * MiB, 1);
       case 2: return unmap();
@@ -57,6 +57,9 @@ class Sequence {
         ASSERT_TRUE(invalidate(p, f_.o.object, *views_[below(views_.size())], random_range(4 * KiB)));
         return;
       }
+      case 5: return split_leaves();
+      case 6: return merge_tables();
+      case 7: return migrate_pages();
       default: fill();
     }
   }
@@ -92,6 +95,31 @@ class Sequence {
     const Rights rights = random_rights();
     ASSERT_TRUE(f_.protect(r, rights));
     for (auto it = map_.lower_bound(r.start); it != map_.end() && it->first < r.end; ++it) it->second.rights = rights;
+  }
+  void split_leaves()
+  {
+    auto p = f_.platform();
+    ASSERT_TRUE(split(p, f_.o.object, random_range(4 * KiB), 0));
+  }
+  void merge_tables()
+  {
+    auto p = f_.platform();
+    ASSERT_TRUE(merge(p, f_.o.object, random_range(2 * MiB), 1));
+  }
+  void migrate_pages()
+  {
+    const Range r = random_range(4 * KiB);
+    auto p = f_.platform();
+    const Expected<u64> n = migrate(p, f_.o.object, r);
+    ASSERT_TRUE(n) << error_name(n.error());
+    u64 moved = 0;
+    for (auto it = map_.lower_bound(r.start); it != map_.end() && it->first < r.end; ++it, ++moved) {
+      const auto t = f_.primary(it->first);
+      ASSERT_TRUE(t);
+      ASSERT_NE(t->address, it->second.frame) << "a moved page has another frame";
+      it->second.frame = t->address;
+    }
+    ASSERT_EQ(*n, moved);
   }
   void fill()
   {
