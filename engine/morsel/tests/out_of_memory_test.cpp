@@ -101,7 +101,7 @@ TEST(OutOfMemory, OfACloneLeavesBothWhole)
     destroy(of_clone, o.object);
     EXPECT_EQ(o.tables, 0u);
     EXPECT_EQ(o.frames, 0u);
-    ASSERT_TRUE(fired || nth > 8) << "the scenario allocates tables and frames";
+    ASSERT_TRUE(fired || nth > 7) << "the scenario allocates tables and frames";
   }
 }
 
