@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Inspection of memory that lies. The input is a machine: a header that chooses formats, roots and ranges, then the
-// contents of a small physical memory. Whatever stands there, snapshots, diffs and walks end, stay inside memory (the
-// sanitizers watch) and agree with each other.
+// contents of a small physical memory (input.hpp); corpus.cpp makes those to start from. Whatever stands there,
+// snapshots, diffs and walks end, stay inside memory (the sanitizers watch) and agree with each other.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
 #include "engine/inspect/diff.hpp"
+#include "engine/inspect/fuzz/input.hpp"
 #include "engine/inspect/snapshot.hpp"
 #include "engine/inspect/walk.hpp"
 
@@ -20,23 +21,14 @@ void require(bool holds)
   if (!holds) std::abort();
 }
 
-struct Header {
-  u8 formats[2];
-  u8 root_levels[2];
-  u16 root_pages[2];
-  u32 range_pages[2];
-  u64 address;
-  u8 right;
-};
-
-TreeSource source(const Header& h, int n)
+TreeSource source(const FuzzHeader& h, int n)
 {
   const FormatInfo& format = format_table[h.formats[n] % format_table.size()];
   const auto level = static_cast<Level>(h.root_levels[n] % format.levels.size());
-  return {format.id, PhysAddr{u64{h.root_pages[n]} << page_lg2}, level};
+  return {format.id, PhysAddr{memory_start.value + (u64{h.root_pages[n]} << page_lg2)}, level};
 }
 
-void check(const PhysicalMemory& memory, const Header& h)
+void check(const PhysicalMemory& memory, const FuzzHeader& h)
 {
   // The primary is what it always is; the view is anything.
   const TreeSource primary{FormatId::amd64, source(h, 0).root, static_cast<Level>(h.root_levels[0] % 4)};
@@ -73,7 +65,7 @@ void check(const PhysicalMemory& memory, const Header& h)
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
   using namespace morsel;
-  inspect::Header header;
+  inspect::FuzzHeader header;
   if (size < sizeof header) return 0;
   std::memcpy(&header, data, sizeof header);
   const std::size_t pages = (size - sizeof header) / page_bytes + 1;
@@ -81,7 +73,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::memcpy(words.data(), data + sizeof header, size - sizeof header);
   // Roots inside memory, or every input would end at the first entry.
   for (u16& root : header.root_pages) root = static_cast<u16>(root % (pages + 1));
-  const inspect::PhysicalMemory memory({{0, pages * page_bytes, reinterpret_cast<const std::byte*>(words.data())}});
+  const inspect::PhysicalMemory memory(
+      {{inspect::memory_start.value, pages * page_bytes, reinterpret_cast<const std::byte*>(words.data())}});
   inspect::check(memory, header);
   return 0;
 }
