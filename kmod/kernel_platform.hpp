@@ -80,6 +80,12 @@ class KernelPlatform {
     note(at, e, word, word);
     return word;
   }
+  void store_private(SyncPoint at, const EntryRef& e, u64 word)
+  {
+    kernel_place_frame(PrimaryFormat::address(word, e.level).value, e.offset);
+    *e.word = word;
+    note(at, e, 0, word);
+  }
   u64 exchange(SyncPoint at, const EntryRef& e, u64 desired)
   {
     if (observed() && injected(at, e) == MORSEL_FAULT_DROP) {

@@ -25,7 +25,7 @@ Status check_range(P& p, Object& object, Range range, Level granule)
 // A table of the base gives way to a copy of its own, whose leaves are copy on write and whose tables are shared. Only
 // this table: what lies below it is shared until something there changes. no_memory.
 template <Platform P>
-Status unshare_table(P& p, const EntryRef& e, u64 word)
+Status unshare_table(P& p, EntryRef e, u64 word)
 {
   using F = PrimaryFormat;
   const auto below = static_cast<Level>(e.level - 1);
@@ -40,7 +40,7 @@ Status unshare_table(P& p, const EntryRef& e, u64 word)
 
 // Makes a move under way undone; the mover notices. Then the entry is to be looked at again.
 template <Platform P>
-Visit cancel_move(P& p, const EntryRef& e, u64 word)
+[[gnu::noinline]] Visit cancel_move(P& p, EntryRef e, u64 word)
 {
   p.compare_exchange(SyncPoint::cancel_move, e, word, leaf_of_moving(word, e.level));
   return Visit::again;
@@ -49,7 +49,7 @@ Visit cancel_move(P& p, const EntryRef& e, u64 word)
 // The way into a table in which something is to be changed: the mark of a merge is cleared (the merger notices), a
 // table of the base is replaced by a copy. no_memory.
 template <Platform P>
-Expected<Visit> enter_table(P& p, const EntryRef& e, u64 word)
+[[gnu::noinline]] Expected<Visit> enter_table(P& p, EntryRef e, u64 word)
 {
   if (word & software::merging_mask) {
     p.compare_exchange(SyncPoint::cancel_merge, e, word, word & ~software::merging_mask);
@@ -63,14 +63,14 @@ Expected<Visit> enter_table(P& p, const EntryRef& e, u64 word)
 // Visits the entries of `range` that a change may be about: holes, leaves, moves under way. The visitor says what is
 // next or why not: Expected<Visit> operator()(const EntryRef&, u64 word, EntryKind kind). Error::none, or why it ended.
 template <Platform P, class Visitor>
-Error change_entries(P& p, Object& object, Range range, Visitor&& visitor)
+[[gnu::always_inline]] inline Error change_entries(P& p, Object& object, Range range, Visitor&& visitor)
 {
   Error error = Error::none;
   visit_range<PrimaryFormat>(p, SyncPoint::find, object.primary, range,
-                             [&](const EntryRef& e, u64 word, EntryKind kind) {
+                             [&](const EntryRef& e, u64 word, EntryKind kind) __attribute__((always_inline)) {
                                Expected<Visit> next = Error::corrupt;
                                if (kind == EntryKind::table)
-                                 next = enter_table(p, e, word);
+                                 next = enter_table(p, copy_of(e), word);
                                else if (kind != EntryKind::malformed && kind != EntryKind::reserved)
                                  next = visitor(e, word, kind);
                                if (next) return *next;
@@ -101,7 +101,7 @@ Expected<PhysAddr> table_of_smaller_leaves(P& p, u64 word, Level level)
 // at once (I10): the entry goes through *moving*, with a flush between. Whether or not somebody else was faster, the
 // entry is to be looked at again. no_memory.
 template <Platform P>
-Expected<Visit> split_leaf(P& p, Operation<P>& op, const EntryRef& e, u64 word)
+[[gnu::noinline]] Expected<Visit> split_leaf(P& p, Operation<P>& op, EntryRef e, u64 word)
 {
   using F = PrimaryFormat;
   const auto table = table_of_smaller_leaves(p, word, e.level);

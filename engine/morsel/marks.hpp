@@ -23,17 +23,28 @@ constexpr Rights granted(u64 leaf, Level level)
   return leaf & software::write_after_copy_bit ? now | right_write : now;
 }
 
-// The same leaf with other rights. A frame of the base stays unwritable.
-constexpr u64 with_rights(u64 leaf, Level level, Rights rights)
-{
-  using F = PrimaryFormat;
-  const bool copy = is_copy_on_write(leaf);
-  const LeafAttributes attributes{copy && rights.write() ? right_read | (rights & right_exec) : rights,
-                                  (leaf & F::accessed_bit) != 0, (leaf & F::dirty_bit) != 0};
-  u64 marks = copy ? software::copy_on_write_bit : 0;
-  if (copy && rights.write()) marks |= software::write_after_copy_bit;
-  return F::make_leaf(F::address(leaf, level), level, attributes) | marks;
-}
+// The same leaf with other rights; made once for many leaves. A frame of the base stays unwritable.
+class LeafRights {
+ public:
+  explicit constexpr LeafRights(Rights rights) : own_(leaf_bits(rights)), shared_(own_)
+  {
+    if (rights.write()) shared_ = leaf_bits(right_read | (rights & right_exec)) | software::write_after_copy_bit;
+  }
+  constexpr u64 applied_to(u64 leaf, Level level) const
+  {
+    using F = PrimaryFormat;
+    const u64 kept = leaf & (F::frame_mask(level) | (level > 0 ? F::page_size : 0) | F::accessed_bit | F::dirty_bit |
+                             software::copy_on_write_bit);
+    return kept | (is_copy_on_write(leaf) ? shared_ : own_);
+  }
+
+ private:
+  static constexpr u64 leaf_bits(Rights rights) { return PrimaryFormat::make_leaf({}, 0, {rights}); }
+  u64 own_;
+  u64 shared_;
+};
+
+constexpr u64 with_rights(u64 leaf, Level level, Rights rights) { return LeafRights(rights).applied_to(leaf, level); }
 
 // A leaf of an object that becomes a base: nobody writes its frame any more.
 constexpr u64 frozen_leaf(u64 leaf, Level level)

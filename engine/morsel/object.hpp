@@ -27,6 +27,7 @@ struct Object {
   Counter clones;          // of this base, not destroyed yet: it must live as long
   Counter merging;         // merges under way: one at a time
   Object* base = nullptr;  // whose tables and frames this clone uses
+  u64 slots = 0;  // of `views`, that ever held one: raised before the slot is filled, never lowered
   std::array<void*, max_views> views{};  // View*, null: free; the view with number n stands in slot n - 1
 };
 

@@ -5,9 +5,9 @@
 //
 //   0 enter; raise the primary's pending count if hardware walks it      constructor
 //   1 change                                                             the mutator, with took_from_primary()
-//   2 read the list of views, after the change                           finish()
+//   2 read the list of views, after the change                           synchronise()
 //   3 in each view: raise its pending count, exchange the entries        invalidate_view()
-//   4 one flush for each domain, then collect, then lower the count      flush_tree()
+//   4 one flush for each domain, then collect, then lower the count      flush_domain()
 //   5 carry dirty bits, retire what was unlinked, leave                  finish(), destructor
 //
 // If a change turned out to change nothing, steps 2 to 4 are done all the same: another operation may be between its
@@ -18,6 +18,8 @@
 // removal), I8 (the count is raised only where something is found; one exchange for each entry, one flush for each
 // view).
 #pragma once
+#include <span>
+
 #include "engine/morsel/marks.hpp"
 #include "engine/morsel/object.hpp"
 #include "engine/table/visit.hpp"
@@ -33,13 +35,14 @@ class HeldDirty {
   // Not when full.
   void hold(PhysAddr frame, Level level)
   {
-    const Range added{frame.value, frame.value + entry_bytes<PrimaryFormat>(level)};
-    for (u32 i = count_; i-- > 0;)  // the last run is the likeliest neighbour
-      if (added.start <= runs_[i].end && runs_[i].start <= added.end) {
-        runs_[i] = hull(runs_[i], added);
-        return;
-      }
-    runs_[count_++] = added;
+    const u64 start = frame.value, end = frame.value + entry_bytes<PrimaryFormat>(level);
+    for (u32 i = count_; i-- > 0;) {  // the last run is the likeliest neighbour
+      if (end < runs_[i].start || runs_[i].end < start) continue;
+      if (start < runs_[i].start) runs_[i].start = start;
+      if (end > runs_[i].end) runs_[i].end = end;
+      return;
+    }
+    runs_[count_++] = {start, end};
   }
   template <Platform P>
   void carry(P& p)
@@ -51,7 +54,10 @@ class HeldDirty {
   }
 
  private:
-  std::array<Range, 32> runs_{};  // physical addresses
+  struct Run {
+    u64 start, end;  // physical addresses
+  };
+  std::array<Run, 32> runs_;  // the first count_; the others are never read, and no operation pays for setting them
   u32 count_ = 0;
 };
 
@@ -65,14 +71,14 @@ class Operation {
   };
 
   Operation(P& p, Object& object, Range asked, Changes changes = Changes::primary)
-      : p_(p), object_(object), asked_(asked)
+      : p_(p), object_(object), asked_(asked), primary_{&object.primary}
   {
     p_.enter();
     if (changes == Changes::view_only) return;
     frozen_ = p_.read(SyncPoint::read_frozen, primary_tree, object_.frozen) != 0;
     if (frozen_ && changes == Changes::primary) return;
     primary_attached_ = p_.read(SyncPoint::read_pending, primary_tree, object_.primary.attached) != 0;
-    if (primary_attached_) raise(object_.primary, needs_[0]);
+    if (primary_attached_) raise(primary_);
   }
   ~Operation() { p_.leave(); }
   Operation(const Operation&) = delete;
@@ -85,12 +91,12 @@ class Operation {
   void count_changed(u64 bytes) { changed_pages_ += bytes >> page_lg2; }
 
   // The mutator removed `word` from the primary's entry `e`.
-  void took_from_primary(const EntryRef& e, u64 word)
+  [[gnu::always_inline]] void took_from_primary(const EntryRef& e, u64 word)
   {
     using F = PrimaryFormat;
     switch (F::kind(word, e.level)) {
       case EntryKind::table:
-        need(object_.primary, range_of<F>(e));
+        if (primary_attached_) need(primary_, range_of<F>(e));
         if (is_shared(word)) {
           collect_table<F>(primary_tree, static_cast<Level>(e.level - 1), F::address(word, e.level));  // only counts
           break;
@@ -116,10 +122,10 @@ class Operation {
 
   // The mutator replaced the leaf `word` and dropped its dirty bit, if `hold` says so; the frame lives on.
   enum class DirtyBit : u8 { removed, kept };
-  void replaced_in_primary(const EntryRef& e, u64 word, DirtyBit dirty = DirtyBit::removed)
+  [[gnu::always_inline]] void replaced_in_primary(const EntryRef& e, u64 word, DirtyBit dirty = DirtyBit::removed)
   {
     using F = PrimaryFormat;
-    need(object_.primary, range_of<F>(e));
+    if (primary_attached_) need(primary_, range_of<F>(e));
     if (dirty == DirtyBit::removed && F::may_be_dirty(word, e.level)) hold(F::address(word, e.level), e.level);
   }
 
@@ -136,32 +142,26 @@ class Operation {
   // The same without the end of step 5: for what may only be done when nobody can reach the old entries any more.
   void synchronise()
   {
-    std::array<View*, max_views> listed{};
-    for (std::size_t i = 0; i < max_views; ++i)
-      listed[i] = static_cast<View*>(p_.load_pointer(SyncPoint::read_list, object_.views[i]));
-    for (View* view : listed)
-      if (view) invalidate_view(view->tree);
-    if (primary_attached_)
-      flush_tree(object_.primary);
-    else
-      collect(object_.primary);
-    for (View* view : listed)
-      if (view) flush_tree(view->tree);
+    const u64 slots = p_.load_word(SyncPoint::read_list, object_.slots);
+    if (slots != 0) return synchronise_views(slots);
+    settle_primary();
     held_.carry(p_);
   }
 
   // For a change that alters no translation: the primary's own domain is all that has to know.
   void finish_primary()
   {
-    if (primary_attached_) flush_tree(object_.primary);
+    if (primary_attached_) flush_domain(primary_);
     complete();
   }
 
   // Steps 3 to 5 for one view whose contents go, without a change of the primary.
   void finish_view(Tree& view)
   {
-    invalidate_view(view);
-    flush_tree(view);
+    Domain domain{&view};
+    const Listed listed(views_, {&domain, 1});
+    invalidate_view(domain);
+    flush_domain(domain);
     complete();
   }
 
@@ -169,10 +169,12 @@ class Operation {
   void retire_root(const Tree& view) { p_.note_table(retired_, view.id, view.root_level, view.root); }
   void invalidate_all(Tree& view)
   {
-    raise(view, needs_[view.id]);
-    invalidate_view(view);
-    need(view, asked_);
-    flush_tree(view);
+    Domain domain{&view};
+    const Listed listed(views_, {&domain, 1});
+    raise(domain);
+    invalidate_view(domain);
+    domain.flush = hull(domain.flush, asked_);
+    flush_domain(domain);
   }
   void complete()
   {
@@ -181,90 +183,116 @@ class Operation {
   }
 
  private:
-  struct Need {
-    Range flush;          // hull of what was removed
+  // A flush domain, and what it needs from this operation.
+  struct Domain {
+    Tree* tree = nullptr;
+    Range flush{};        // hull of what was removed
     bool raised = false;  // this operation counts in the tree's pending count
   };
+  // The views are known to hold() for a scope.
+  class Listed {
+   public:
+    Listed(std::span<Domain>& views, std::span<Domain> domains) : views_(views) { views_ = domains; }
+    ~Listed() { views_ = {}; }
+    Listed(const Listed&) = delete;
+    Listed& operator=(const Listed&) = delete;
 
-  void raise(Tree& tree, Need& n)
+   private:
+    std::span<Domain>& views_;
+  };
+
+  [[gnu::noinline]] void synchronise_views(u64 slots)
   {
-    if (n.raised) return;
-    p_.add(SyncPoint::pend, tree.id, tree.pending, +1);
-    n.raised = true;
+    std::array<Domain, max_views> domains;
+    std::size_t count = 0;
+    for (u64 i = 0; i < slots; ++i)
+      if (void* const view = p_.load_pointer(SyncPoint::read_list, object_.views[i]))
+        domains[count++].tree = &static_cast<View*>(view)->tree;
+    const Listed listed(views_, std::span(domains).first(count));
+    for (Domain& view : views_) invalidate_view(view);
+    settle_primary();
+    for (Domain& view : views_) flush_domain(view);
+    held_.carry(p_);
   }
-  void need(const Tree& tree, Range range) { needs_[tree.id].flush = hull(needs_[tree.id].flush, range); }
+  void settle_primary()
+  {
+    if (primary_attached_)
+      flush_domain(primary_);
+    else
+      collect(object_.primary);
+  }
+
+  void raise(Domain& domain)
+  {
+    if (domain.raised) return;
+    p_.add(SyncPoint::pend, domain.tree->id, domain.tree->pending, +1);
+    domain.raised = true;
+  }
+  void need(Domain& domain, Range range)
+  {
+    if (domain.flush.end == range.start)  // the usual way: one entry after the other
+      domain.flush.end = range.end;
+    else
+      domain.flush = hull(domain.flush, range);
+  }
+  void flush(const Domain& domain)
+  {
+    if (!domain.flush.empty()) p_.flush(SyncPoint::flush, {domain.tree->id, domain.flush});
+  }
 
   // When there are too many to hold, what was removed so far is flushed in between.
-  void hold(PhysAddr frame, Level level)
+  [[gnu::noinline]] void hold(PhysAddr frame, Level level)
   {
     if (held_.full()) {
-      for (TreeId id = 0; id <= max_views; ++id)
-        if (!needs_[id].flush.empty()) p_.flush(SyncPoint::flush, {id, needs_[id].flush});
+      flush(primary_);
+      for (const Domain& view : views_) flush(view);
       held_.carry(p_);
     }
     held_.hold(frame, level);
   }
 
-  void invalidate_view(Tree& view)
+  void invalidate_view(Domain& view)
   {
-    AllFormats::dispatch(view.format, false, [&]<class F>() {
-      const bool keep_tables = p_.read(SyncPoint::read_pending, view.id, view.attached) != 0;
-      visit_range<F>(p_, SyncPoint::walk_view, view, asked_, [&](const EntryRef& e, u64, EntryKind kind) {
+    Tree& tree = *view.tree;
+    AllFormats::dispatch(tree.format, false, [&]<class F>() {
+      const bool keep_tables = p_.read(SyncPoint::read_pending, tree.id, tree.attached) != 0;
+      visit_range<F>(p_, SyncPoint::walk_view, tree, asked_, [&](const EntryRef& e, u64 word, EntryKind kind) {
         if (kind == EntryKind::hole) return Visit::next;
         if (kind == EntryKind::table && (keep_tables || !asked_.contains(range_of<F>(e)))) return Visit::descend;
-        raise(view, needs_[view.id]);
-        return invalidate_entry<F>(view, e, keep_tables);
+        raise(view);
+        if (!keep_tables)  // what the exchange returns decides, not what was seen before
+          took_from_view<F>(view, e, p_.exchange(SyncPoint::invalidate, e, 0));
+        else if (p_.compare_exchange(SyncPoint::invalidate, e, word, 0))  // a table may have come meanwhile
+          took_from_view<F>(view, e, word);
+        else
+          return Visit::again;
+        return Visit::next;
       });
       return true;
     });
   }
 
-  // Exchange the entry to a hole. What the exchange returns decides, not what was seen before.
   template <PageFormat F>
-  Visit invalidate_entry(Tree& view, const EntryRef& e, bool keep_tables)
+  [[gnu::always_inline]] void took_from_view(Domain& view, const EntryRef& e, u64 word)
   {
-    if (keep_tables) {  // a table may have come meanwhile, and must not be unlinked
-      const u64 word = p_.load(SyncPoint::walk_view, e);
-      if (F::kind(word, e.level) == EntryKind::table) return Visit::again;
-      if (!p_.compare_exchange(SyncPoint::invalidate, e, word, 0)) return Visit::again;
-      took_from_view<F>(view, e, word);
-      return Visit::next;
-    }
-    took_from_view<F>(view, e, p_.exchange(SyncPoint::invalidate, e, 0));
-    return Visit::next;
-  }
-
-  template <PageFormat F>
-  void took_from_view(Tree& view, const EntryRef& e, u64 word)
-  {
-    switch (F::kind(word, e.level)) {
-      case EntryKind::table:
-        need(view, range_of<F>(e));
-        p_.note_table(retired_, view.id, static_cast<Level>(e.level - 1), F::address(word, e.level));
-        break;
-      case EntryKind::leaf:
-        need(view, range_of<F>(e));
-        if (F::may_be_dirty(word, e.level)) hold(F::address(word, e.level), e.level);
-        break;
-      case EntryKind::reserved:
-        if (software::is_stale(word)) need(view, range_of<F>(e));
-        break;
-      case EntryKind::malformed: need(view, range_of<F>(e)); break;  // who knows what a walker made of it
-      case EntryKind::hole:
-      case EntryKind::moving: break;
-    }
+    const EntryKind kind = F::kind(word, e.level);
+    if (kind == EntryKind::hole || (kind == EntryKind::reserved && !software::is_stale(word))) return;
+    need(view, range_of<F>(e));  // of a malformed word too: who knows what a walker made of it
+    if (kind == EntryKind::table)
+      p_.note_table(retired_, view.tree->id, static_cast<Level>(e.level - 1), F::address(word, e.level));
+    if (kind == EntryKind::leaf && F::may_be_dirty(word, e.level)) hold(F::address(word, e.level), e.level);
   }
 
   // Another operation may have removed entries of our range here and not flushed yet: then its flush is ours too.
-  void flush_tree(Tree& tree)
+  void flush_domain(Domain& domain)
   {
-    Need& n = needs_[tree.id];
-    const u32 mine = n.raised ? 1 : 0;
-    if (p_.read(SyncPoint::read_pending, tree.id, tree.pending) > mine) need(tree, asked_);
-    if (!n.flush.empty()) p_.flush(SyncPoint::flush, {tree.id, n.flush});
+    Tree& tree = *domain.tree;
+    const u32 mine = domain.raised ? 1 : 0;
+    if (p_.read(SyncPoint::read_pending, tree.id, tree.pending) > mine) need(domain, asked_);
+    flush(domain);
     collect(tree);
-    if (n.raised) p_.add(SyncPoint::unpend, tree.id, tree.pending, -1);
-    n = {};
+    if (domain.raised) p_.add(SyncPoint::unpend, tree.id, tree.pending, -1);
+    domain = {&tree};
   }
 
   // After the flush: the dirty bits that walkers left in unlinked tables.
@@ -279,7 +307,7 @@ class Operation {
     });
   }
   template <PageFormat F>
-  void collect_table(TreeId id, Level level, PhysAddr table)
+  [[gnu::noinline]] void collect_table(TreeId id, Level level, PhysAddr table)
   {
     const Range whole{0, table_span<F>(level)};
     auto carry_dirty = [&](const EntryRef& e, u64 word, EntryKind kind) {
@@ -298,7 +326,8 @@ class Operation {
   bool frozen_ = false;
   bool primary_attached_ = false;
   u64 changed_pages_ = 0;
-  std::array<Need, max_views + 1> needs_{};
+  Domain primary_;
+  std::span<Domain> views_;  // while they are invalidated and flushed
   HeldDirty held_;
   typename P::Retired retired_{};
 };

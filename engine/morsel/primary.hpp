@@ -8,6 +8,8 @@
 // was done. Errors leave the object consistent; what was changed before one stays changed.
 // Source: design of the protocol, "Mutate"; the numbers of the steps are those of operation.hpp.
 #pragma once
+#include <algorithm>
+
 #include "engine/morsel/change.hpp"
 #include "engine/morsel/reclaim.hpp"
 #include "engine/table/walker.hpp"
@@ -45,20 +47,21 @@ namespace detail {
 
 // Remove what is there. A table that lies wholly inside goes as a whole, unless processes may have it attached.
 template <Platform P>
-Error unmap_entries(P& p, Object& object, Operation<P>& op, Range range)
+[[gnu::always_inline]] inline Error unmap_entries(P& p, Object& object, Operation<P>& op, Range range)
 {
   using F = PrimaryFormat;
   Error error = Error::none;
-  visit_range<F>(p, SyncPoint::find, object.primary, range, [&](const EntryRef& e, u64 word, EntryKind kind) {
+  visit_range<F>(p, SyncPoint::find, object.primary, range, [&](const EntryRef& e, u64 word, EntryKind kind)
+                                                                __attribute__((always_inline)) {
     const bool whole = range.contains(range_of<F>(e));
     Expected<Visit> next = Visit::next;
     if (kind == EntryKind::hole) return Visit::next;
     if (kind == EntryKind::malformed || kind == EntryKind::reserved)
       next = Error::corrupt;
     else if (kind == EntryKind::table && (!whole || op.primary_attached()))
-      next = enter_table(p, e, word);
+      next = enter_table(p, copy_of(e), word);
     else if (!whole)
-      next = kind == EntryKind::moving ? cancel_move(p, e, word) : split_leaf(p, op, e, word);
+      next = kind == EntryKind::moving ? cancel_move(p, copy_of(e), word) : split_leaf(p, op, copy_of(e), word);
     else if (!p.compare_exchange(SyncPoint::change, e, word, 0))
       return Visit::again;
     else
@@ -68,6 +71,17 @@ Error unmap_entries(P& p, Object& object, Operation<P>& op, Range range)
     return Visit::stop;
   });
   return error;
+}
+
+// What was mapped while the object was shrunk must not stay.
+template <Platform P>
+[[gnu::noinline]] Error give_back(P& p, Object& object, Range tail)
+{
+  Operation<P> op(p, object, tail);
+  if (op.frozen()) return Error::frozen;
+  (void)unmap_entries(p, object, op, tail);
+  op.finish();
+  return Error::out_of_range;
 }
 
 }  // namespace detail
@@ -118,14 +132,22 @@ Expected<u64> populate(P& p, Object& object, Range range, Rights rights, Level l
   {
     Operation<P> op(p, object, range);
     if (op.frozen()) return Error::frozen;
-    error = change_entries(p, object, range, [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {
-      if (kind == EntryKind::moving) return cancel_move(p, e, word);
+    error = change_entries(p, object, range, [&](const EntryRef& e, u64 word, EntryKind kind)
+                                                 __attribute__((always_inline)) -> Expected<Visit> {
+      if (kind == EntryKind::moving) return cancel_move(p, copy_of(e), word);
       if (kind == EntryKind::leaf) return Visit::next;
+      if (e.level == leaf_level + 1) {
+        const NewLeaves made = link_new_frames<F>(p, SyncPoint::link_primary, SyncPoint::change, copy_of(e), range,
+                                                  {rights, true, false});
+        added_bytes += made.bytes;
+        if (made.error != Error::none) return made.error;
+        return made.bytes ? Visit::next : Visit::again;
+      }
       if (e.level > leaf_level) {
-        const auto linked = link_table<F>(p, SyncPoint::link_primary, e, word);
+        const auto linked = link_table<F>(p, SyncPoint::link_primary, copy_of(e), word);
         return linked ? Expected<Visit>(Visit::again) : linked.error();
       }
-      const auto mapped = map_new_frame<F>(p, SyncPoint::change, e, {rights, true, false});
+      const auto mapped = map_new_frame<F>(p, SyncPoint::change, copy_of(e), {rights, true, false});
       if (!mapped) return mapped.error();
       if (!*mapped) return Visit::again;
       added_bytes += entry_bytes<F>(e.level);
@@ -134,14 +156,7 @@ Expected<u64> populate(P& p, Object& object, Range range, Rights rights, Level l
     op.finish();
     size_after = p.load_word(SyncPoint::read_size, object.bytes);
   }
-  if (size_after < range.end) {  // shrunk meanwhile: the tail must not stay
-    const Range tail{size_after > range.start ? size_after : range.start, range.end};
-    Operation<P> op(p, object, tail);
-    if (op.frozen()) return Error::frozen;
-    (void)detail::unmap_entries(p, object, op, tail);
-    op.finish();
-    return Error::out_of_range;
-  }
+  if (size_after < range.end) return detail::give_back(p, object, {std::max(size_after, range.start), range.end});
   if (error != Error::none) return error;
   return added_bytes >> page_lg2;
 }
@@ -156,20 +171,24 @@ Expected<u64> protect(P& p, Object& object, Range range, Rights rights)
   if (const Status s = check_range(p, object, range, 0); !s) return s.error();
   Operation<P> op(p, object, range);
   if (op.frozen()) return Error::frozen;
-  const auto change = [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {
-    if (kind == EntryKind::hole) return Visit::next;
-    if (kind == EntryKind::moving) return cancel_move(p, e, word);
-    if (granted(word, e.level) == rights) return Visit::next;
-    if (!range.contains(range_of<F>(e))) return split_leaf(p, op, e, word);
-    if (!p.compare_exchange(SyncPoint::change, e, word, with_rights(word, e.level, rights))) return Visit::again;
+  const LeafRights leaf_rights(rights);
+  u64 changed_bytes = 0;
+  const auto change = [&](const EntryRef& e, u64 word, EntryKind kind)
+                          __attribute__((always_inline)) -> Expected<Visit> {
+    if (kind != EntryKind::leaf) [[unlikely]]
+      return kind == EntryKind::moving ? cancel_move(p, copy_of(e), word) : Visit::next;
+    const u64 wanted = leaf_rights.applied_to(word, e.level);
+    if (wanted == word) return Visit::next;
+    if (e.level > 0 && !range.contains(range_of<F>(e))) return split_leaf(p, op, copy_of(e), word);
+    if (!p.compare_exchange(SyncPoint::change, e, word, wanted)) return Visit::again;
     op.replaced_in_primary(e, word, Operation<P>::DirtyBit::kept);
-    op.count_changed(entry_bytes<F>(e.level));
+    changed_bytes += entry_bytes<F>(e.level);
     return Visit::next;
   };
   const Error error = change_entries(p, object, range, change);
   op.finish();
   if (error != Error::none) return error;
-  return op.changed_pages();
+  return changed_bytes >> page_lg2;
 }
 
 // Translates an offset in the primary. needs_populate: a hole.

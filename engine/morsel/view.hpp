@@ -23,6 +23,7 @@ Status add_view(P& p, Object& object, View& view, FormatId format, TreeId number
   const auto root = p.allocate_table(number, top, info->root_order());
   if (!root) return root.error();
   view.tree = {*root, {}, {}, number, format, top};
+  if (number > p.load_word(SyncPoint::read_list, object.slots)) p.store_word(SyncPoint::list, object.slots, number);
   p.store_pointer(SyncPoint::list, object.views[number - 1], &view);
   return {};
 }

@@ -36,6 +36,7 @@ class ExamplePlatform {
   // Each shared access. With more than one thread these are sequentially consistent atomics; a platform that steps,
   // records or injects faults does so here, and knows where it is by the point and the entry.
   u64 load(SyncPoint, const EntryRef& e) { return *e.word; }
+  void store_private(SyncPoint, const EntryRef& e, u64 word) { *e.word = word; }
   u64 exchange(SyncPoint, const EntryRef& e, u64 desired)
   {
     const u64 before = *e.word;

@@ -28,6 +28,9 @@ struct EntryRef {
   TreeId tree = primary_tree;
   Level level = 0;
 };
+// For functions that are called rarely and not inlined: as long as only copies leave a loop, the entry itself stays in
+// registers there.
+constexpr EntryRef copy_of(const EntryRef& e) { return {e.word, e.offset, e.tree, e.level}; }
 
 // A shared counter of a tree: pending flushes, attachments.
 struct Counter {
@@ -95,6 +98,7 @@ concept Platform =
   {
     p.compare_exchange(at, entry, word, word)
     } -> std::same_as<bool>;  // expected, desired
+  {p.store_private(at, entry, word)};  // a leaf of a new frame, in a table that nobody else can reach: a plain store
   {p.add(at, tree, counter, delta)};
   {
     p.read(at, tree, counter)

@@ -60,9 +60,11 @@ void do_clone(Stage& s, const Act&)
   core.base = core.object;
   core.base.views = {};
   const std::array<void*, max_views> views = core.object.views;
+  const u64 slots = core.object.slots;
   const Counter attached = core.object.primary.attached;
   if (!clone(s.p, core.base, core.object)) return s.world.violation("the stage cannot be set: no memory");
   core.object.views = views;
+  core.object.slots = slots;
   core.object.primary.attached = attached;
 }
 

@@ -69,6 +69,7 @@ class ExploredPlatform {
     }
     return saw(e);
   }
+  void store_private(SyncPoint, const EntryRef& e, u64 word) { *e.word = word; }
   u64 exchange(SyncPoint at, const EntryRef& e, u64 desired)
   {
     pause({.access = Access::exchange, .point = at, .entry = e, .desired = desired});

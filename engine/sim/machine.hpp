@@ -78,6 +78,7 @@ class EmbeddedPlatform {
   void discard_frame(PhysAddr frame, Level level) { free_frame(frame, level); }
 
   u64 load(SyncPoint, const EntryRef& e) { return *e.word; }
+  void store_private(SyncPoint, const EntryRef& e, u64 word) { *e.word = word; }
   u64 exchange(SyncPoint at, const EntryRef& e, u64 desired);
   bool compare_exchange(SyncPoint at, const EntryRef& e, u64 expected, u64 desired);
   void add(SyncPoint at, TreeId tree, Counter& counter, int delta);

@@ -81,6 +81,7 @@ class ThreadedPlatform {
   void discard_frame(PhysAddr frame, Level level) { free_frame(frame, level); }
 
   u64 load(SyncPoint, const EntryRef& e) { return std::atomic_ref(*e.word).load(); }
+  void store_private(SyncPoint, const EntryRef& e, u64 word) { *e.word = word; }
   u64 exchange(SyncPoint, const EntryRef& e, u64 desired) { return std::atomic_ref(*e.word).exchange(desired); }
   bool compare_exchange(SyncPoint, const EntryRef& e, u64 expected, u64 desired)
   {

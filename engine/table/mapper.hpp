@@ -42,6 +42,42 @@ Expected<bool> map_new_frame(P& p, SyncPoint at, const EntryRef& e, LeafAttribut
   return false;
 }
 
+struct NewLeaves {
+  u64 bytes = 0;  // mapped
+  Error error = Error::none;
+};
+
+// Maps new zeroed frames in the part of `range` that the hole `e` covers, by a table that is linked when it is ready.
+// `bytes` is 0 and there is no error if the entry is no hole any more: everything is given back. no_memory: what there
+// was memory for is mapped.
+template <PageFormat F, Platform P>
+NewLeaves link_new_frames(P& p, SyncPoint link, SyncPoint map, EntryRef e, Range range, LeafAttributes attributes)
+{
+  const auto level = static_cast<Level>(e.level - 1);
+  const u64 step = entry_bytes<F>(level);
+  const auto table = p.allocate_table(e.tree, level);
+  if (!table) return {0, table.error()};
+  const Range part = intersect(range, range_of<F>(e));
+  NewLeaves made;
+  EntryRef leaf = entry_in<F>(p, e.tree, *table, level, part.start);
+  for (; leaf.offset < part.end; leaf.offset += step, ++leaf.word, made.bytes += step) {
+    const auto frame = p.allocate_frame(level);
+    if (!frame) {
+      made.error = frame.error();
+      break;
+    }
+    p.store_private(map, leaf, F::make_leaf(*frame, level, attributes));
+  }
+  if (made.bytes == 0) return p.discard_table(e.tree, level, *table), made;
+  const u64* const words = p.words(*table);
+  const u64 link_word = F::make_table(*table, e.level);
+  if (p.compare_exchange(link, e, 0, link_word)) return made;
+  for (u64 offset = part.start; offset < part.start + made.bytes; offset += step)
+    p.discard_frame(F::address(words[entry_index<F>(offset, level)], level), level);
+  p.discard_table(e.tree, level, *table);
+  return {};
+}
+
 // The table at `level` that covers `offset`, with every table on the way to it that is missing. The tree's `attached`
 // counter was raised, and a grace period has passed since, so that the table stays. exists: a larger leaf stands
 // there. busy: a fill or move of a larger leaf is under way there. no_memory, corrupt.

@@ -28,16 +28,16 @@ template <PageFormat F, Platform P, class Visitor>
   std::array<u64*, F::levels.size()> path;  // the tables above `offset`, from `top` down to `level`
   Level level = top;
   path[level] = p.words(table);
-  for (u64 offset = range.start; offset < range.end;) {
+  for (u64 offset = align_down(range.start, page_bytes); offset < range.end;) {
     if (level == 0) {
       const u64 end = intersect(range, {offset, align_down(offset, table_span<F>(0)) + table_span<F>(0)}).end;
       for (u64* word_at = path[0] + entry_index<F>(offset, 0); offset < end;) {
-        const EntryRef e{word_at, align_down(offset, page_bytes), tree, 0};
+        const EntryRef e{word_at, offset, tree, 0};
         const u64 word = p.load(at, e);
         const Visit then = visitor(e, word, F::kind(word, 0));
         if (then == Visit::stop) return false;
         if (then == Visit::again) continue;
-        offset = e.offset + page_bytes;
+        offset += page_bytes;
         ++word_at;
       }
     } else {
