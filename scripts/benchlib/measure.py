@@ -37,18 +37,26 @@ def build_targets(folder, *targets):
 
 
 def google_benchmark(program):
-    """{name: measurement}; `NAME/baseline` becomes the baseline of NAME. Interleaved, so that drift hits both alike."""
+    """{name: measurement}; `NAME/baseline` becomes the baseline of NAME. Interleaved, so that drift hits both alike.
+    A bench that counts items is judged by the time of one."""
     report = json.loads(call(program, "--benchmark_enable_random_interleaving=true", "--benchmark_repetitions=15",
                              "--benchmark_min_time=0.05", "--benchmark_report_aggregates_only=true",
                              "--benchmark_format=json"))
-    medians = {b["run_name"]: b for b in report["benchmarks"] if b.get("aggregate_name") == "median"}
+    medians = {b["run_name"].removesuffix("/manual_time"): per_item(b)
+               for b in report["benchmarks"] if b.get("aggregate_name") == "median"}
     found = {}
-    for name, bench in medians.items():
+    for name, (value, unit) in medians.items():
         if not name.endswith("/baseline"):
             beside = medians.get(name + "/baseline")
-            found[name] = {"value": bench["real_time"], "unit": bench["time_unit"],
-                           "baseline": beside and beside["real_time"]}
+            found[name] = {"value": value, "unit": unit, "baseline": beside and beside[0]}
     return found
+
+
+def per_item(bench):
+    """The time of one item, in nanoseconds, or that of the whole iteration."""
+    if "items_per_second" in bench:
+        return 1e9 / bench["items_per_second"], "ns"
+    return bench["real_time"], bench["time_unit"]
 
 
 def json_lines(text):
@@ -58,6 +66,13 @@ def json_lines(text):
             item = json.loads(line)
             found[item["name"]] = item
     return found
+
+
+def engine(build):
+    if build:
+        build_targets(RELEASE, "engine_bench")
+    program = RELEASE / "bin/engine_bench"
+    return {**google_benchmark(program), **json_lines(call(program, "--memory"))}
 
 
 def inspect(build):
@@ -104,7 +119,7 @@ def image(build):
             "steps of an unchanged start": {"value": float(steps), "unit": "steps"}}
 
 
-AREAS = {"inspect": inspect, "vm": vm, "build": image}
+AREAS = {"engine": engine, "inspect": inspect, "vm": vm, "build": image}
 
 
 def run(area, build):

@@ -15,6 +15,28 @@ class Goal:
 
 
 AREAS = {
+    "engine": [
+        Goal("translate, random, dependent", "<=", 1.05),
+        Goal("translate, random, independent", "<=", 1.1),
+        *(goal for who in ("sole", "live") for goal in (
+            Goal(f"map a range, {who}", "<=", 1.15),
+            Goal(f"map page by page, {who}", "<=", 1.5),
+            Goal(f"map random pages, {who}", "<=", 1.25),
+            Goal(f"unmap a range leaf by leaf, {who}", "<=", 1.2),
+            Goal(f"unmap a range as subtrees, {who}", "<=", 1.2),
+            Goal(f"unmap page by page, {who}", "<=", 1.5))),
+        Goal("protect a range, sole", "<=", 1.5),
+        Goal("protect a range, live", "<=", 1.1),
+        Goal("iterate, dense", "<=", 1.2),
+        Goal("iterate, sparse", "<=", 1.3),
+        Goal("fill of a view, random, dependent", "<=", 3),
+        Goal("protect a range, one full view", "<=", 1.3),
+        Goal("protect 2 MiB, 8 views that have nothing", "<=", 1.2),
+        Goal("two threads fill disjoint ranges", ">=", 1.7),
+        Goal("memory of a view besides its tables", "<=", 256),
+        Goal("diff, same format", "<=", 1.5),
+        Goal("diff, across formats", "<=", 1.3),
+    ],
     "inspect": [
         Goal("snapshot of 131072 pages", "<=", 2),
         Goal("diff of 1 GiB in 4-KiB leaves", "<=", 3),

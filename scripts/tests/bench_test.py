@@ -59,6 +59,12 @@ class Output(unittest.TestCase):
         self.assertEqual(found, {"a": {"value": 2.0, "unit": "us", "baseline": 4.0},
                                  "b": {"value": 1.0, "unit": "us", "baseline": None}})
 
+    def test_google_benchmark_judges_by_items_where_they_are_counted(self):
+        report = {"benchmarks": [{"run_name": "a/manual_time", "real_time": 5e6, "time_unit": "ns",
+                                  "items_per_second": 5e8, "aggregate_name": "median"}]}
+        with mock.patch.object(measure, "call", return_value=json.dumps(report)):
+            self.assertEqual(measure.google_benchmark("program"), {"a": {"value": 2.0, "unit": "ns", "baseline": None}})
+
     def test_a_program_that_fails_is_named(self):
         with tempfile.TemporaryDirectory() as folder:
             missing = Path(folder) / "none"
