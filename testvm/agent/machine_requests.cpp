@@ -13,11 +13,18 @@ namespace {
 
 std::optional<Json> greet(Context& context, const Arguments&) { return Json{{"morsel", greeting(context.module)}}; }
 
+std::optional<std::uint64_t> tag_of(const Arguments& arguments)
+{
+  if (!arguments.has("tag")) return {};
+  return arguments.number("tag");
+}
+
 std::optional<Json> run(Context& context, const Arguments& arguments)
 {
   const bool detach = arguments.flag("detach");
-  const pid_t pid = context.programs.start(arguments.texts("argv"), arguments.texts("env"),
-                                           detach ? Programs::Attach::detach : Programs::Attach::yes);
+  const pid_t pid =
+      context.programs.start(arguments.texts("argv"), arguments.texts("env"),
+                             detach ? Programs::Attach::detach : Programs::Attach::yes, tag_of(arguments));
   if (detach) return Json{{"pid", pid}};
   context.programs.when_ended(pid, context.reply_later);
   return std::nullopt;
@@ -55,7 +62,10 @@ int signal_of(const Arguments& arguments)
 
 std::optional<Json> kill_program(Context& context, const Arguments& arguments)
 {
-  context.programs.send_signal(pid_of(arguments), signal_of(arguments));
+  if (const auto tag = tag_of(arguments))
+    context.programs.kill_tagged(*tag);
+  else
+    context.programs.send_signal(pid_of(arguments), signal_of(arguments));
   return Json::object();
 }
 
@@ -87,9 +97,9 @@ std::span<const RequestKind> machine_requests()
 {
   static const RequestKind kinds[] = {
       {"greet", {}, greet},
-      {"run", {"argv", "env", "detach"}, run},
+      {"run", {"argv", "env", "detach", "tag"}, run},
       {"wait", {"pid"}, wait},
-      {"kill", {"pid", "signal"}, kill_program},
+      {"kill", {"pid", "signal", "tag"}, kill_program},
       {"kernel-log", {}, read_kernel_log},
       {"landmark", {}, show_landmark},
       {"module-load", {"params"}, load_module},

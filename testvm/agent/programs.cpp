@@ -35,6 +35,7 @@ struct Programs::Stream {
 struct Programs::Program {
   pid_t pid = 0;
   Attach attach = Attach::yes;
+  std::optional<std::uint64_t> tag;
   UniqueFd pidfd;  // open while it runs
   Stream output, errors;
   Json result;  // null while it runs
@@ -163,7 +164,8 @@ Programs::~Programs()
   }
 }
 
-pid_t Programs::start(const std::vector<std::string>& argv, const std::vector<std::string>& environment, Attach attach)
+pid_t Programs::start(const std::vector<std::string>& argv, const std::vector<std::string>& environment, Attach attach,
+                      std::optional<std::uint64_t> tag)
 {
   if (argv.empty() || argv[0].empty()) throw RequestError(EINVAL, "argv names no program");
   if (programs_.size() >= max_programs) {
@@ -176,6 +178,7 @@ pid_t Programs::start(const std::vector<std::string>& argv, const std::vector<st
   const pid_t pid = spawn(argv, merged_environment(environment), output.writer.get(), errors.writer.get());
   program->pid = pid;
   program->attach = attach;
+  program->tag = tag;
   program->pidfd = UniqueFd(pidfd_open(pid, 0));
   if (!program->pidfd) {
     const int error = errno;
@@ -290,6 +293,13 @@ void Programs::send_signal(pid_t pid, int number)
   if (!program.pidfd) throw RequestError(ESRCH, "the program " + std::to_string(pid) + " has ended");
   if (pidfd_send_signal(program.pidfd.get(), number, nullptr, 0) != 0)
     throw RequestError(errno, "sending signal " + std::to_string(number) + ": " + std::strerror(errno));
+}
+
+// Its pid names its group as long as it has not been waited for, and finish() takes the pidfd away when it has.
+void Programs::kill_tagged(std::uint64_t tag)
+{
+  for (const auto& [pid, program] : programs_)
+    if (program->pidfd && program->tag == tag) kill(-pid, SIGKILL);
 }
 
 void Programs::pause_output(bool paused)

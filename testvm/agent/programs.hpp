@@ -5,6 +5,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -35,10 +36,14 @@ class Programs {
 
   enum class Attach { yes, detach };
   // Throws RequestError if it cannot be started. Standard input is empty.
-  pid_t start(const std::vector<std::string>& argv, const std::vector<std::string>& environment, Attach attach);
+  pid_t start(const std::vector<std::string>& argv, const std::vector<std::string>& environment, Attach attach,
+              std::optional<std::uint64_t> tag = {});
   // Calls `then` with the result once, at its end or at once if it has ended. The result is then forgotten.
   void when_ended(pid_t pid, std::function<void(const Json& result)> then);
   void send_signal(pid_t pid, int number);
+  // Kills the running program that was started with this tag, with all that it has started in its session's group. None
+  // is no error: it may just have ended.
+  void kill_tagged(std::uint64_t tag);
   // While paused, output stays in the programs' pipes, so that they wait for the host.
   void pause_output(bool paused);
 

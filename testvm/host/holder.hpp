@@ -8,6 +8,7 @@
 //                    {"error":{"class":"Failure",…}}                      instead, if it cannot be had
 //   client → holder  {"execute":…,"arguments":{…},"id":…}                 passed on to the agent with a number of its
 //   own
+//                    (a program that a client waits for is killed when the client goes)
 //                    {"execute":"vm-end"}                                 ends the VM, answers when the domain has gone
 //   holder → client  {"return":…,"id":…} | {"error":{"class":…,"desc":…},"id":…}
 //                    {"event":…,"data":…}                                 the agent's, and

@@ -56,12 +56,22 @@ HolderVm::Client* HolderVm::find_client(u64 number)
 void HolderVm::client_ended(u64 number)
 {
   sweep_ = EventLoop::Timer(Milliseconds(0), [this] { forget_ended_clients(); });
+  kill_programs_of(number);
   const bool was_owner = !clients_.empty() && clients_.front().is_owner && clients_.front().number == number;
   // An owner that goes before the VM is ready has given it up, whatever lifetime it asked for.
   if (!was_owner || state_ == State::over || (state_ == State::ready && config_.lifetime == Lifetime::until_end))
     return;
   end_vm();
   finish(0);
+}
+
+// Nobody waits for them any more: they would stay, with all that they have mapped. Detached ones are meant to.
+void HolderVm::kill_programs_of(u64 number)
+{
+  if (state_ != State::ready) return;
+  for (const Client& client : clients_)
+    if (client.number == number)
+      for (const u64 tag : client.runs) agent_->request("kill", {{"tag", tag}}, [](const Json&) {});
 }
 
 void HolderVm::forget_ended_clients()
@@ -104,7 +114,7 @@ void HolderVm::receive(u64 number, const std::string& line)
 void HolderVm::execute(u64 number, const Json& message)
 {
   const std::string command = message["execute"].get<std::string>();
-  const Json arguments = object_at(message, "arguments");
+  Json arguments = object_at(message, "arguments");
   const Json id = message.contains("id") ? message["id"] : Json();
   if (command == "vm-end") {
     end_vm();
@@ -122,8 +132,17 @@ void HolderVm::execute(u64 number, const Json& message)
   if (client->open_requests >= max_open_requests)
     return answer(number, {{"error", {{"class", "EBUSY"}, {"desc", "you have too many requests waiting"}}}}, id);
   ++client->open_requests;
-  agent_->request(command, arguments, [this, number, id](const Json& reply) {
-    if (Client* asker = find_client(number)) --asker->open_requests;
+  std::optional<u64> tag;
+  if (command == "run" && arguments.value("detach", Json()) != true) {
+    tag = next_tag_++;
+    arguments["tag"] = *tag;
+    client->runs.insert(*tag);
+  }
+  agent_->request(command, arguments, [this, number, id, tag](const Json& reply) {
+    if (Client* asker = find_client(number)) {
+      --asker->open_requests;
+      if (tag) asker->runs.erase(*tag);
+    }
     answer(number, reply, id);
   });
 }

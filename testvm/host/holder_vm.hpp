@@ -5,6 +5,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "testvm/host/agent_link.hpp"
 #include "testvm/host/domain.hpp"
@@ -27,6 +28,7 @@ class HolderVm {
     u64 number = 0;
     bool is_owner = false;
     u32 open_requests = 0;
+    std::set<u64> runs;  // tags of programs whose ends it waits for
     std::unique_ptr<LineSocket> socket;
   };
   enum class State : u8 { starting, ready, over };
@@ -41,6 +43,7 @@ class HolderVm {
   Client* find_client(u64 number);
   void forget_ended_clients();
   void client_ended(u64 number);
+  void kill_programs_of(u64 number);
   void receive(u64 number, const std::string& line);
   void execute(u64 number, const Json& message);
   void answer(u64 number, Json reply, const Json& id);
@@ -76,7 +79,7 @@ class HolderVm {
   EventLoop::Watch door_watch_, signal_watch_, process_watch_;
   EventLoop::Timer start_guard_, stop_guard_, sweep_;
   std::list<Client> clients_;
-  u64 next_client_ = 1;
+  u64 next_client_ = 1, next_tag_ = 1;
 };
 
 }  // namespace morsel::testvm

@@ -2,8 +2,13 @@
 //
 // Programs that the agent runs: how their ends, output and failures reach the host.
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <fstream>
 
 #include "testvm/agent/tests/host.hpp"
 
@@ -48,6 +53,33 @@ TEST(Programs, ThatCannotStartAreRefused)
   EXPECT_EQ(host.refused("run", {{"argv", "sh"}}), "EINVAL");
   EXPECT_EQ(host.refused("run", {{"argv", {"sh", 1}}}), "EINVAL");
   EXPECT_EQ(host.refused("run"), "EINVAL");
+}
+
+// What the holder does when the one who waits for a program is gone.
+TEST(Programs, AreKilledByTheirTagWithWhatTheyStarted)
+{
+  char folder[] = "/tmp/morsel-programs-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string fifo = std::string(folder) + "/pid";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  Host host;
+  host.receive_greeting();
+  Json request = {{"execute", "run"}, {"arguments", shell("sleep 1000 & echo $! > " + fifo + "; wait")}, {"id", 1000}};
+  request["arguments"]["tag"] = 7;
+  host.send(request.dump() + "\n");
+  pid_t started = 0;
+  std::ifstream(fifo) >> started;  // waits for the writer
+  const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, started, 0)));
+  ASSERT_TRUE(process);
+  EXPECT_EQ(host.done("kill", {{"tag", 8}}), Json::object());  // of no program
+  EXPECT_EQ(host.done("kill", {{"tag", 7}}), Json::object());
+  EXPECT_EQ(host.receive_reply(1000)["return"]["signal"], SIGKILL);
+  pollfd ended{.fd = process.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&ended, 1, 60'000), 1);
+  EXPECT_EQ(host.done("kill", {{"tag", 7}}), Json::object());  // it has ended already
+  EXPECT_EQ(host.refused("kill", {{"tag", "seven"}}), "EINVAL");
+  unlink(fifo.c_str());
+  rmdir(folder);
 }
 
 TEST(Programs, LetOtherRequestsPassWhileTheyRun)

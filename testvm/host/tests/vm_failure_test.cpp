@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <future>
+
 #include "testvm/host/libvirt.hpp"
 #include "testvm/host/runtime_folder.hpp"
 #include "testvm/host/tests/vm_machine.hpp"
@@ -305,6 +307,28 @@ TEST(HostileClient, GetsErrorsAndNobodyElseNotices)
   write_all(hostile->get(), "{\"execute\":\"gre");
   hostile.reset();
   EXPECT_NO_THROW(owner->request("greet"));
+}
+
+// As the kernel closes the socket of a morselctl that is killed.
+TEST(KilledClient, TakesTheProgramsThatItWaitsFor)
+{
+  const auto owner = VmConnection::start(test_config());
+  std::promise<Json> ended;
+  owner->listen([&](const Json& event) {
+    if (event["event"] == "PROGRAM_ENDED") ended.set_value(event["data"]);
+  });
+  auto client = connect_unix(VmPaths(owner->info().name).socket);
+  ASSERT_TRUE(client);
+  ASSERT_TRUE(read_line(client->get(), Milliseconds(60'000)));  // the greeting
+  ASSERT_TRUE(write_all(client->get(),
+                        "{\"execute\":\"run\",\"arguments\":{\"argv\":[\"tail\",\"-f\",\"/dev/null\"]}}\n"
+                        "{\"execute\":\"greet\",\"id\":1}\n"));
+  ASSERT_TRUE(read_line(client->get(), Milliseconds(60'000)));  // so the program was started
+  client.reset();
+  auto result = ended.get_future();
+  ASSERT_EQ(result.wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  EXPECT_EQ(result.get().value("signal", 0), SIGKILL);
+  owner->listen({});
 }
 
 // One that asks and never reads is dropped; the holder keeps a bounded amount for it.
