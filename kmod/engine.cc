@@ -12,7 +12,7 @@ namespace {
 static_assert(sizeof(Object) <= sizeof(engine_object) && alignof(Object) <= alignof(engine_object));
 static_assert(sizeof(View) <= sizeof(engine_view) && alignof(View) <= alignof(engine_view));
 static_assert(ENGINE_FROZEN == static_cast<int>(Error::frozen) && ENGINE_BUSY == static_cast<int>(Error::busy));
-static_assert(MORSEL_MAX_VIEWS == max_views && MORSEL_FORMAT_EPT_L5 == static_cast<int>(FormatId::ept_l5));
+static_assert(MORSEL_MAX_VIEWS == max_views && MORSEL_FORMAT_LAST == static_cast<int>(FormatId::riscv_sv48x4));
 static_assert(MORSEL_READ == right_read.bits() && MORSEL_WRITE == right_write.bits());
 
 Object& of(engine_object* object) { return *reinterpret_cast<Object*>(object->storage); }

@@ -132,7 +132,7 @@ int morsel_view_add(struct morsel_object *object, unsigned int format, unsigned 
 	unsigned int i;
 	int error;
 
-	if (format < MORSEL_FORMAT_AMD64 || format > MORSEL_FORMAT_EPT_L5)
+	if (format < MORSEL_FORMAT_AMD64 || format > MORSEL_FORMAT_LAST)
 		return -EINVAL;
 	spin_lock(&object->lock);
 	for (i = 1; i <= MORSEL_MAX_VIEWS && !tree; i++)

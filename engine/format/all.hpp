@@ -7,9 +7,13 @@
 
 #include "engine/base/expected.hpp"
 #include "engine/format/amd64.hpp"
+#include "engine/format/amd_iommu.hpp"
+#include "engine/format/arm64.hpp"
 #include "engine/format/ept.hpp"
 #include "engine/format/format.hpp"
 #include "engine/format/npt.hpp"
+#include "engine/format/riscv.hpp"
+#include "engine/format/vtd.hpp"
 
 namespace morsel {
 
@@ -31,7 +35,9 @@ struct FormatList {
   static constexpr std::size_t count = sizeof...(Fs);
 };
 
-using AllFormats = FormatList<Amd64L4, Amd64L5, Npt, EptL4, EptL5>;
+using AllFormats =
+    FormatList<Amd64L4, Amd64L5, Npt, EptL4, EptL5, EptNoAd, EptMbe, VtdSecondStageL4, VtdSecondStageL5, AmdIommuV1,
+               Arm64Stage1, Arm64Stage2, RiscvSv39, RiscvSv48, RiscvSv57, RiscvSv39x4, RiscvSv48x4>;
 
 // The same facts as data, for whoever shows formats.
 struct FormatInfo {
@@ -42,21 +48,38 @@ struct FormatInfo {
   std::span<const Field> fields;
   u64 accessed_bit;
   u64 dirty_bit;
+  bool break_before_make;
+  bool caches_non_present;
+  u8 address_shift_lg2;  // an address stands in a word shifted right by this
   EntryKind (*kind)(u64, Level);
   PhysAddr (*address)(u64, Level);
   Rights (*access)(u64, Level);
   bool (*may_be_dirty)(u64, Level);
   Rights (*reduce)(Rights);
 
-  // The root has 2^root_order pages.
-  constexpr u32 root_order() const { return levels.back().index_bits - 9u; }
+  // The bits of an entry's word that name its target.
+  constexpr u64 address_bits(u64 word, Level level) const { return address(word, level).value >> address_shift_lg2; }
 };
 
 template <PageFormat F>
 constexpr FormatInfo describe()
 {
-  return {F::id,        F::name, F::title,   F::levels, F::fields, F::accessed_bit,
-          F::dirty_bit, F::kind, F::address, F::access, F::may_be_dirty, F::reduce};
+  constexpr auto shift = static_cast<u8>(page_lg2 - static_cast<unsigned>(std::countr_zero(F::frame_mask(0))));
+  return {F::id,
+          F::name,
+          F::title,
+          F::levels,
+          F::fields,
+          F::accessed_bit,
+          F::dirty_bit,
+          F::break_before_make,
+          F::caches_non_present,
+          shift,
+          F::kind,
+          F::address,
+          F::access,
+          F::may_be_dirty,
+          F::reduce};
 }
 
 inline constexpr auto format_table = []<class... Fs>(FormatList<Fs...>) {

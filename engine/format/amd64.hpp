@@ -24,7 +24,7 @@ struct Amd64Bits {
   static constexpr u64 no_execute = bit(63);
   static constexpr u64 frame_4k = bits(51, 12);
 
-  static constexpr u64 frame_mask(Level level) { return level == 0 ? frame_4k : bits(51, 12 + 9 * unsigned{level}); }
+  static constexpr u64 frame_mask(Level level) { return frame_bits(51, level); }
   static constexpr bool is_leaf(u64 word, Level level) { return level == 0 || (word & page_size); }
   static constexpr PhysAddr address(u64 word, Level level)
   {
@@ -53,19 +53,9 @@ struct Amd64Bits {
   template <class F>
   static constexpr EntryKind kind(u64 word, Level level)
   {
-    if (word == 0) return EntryKind::hole;
-    if (!(word & present))
-      return software::is_reserved(word) ? EntryKind::reserved
-             : software::is_moving(word) ? EntryKind::moving
-                                         : EntryKind::malformed;
+    if (!(word & present)) return absent_kind(word);
     const bool leaf = is_leaf(word, level);
-    constexpr auto defined = [] {
-      std::array<std::array<u64, 2>, F::levels.size()> masks{};
-      for (Level n = 0; n < F::levels.size(); ++n)
-        masks[n] = {defined_bits<F>(n, in_table), defined_bits<F>(n, in_leaf)};
-      return masks;
-    }();
-    if (word & ~defined[level][leaf]) return EntryKind::malformed;
+    if (has_undefined_bits<F>(word, level, leaf)) return EntryKind::malformed;
     return leaf ? EntryKind::leaf : EntryKind::table;
   }
 };
@@ -81,15 +71,11 @@ struct Amd64 : Amd64Bits {
   static constexpr u64 accessed_bit = accessed;
   static constexpr u64 dirty_bit = dirty;
 
-  static constexpr auto levels = [] {
-    std::array<LevelInfo, Depth> l{};
-    for (unsigned n = 0; n < Depth; ++n) l[n] = {static_cast<u8>(12 + 9 * n), 9, n <= 2};
-    return l;
-  }();
+  static constexpr auto levels = levels_up_to<Depth>(2);
 
   static constexpr u8 all = at_levels(0, Depth - 1);
   static constexpr u8 upper = at_levels(1, Depth - 1);
-  static constexpr std::array fields{
+  static constexpr std::array own_fields{
       Field{"P", present, all, in_present, "present", "APM 2 §5.4.1"},
       Field{"R/W", writable, all, in_present, "writes allowed", "APM 2 §5.4.1"},
       Field{"U/S", user, all, in_present, "user accesses allowed", "APM 2 §5.4.1"},
@@ -108,8 +94,8 @@ struct Amd64 : Amd64Bits {
       Field{"AVL", bits(11, 10), upper, in_table, "available to software", "APM 2 §5.4.1"},
       Field{"frame", frame_4k, at_level(0), in_leaf, "physical address of the 4-KiB frame", "APM 2 §5.3.3"},
       Field{"PAT", bit(12), at_levels(1, 2), in_leaf, "PAT index bit 2", "APM 2 §7.8.1"},
-      Field{"frame", frame_mask(1), at_level(1), in_leaf, "physical address of the 2-MiB frame", "APM 2 §5.3.4"},
-      Field{"frame", frame_mask(2), at_level(2), in_leaf, "physical address of the 1-GiB frame", "APM 2 §5.3.5"},
+      Field{"frame", frame_bits(51, 1), at_level(1), in_leaf, "physical address of the 2-MiB frame", "APM 2 §5.3.4"},
+      Field{"frame", frame_bits(51, 2), at_level(2), in_leaf, "physical address of the 1-GiB frame", "APM 2 §5.3.5"},
       Field{"table", frame_4k, upper, in_table, "physical address of the next table", "APM 2 §5.3.3"},
       Field{"COW", software::copy_on_write_bit, all, in_leaf, "the frame belongs to the base of this clone",
             "APM 2 §5.4.1 (AVL); morselscope: marks.hpp"},
@@ -120,12 +106,8 @@ struct Amd64 : Amd64Bits {
       Field{"merging", software::merging_mask, upper, in_table, "zero, or the token of a merge that waits",
             "morselscope: software_word.hpp"},
       Field{"NX", no_execute, all, in_present, "instruction fetches forbidden", "APM 2 §5.6.3"},
-      Field{"class", software::class_mask, all, in_software, "a software word", "morselscope: software_word.hpp"},
-      Field{"payload", software::payload_mask, all, in_software, "token or frame, inverted",
-            "morselscope: software_word.hpp"},
-      Field{"tag", bits(6, 3), all, in_software, "reserved or moving; stale; old write right",
-            "morselscope: software_word.hpp"},
   };
+  static constexpr auto fields = join_fields(own_fields, software_fields(all));
 
   static constexpr EntryKind kind(u64 word, Level level) { return Amd64Bits::kind<Amd64>(word, level); }
 };

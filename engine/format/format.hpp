@@ -17,7 +17,25 @@
 namespace morsel {
 
 // FROZEN numbers: they stand in the ioctl interface (enum morsel_format) and in journals.
-enum class FormatId : u8 { amd64 = 1, amd64_l5 = 2, npt = 3, ept = 4, ept_l5 = 5 };
+enum class FormatId : u8 {
+  amd64 = 1,
+  amd64_l5 = 2,
+  npt = 3,
+  ept = 4,
+  ept_l5 = 5,
+  ept_no_ad = 6,
+  ept_mbe = 7,
+  vtd_second_stage = 8,
+  vtd_second_stage_l5 = 9,
+  amd_iommu_v1 = 10,
+  arm64_stage1 = 11,
+  arm64_stage2 = 12,
+  riscv_sv39 = 13,
+  riscv_sv48 = 14,
+  riscv_sv57 = 15,
+  riscv_sv39x4 = 16,
+  riscv_sv48x4 = 17,
+};
 
 enum class EntryKind : u8 {
   hole,       // zero: maps nothing
@@ -25,7 +43,8 @@ enum class EntryKind : u8 {
   leaf,       // maps a frame
   reserved,   // views only: a fill is under way
   moving,     // primary only: a move or a COW break is under way
-  malformed,  // none of these: reserved bits or a combination that hardware refuses, or an unknown software word
+  malformed,  // none of these: reserved bits, a combination that hardware refuses or that no tree here uses, or an
+              // unknown software word
 };
 
 struct LevelInfo {
@@ -51,6 +70,49 @@ struct LeafAttributes {
   bool accessed = false;
   bool dirty = false;
 };
+
+// Tables of 512 entries from 4-KiB leaves up; leaves up to level `largest`.
+template <unsigned Depth>
+constexpr std::array<LevelInfo, Depth> levels_up_to(unsigned largest)
+{
+  std::array<LevelInfo, Depth> levels{};
+  for (unsigned n = 0; n < Depth; ++n) levels[n] = {static_cast<u8>(12 + 9 * n), 9, n <= largest};
+  return levels;
+}
+
+// The address bits of a leaf's frame, of which `high` is the highest.
+constexpr u64 frame_bits(unsigned high, unsigned level) { return bits(high, 12 + 9 * level); }
+
+// The rows of fields[] that every format has for software words.
+constexpr std::array<Field, 3> software_fields(u8 levels)
+{
+  constexpr std::string_view source = "morselscope: software_word.hpp";
+  return {Field{"class", software::class_mask, levels, in_software, "a software word", source},
+          Field{"payload", software::payload_mask, levels, in_software, "token or frame, inverted", source},
+          Field{"tag", bits(6, 3), levels, in_software, "reserved or moving; stale; old write right", source}};
+}
+
+// fields[] out of a format's own rows and further ones.
+template <std::size_t... N>
+constexpr auto join_fields(const std::array<Field, N>&... parts)
+{
+  std::array<Field, (N + ...)> all{};
+  std::size_t n = 0;
+  auto append = [&](const auto& part) {
+    for (const Field& field : part) all[n++] = field;
+  };
+  (append(parts), ...);
+  return all;
+}
+
+// The kind of a word that hardware takes for not present.
+constexpr EntryKind absent_kind(u64 word)
+{
+  return word == 0                     ? EntryKind::hole
+         : software::is_reserved(word) ? EntryKind::reserved
+         : software::is_moving(word)   ? EntryKind::moving
+                                       : EntryKind::malformed;
+}
 
 constexpr u8 at_level(unsigned n) { return static_cast<u8>(1u << n); }
 constexpr u8 at_levels(unsigned first, unsigned last) { return static_cast<u8>((2u << last) - (1u << first)); }
@@ -96,6 +158,9 @@ concept PageFormat = requires(u64 word, Level level, PhysAddr pa, LeafAttributes
     F::address(word, level)
     } -> std::same_as<PhysAddr>;  // of a table's or leaf's target
   {
+    F::frame_mask(level)
+    } -> std::same_as<u64>;  // where a leaf's word names its frame
+  {
     F::access(word, level)
     } -> std::same_as<Rights>;  // that this table entry or leaf alone allows
   {
@@ -107,7 +172,7 @@ concept PageFormat = requires(u64 word, Level level, PhysAddr pa, LeafAttributes
     } -> std::same_as<u64>;  // an entry at `level`. Rights live in leaves: a table entry allows all
   {
     F::make_leaf(pa, level, attributes)
-    } -> std::same_as<u64>;
+    } -> std::same_as<u64>;  // frames lie below 2^48 (software_word.hpp), which every format can name
   {
     F::reduce(rights)
     } -> std::same_as<Rights>;  // to what the format can express; never widens
@@ -169,12 +234,27 @@ constexpr u64 defined_bits(Level level, FieldShape shape)
   return mask;
 }
 
+// By level: the defined bits of tables and of leaves.
+template <class F>
+inline constexpr auto present_bits = [] {
+  std::array<std::array<u64, 2>, F::levels.size()> masks{};
+  for (Level n = 0; n < F::levels.size(); ++n) masks[n] = {defined_bits<F>(n, in_table), defined_bits<F>(n, in_leaf)};
+  return masks;
+}();
+
+// Whether a present entry of this shape has bits outside its fields.
+template <class F>
+constexpr bool has_undefined_bits(u64 word, Level level, bool leaf)
+{
+  return (word & ~present_bits<F>[level][leaf]) != 0;
+}
+
 template <class F>
 consteval bool levels_continue()
 {
   for (std::size_t n = 1; n < F::levels.size(); ++n)
     if (F::levels[n].shift_lg2 != F::levels[n - 1].shift_lg2 + 9 || F::levels[n - 1].index_bits != 9) return false;
-  if (F::levels.back().index_bits < 9) return false;
+  if (F::levels.back().index_bits < 9 || F::levels.size() < 3) return false;  // an object may have 512 GiB
   return F::levels[0].shift_lg2 == page_lg2 && F::levels[0].leaf_allowed;
 }
 

@@ -18,11 +18,11 @@ struct Npt : Amd64Bits {
   static constexpr bool caches_non_present = false;
   static constexpr u64 accessed_bit = accessed;
   static constexpr u64 dirty_bit = dirty;
-  static constexpr std::array<LevelInfo, 4> levels{{{12, 9, true}, {21, 9, true}, {30, 9, true}, {39, 9, false}}};
+  static constexpr auto levels = levels_up_to<4>(2);
 
   static constexpr u8 all = at_levels(0, 3);
   static constexpr u8 upper = at_levels(1, 3);
-  static constexpr std::array fields{
+  static constexpr std::array own_fields{
       Field{"P", present, all, in_present, "present", "APM 2 §15.25.5"},
       Field{"R/W", writable, all, in_present, "writes allowed", "APM 2 §15.25.5"},
       Field{"U/S", user, all, in_present, "must be set: every nested access counts as a user access", "APM 2 §15.25.5"},
@@ -38,19 +38,15 @@ struct Npt : Amd64Bits {
       Field{"AVL", bits(11, 9), all, in_present, "available to software", "APM 2 §5.4.1"},
       Field{"frame", frame_4k, at_level(0), in_leaf, "system-physical address of the 4-KiB frame", "APM 2 §15.25.5"},
       Field{"PAT", bit(12), at_levels(1, 2), in_leaf, "PAT index bit 2", "APM 2 §15.25.8"},
-      Field{"frame", frame_mask(1), at_level(1), in_leaf, "system-physical address of the 2-MiB frame",
+      Field{"frame", frame_bits(51, 1), at_level(1), in_leaf, "system-physical address of the 2-MiB frame",
             "APM 2 §15.25.5"},
-      Field{"frame", frame_mask(2), at_level(2), in_leaf, "system-physical address of the 1-GiB frame",
+      Field{"frame", frame_bits(51, 2), at_level(2), in_leaf, "system-physical address of the 1-GiB frame",
             "APM 2 §15.25.5"},
       Field{"table", frame_4k, upper, in_table, "system-physical address of the next table", "APM 2 §15.25.5"},
       Field{"AVL", bits(62, 52), all, in_present, "available to software", "APM 2 §5.4.1"},
       Field{"NX", no_execute, all, in_present, "instruction fetches forbidden", "APM 2 §15.25.5"},
-      Field{"class", software::class_mask, all, in_software, "a software word", "morselscope: software_word.hpp"},
-      Field{"payload", software::payload_mask, all, in_software, "token or frame, inverted",
-            "morselscope: software_word.hpp"},
-      Field{"tag", bits(6, 3), all, in_software, "reserved or moving; stale; old write right",
-            "morselscope: software_word.hpp"},
   };
+  static constexpr auto fields = join_fields(own_fields, software_fields(all));
 
   static constexpr EntryKind kind(u64 word, Level level) { return Amd64Bits::kind<Npt>(word, level); }
 };

@@ -58,8 +58,9 @@ DecodedEntry decode(const FormatInfo& format, Level level, u64 word)
   if (d.kind == EntryKind::hole) return d;
   for (const Field& f : format.fields)
     if ((f.levels >> level & 1) && (f.shapes & shape))
-      d.fields.push_back(
-          {f.name, f.mask, is_address(f) ? word & f.mask : field_value(word, f.mask), f.meaning, f.source});
+      d.fields.push_back({f.name, f.mask,
+                          is_address(f) ? (word & f.mask) << format.address_shift_lg2 : field_value(word, f.mask),
+                          f.meaning, f.source});
   std::sort(d.fields.begin(), d.fields.end(), [](const auto& a, const auto& b) { return a.mask > b.mask; });
   return d;
 }
@@ -105,7 +106,7 @@ std::string one_line(const DecodedEntry& entry)
                     static_cast<unsigned long long>(entry.token));
       break;
     case EntryKind::malformed:
-      if (entry.reserved_bits == 0) return "malformed: a combination that hardware refuses";
+      if (entry.reserved_bits == 0) return "malformed: a combination that hardware refuses, or that no tree here uses";
       std::snprintf(text, sizeof text, "malformed, reserved bits 0x%llx",
                     static_cast<unsigned long long>(entry.reserved_bits));
       break;

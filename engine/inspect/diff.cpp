@@ -114,16 +114,21 @@ class DiffBuilder {
     return {table, s.entry(offset, level)};
   }
 
-  EntryAt entry(const Snapshot& s, const FormatInfo& info, const Side& side, Level level, u32 index, u64 offset) const
+  // Tables of one level may differ in size: the root of some formats is larger.
+  static u32 index_of(const Snapshot& s, const FormatInfo& info, const Side& side, Level level, u64 offset)
+  {
+    return static_cast<u32>(offset >> info.levels[level].shift_lg2 & (s.words(side.table).size() - 1));
+  }
+  static EntryAt entry(const Snapshot& s, const FormatInfo& info, const Side& side, Level level, u64 offset)
   {
     if (side.table == Snapshot::no_table) return side.governing;
-    const u64 word = s.words(side.table)[index];
+    const u64 word = s.words(side.table)[index_of(s, info, side, level, offset)];
     return {word, offset, level, info.kind(word, level), true};
   }
-  static Side below(const Snapshot& s, const Side& side, const EntryAt& e, u32 index)
+  static Side below(const Snapshot& s, const FormatInfo& info, const Side& side, const EntryAt& e)
   {
     if (side.table == Snapshot::no_table || e.kind != EntryKind::table) return {Snapshot::no_table, e};
-    const u32 child = s.child(side.table, index);
+    const u32 child = s.child(side.table, index_of(s, info, side, e.level, e.offset));
     EntryAt governing = e;
     governing.readable = child != Snapshot::no_table;
     return {child, governing};
@@ -139,10 +144,8 @@ class DiffBuilder {
       const u64 offset = base + i * step;
       const Range span = intersect({offset, offset + step}, range_);
       if (span.empty()) continue;
-      const EntryAt pe = entry(primary_, primary_info_, p, level, i, offset);
-      const EntryAt ve = entry(view_, view_info_, v, level, i, offset);
-      const Side pb = below(primary_, p, pe, i);
-      const Side vb = below(view_, v, ve, i);
+      const Side pb = below(primary_, primary_info_, p, entry(primary_, primary_info_, p, level, offset));
+      const Side vb = below(view_, view_info_, v, entry(view_, view_info_, v, level, offset));
       if (level > 0 && (pb.table != Snapshot::no_table || vb.table != Snapshot::no_table))
         compare(static_cast<Level>(level - 1), offset, pb, vb);
       else
@@ -182,13 +185,12 @@ class DiffBuilder {
   static bool continues(u64 p, u64 v, const u64* ps, const u64* vs, u32 count)
   {
     using P = Amd64L4;
-    constexpr u64 frame = P::frame_mask(0);
-    static_assert(F::frame_mask(0) == frame);
-    constexpr u64 in_primary = ~(frame | P::accessed_bit | P::dirty_bit);
-    constexpr u64 in_view = ~(frame | F::accessed_bit | F::dirty_bit);
+    constexpr u64 in_primary = ~(P::frame_mask(0) | P::accessed_bit | P::dirty_bit);
+    constexpr u64 in_view = ~(F::frame_mask(0) | F::accessed_bit | F::dirty_bit);
     u64 differs = 0;
     for (u32 i = 0; i < count; ++i)
-      differs |= ((ps[i] ^ p) & in_primary) | ((vs[i] ^ v) & in_view) | ((ps[i] ^ vs[i]) & frame);
+      differs |= ((ps[i] ^ p) & in_primary) | ((vs[i] ^ v) & in_view) |
+                 (P::address(ps[i], 0).value ^ F::address(vs[i], 0).value);
     return differs == 0;
   }
 

@@ -3,6 +3,8 @@
 // Reads a tree depth first, copying each table whole before looking at it, so that what is judged is what is kept.
 #include "engine/inspect/snapshot.hpp"
 
+#include <algorithm>
+
 namespace morsel::inspect {
 
 std::string_view anomaly_name(AnomalyKind kind)
@@ -24,15 +26,16 @@ class SeenPages {
  public:
   explicit SeenPages(const PhysicalMemory& memory) : memory_(memory), seen_((memory.bytes() >> page_lg2) + 1) {}
 
-  // True the first time. `table` lies in memory.
-  bool mark(PhysAddr table)
+  // True if none of the table's pages was marked before. All of it lies in one segment of memory.
+  bool mark(PhysAddr table, u64 pages)
   {
     u64 base = 0;
     for (const MemorySegment& s : memory_.segments()) {
       if (table.value >= s.start && table.value - s.start < s.bytes) {
-        const u64 page = (base + (table.value - s.start)) >> page_lg2;
-        if (seen_[page]) return false;
-        seen_[page] = true;
+        const auto first = seen_.begin() + static_cast<std::ptrdiff_t>((base + (table.value - s.start)) >> page_lg2);
+        const auto last = first + static_cast<std::ptrdiff_t>(pages);
+        if (std::find(first, last, true) != last) return false;
+        std::fill(first, last, true);
         return true;
       }
       base += s.bytes;
@@ -63,7 +66,8 @@ class TableReader {
     const u64* const words = memory_.words(at, entries);
     if (!words) return refuse({AnomalyKind::outside_memory, via, offset, word});
     if (s_.tables_.size() >= limits_.max_tables) return refuse({AnomalyKind::too_many_tables, via, offset, word});
-    if (!seen_.mark(at)) return refuse({AnomalyKind::table_seen_twice, via, offset, word});
+    if (!seen_.mark(at, u64{1} << table_order<F>(level)))
+      return refuse({AnomalyKind::table_seen_twice, via, offset, word});
 
     const auto number = static_cast<u32>(s_.tables_.size());
     const u64 first_word = s_.words_.size();
@@ -130,6 +134,7 @@ EntryAt Snapshot::entry(u64 offset, Level level) const
   const FormatInfo& info = format_info();
   u32 table = root();
   EntryAt at{0, 0, source_.root_level, EntryKind::hole, table != no_table};
+  if (offset >= root_span()) table = no_table;
   while (table != no_table) {
     const Table& t = tables_[table];
     const LevelInfo& shape = info.levels[t.level];
@@ -143,10 +148,16 @@ EntryAt Snapshot::entry(u64 offset, Level level) const
   return at;
 }
 
+u64 Snapshot::root_span() const
+{
+  const LevelInfo& level = format_info().levels[source_.root_level];
+  return lg2_bytes(level.shift_lg2 + level.index_bits);
+}
+
 u32 Snapshot::table_at(u64 offset, Level level) const
 {
   const FormatInfo& info = format_info();
-  u32 table = root();
+  u32 table = offset < root_span() ? root() : no_table;
   while (table != no_table && tables_[table].level > level) {
     const Table& t = tables_[table];
     table = child(table, static_cast<u32>(offset >> info.levels[t.level].shift_lg2 & (t.entries - 1u)));

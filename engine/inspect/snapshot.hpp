@@ -93,12 +93,14 @@ class Snapshot {
     return first == no_table ? no_table : children_[first + index];
   }
 
-  // The entry that governs `offset` at `level` or above.
+  // The entry that governs `offset` at `level` or above; a hole beyond what the root covers.
   EntryAt entry(u64 offset, Level level) const;
   // The copy of the table at `level` that covers `offset`; no_table if the tree ends above.
   u32 table_at(u64 offset, Level level) const;
 
  private:
+  u64 root_span() const;
+
   struct Table {
     PhysAddr at;
     u64 offset;

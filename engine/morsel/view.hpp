@@ -16,13 +16,15 @@ namespace morsel {
 template <Platform P>
 Status add_view(P& p, Object& object, View& view, FormatId format, TreeId number)
 {
-  const FormatInfo* const info = find_format(format);
-  if (!info || number == primary_tree || number > max_views) return Error::invalid;
+  if (number == primary_tree || number > max_views) return Error::invalid;
   if (object.views[number - 1]) return Error::exists;
-  const auto top = static_cast<Level>(info->levels.size() - 1);
-  const auto root = p.allocate_table(number, top, info->root_order());
-  if (!root) return root.error();
-  view.tree = {*root, {}, {}, number, format, top};
+  const Status made = AllFormats::dispatch(format, Status{Error::invalid}, [&]<class F>() -> Status {
+    const auto root = p.allocate_table(number, top_level<F>, table_order<F>(top_level<F>));
+    if (!root) return root.error();
+    view.tree = {*root, {}, {}, number, format, top_level<F>};
+    return {};
+  });
+  if (!made) return made;
   if (number > p.load_word(SyncPoint::read_list, object.slots)) p.store_word(SyncPoint::list, object.slots, number);
   p.store_pointer(SyncPoint::list, object.views[number - 1], &view);
   return {};

@@ -22,7 +22,7 @@ bool has_address(const AlignedCell& c)
 u64 attributes(const FormatInfo& format, const AlignedCell& c)
 {
   if (!has_address(c)) return c.word;
-  return c.word & ~format.address(c.word, c.level).value;
+  return c.word & ~format.address_bits(c.word, c.level);
 }
 
 class Folder {

@@ -135,7 +135,7 @@ static void views_and_accesses_are_checked(void)
 	unsigned ept, i;
 
 	CHECK_ERRNO(ioctl(fd, MORSEL_IOC_VIEW_ADD, &add), EINVAL);
-	add.format = 6;
+	add.format = MORSEL_FORMAT_LAST + 1;
 	CHECK_ERRNO(ioctl(fd, MORSEL_IOC_VIEW_ADD, &add), EINVAL);
 	add.format = MORSEL_FORMAT_EPT;
 	add.reserved = 1;

@@ -212,18 +212,15 @@ static void a_number_that_changed_its_view_is_noticed(void)
 
 static void access_tells_what_it_took(void)
 {
-	static const unsigned formats[] = {
-		MORSEL_FORMAT_AMD64, MORSEL_FORMAT_AMD64_L5, MORSEL_FORMAT_NPT, MORSEL_FORMAT_EPT, MORSEL_FORMAT_EPT_L5,
-	};
 	int fd = open_object("accessed", MIB(64));
 	volatile char *primary = map(fd, MIB(64), RW);
 	const unsigned touch = MORSEL_ACCESS_TOUCH, populate = MORSEL_ACCESS_POPULATE;
 	unsigned result;
 	uint64_t value;
 
-	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-		const unsigned number = add_view(fd, formats[i]);
-		const uint64_t page = MIB(1 + i), hole = MIB(20 + i);
+	for (unsigned format = MORSEL_FORMAT_AMD64; format <= MORSEL_FORMAT_LAST; format++) {
+		const unsigned number = add_view(fd, format);
+		const uint64_t page = MIB(1 + format), hole = MIB(30 + format);
 
 		*(volatile uint64_t *)(primary + page + 8) = 42;
 		CHECK_EQ(access_view(fd, number, page + 8, MORSEL_READ, touch, &value, &result), 0);
@@ -242,17 +239,20 @@ static void access_tells_what_it_took(void)
 		CHECK_EQ(access_view(fd, number, page + 8, MORSEL_WRITE, touch, &value, &result), 0);
 		CHECK_EQ(result, MORSEL_ACCESS_DENIED);
 		CHECK_EQ(*(volatile uint64_t *)(primary + page + 8), 43);
+		if (format != MORSEL_FORMAT_LAST)
+			CHECK_EQ(drop_view(fd, number), 0);
 	}
 	/* The primary itself, view 0. */
-	CHECK_ERRNO(access_view(fd, 0, MIB(40), MORSEL_READ, touch, &value, &result), ENXIO);
+	CHECK_ERRNO(access_view(fd, 0, MIB(60), MORSEL_READ, touch, &value, &result), ENXIO);
 	value = 44;
-	CHECK_EQ(access_view(fd, 0, MIB(40), MORSEL_WRITE, touch | populate, &value, &result), 0);
+	CHECK_EQ(access_view(fd, 0, MIB(60), MORSEL_WRITE, touch | populate, &value, &result), 0);
 	CHECK_EQ(result, MORSEL_ACCESS_POPULATED);
-	CHECK_EQ(*(volatile uint64_t *)(primary + MIB(40)), 44);
-	CHECK_EQ(info_of(fd).view_count, 5);
-	CHECK_EQ(drop_view(fd, 3), 0);
-	CHECK_EQ(info_of(fd).view_count, 4);
-	CHECK_EQ(add_view(fd, MORSEL_FORMAT_EPT), 3);	/* the number is free again */
+	CHECK_EQ(*(volatile uint64_t *)(primary + MIB(60)), 44);
+	CHECK_EQ(info_of(fd).view_count, 1);
+	CHECK_EQ(add_view(fd, MORSEL_FORMAT_EPT), 2);
+	CHECK_EQ(drop_view(fd, 1), 0);
+	CHECK_EQ(info_of(fd).view_count, 1);
+	CHECK_EQ(add_view(fd, MORSEL_FORMAT_EPT), 1);	/* the number is free again */
 }
 
 static void dropping_views_gives_their_tables_back(void)

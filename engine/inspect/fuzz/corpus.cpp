@@ -16,13 +16,13 @@ constexpr u64 most_pages = 16;
 
 u64 page_of(PhysAddr at) { return (at.value - memory_start.value) >> page_lg2; }
 
-// The lowest pages, up to the last that is not empty: tables and some frames.
+// The lowest pages, up to the last that is not empty: tables and some frames. In runs of four, as the largest root is.
 std::vector<u8> lowest_pages(const PhysicalMemory& memory)
 {
   const u64* words = memory.words(memory_start, most_pages * page_bytes / sizeof(u64));
   u64 used = most_pages * page_bytes / sizeof(u64);
   while (used > 0 && words[used - 1] == 0) --used;
-  std::vector<u8> bytes(used * sizeof(u64));
+  std::vector<u8> bytes(align_up(used * sizeof(u64), 4 * page_bytes));
   std::memcpy(bytes.data(), words, bytes.size());
   return bytes;
 }

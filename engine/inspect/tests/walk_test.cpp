@@ -31,7 +31,8 @@ TEST(Decode, SaysWhatIsWrongWithAMalformedEntry)
   EXPECT_EQ(d.kind, EntryKind::malformed);
   EXPECT_EQ(d.reserved_bits, bit(14));
   EXPECT_EQ(one_line(d), "malformed, reserved bits 0x4000");
-  EXPECT_EQ(one_line(decode(*find_format("ept"), 0, EptL4::write)), "malformed: a combination that hardware refuses");
+  EXPECT_EQ(one_line(decode(*find_format("ept"), 0, EptL4::write)),
+            "malformed: a combination that hardware refuses, or that no tree here uses");
   EXPECT_EQ(one_line(decode(amd64, 0, 0)), "hole");
   EXPECT_EQ(one_line(decode(amd64, 0, software::make_reserved(12, software::Stale::yes))), "reserved, token 12, stale");
   EXPECT_EQ(one_line(decode(amd64, 0, software::make_moving({PhysAddr{0x5000}, rights_rw, 3}))),

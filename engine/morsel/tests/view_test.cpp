@@ -7,6 +7,7 @@ namespace {
 class SecondaryView : public testing::TestWithParam<FormatInfo> {
  protected:
   FormatId format() const { return GetParam().id; }
+  u64 flushes_after_publishing() const { return GetParam().caches_non_present ? 1 : 0; }
 };
 
 INSTANTIATE_TEST_SUITE_P(All, SecondaryView, testing::ValuesIn(format_table),
@@ -73,10 +74,11 @@ TEST_P(SecondaryView, AnUpgradeKeepsTheDirtyBit)
   word |= GetParam().dirty_bit;
   const u64 flushes = f.machine.flushes;
   ASSERT_EQ(*f.fill(v, 0, right_write), FillOutcome::filled);
-  EXPECT_TRUE(word & GetParam().dirty_bit);
+  EXPECT_EQ(word & GetParam().dirty_bit, GetParam().dirty_bit);
   EXPECT_TRUE(f.translation(v.tree, 0)->write);
-  EXPECT_EQ(f.machine.flushes, flushes) << "a pure upgrade needs no flush";
-  EXPECT_TRUE(f.machine.is_dirty(PhysAddr{f.primary(0)->address})) << "and the bit is carried besides";
+  EXPECT_EQ(f.machine.flushes, flushes + flushes_after_publishing()) << "a pure upgrade needs no flush";
+  EXPECT_EQ(f.machine.is_dirty(PhysAddr{f.primary(0)->address}), GetParam().dirty_bit != 0)
+      << "and the bit is carried besides";
 }
 
 TEST_P(SecondaryView, AReservationThatIsMetIsAdopted)
@@ -91,7 +93,8 @@ TEST_P(SecondaryView, AReservationThatIsMetIsAdopted)
   const u64 flushes = f.machine.flushes;
   ASSERT_EQ(*f.fill(v, 4 * KiB), FillOutcome::filled);
   EXPECT_TRUE(f.translation(v.tree, 4 * KiB));
-  EXPECT_EQ(f.machine.flushes, flushes + 1) << "what a stale reservation replaced may still be cached";
+  EXPECT_EQ(f.machine.flushes, flushes + 1 + flushes_after_publishing())
+      << "what a stale reservation replaced may still be cached";
 }
 
 TEST_P(SecondaryView, DroppingItChangesNothingButCost)
