@@ -29,6 +29,7 @@ enum class Access : u8 {
   end_wait,
   hardware_write,  // by a walker
   attach,          // hardware's root pointer comes or goes
+  look,            // around, for a check that is not the engine's
   finish,          // its act has returned
 };
 

@@ -81,10 +81,12 @@ void do_harvest(Stage& s, const Act& a)
         if (range.contains(pages[i])) reported |= 1u << i;
     }
   };
+  s.p.look();
   const std::array<PhysAddr, max_hardware_pages> due = s.world.written_frames(a.range);
   for (const PhysAddr frame : due) s.p.observe(frame.value);
   Report report{s.world.scenario.pages};
   if (!harvest(s.p, s.object, a.range, report)) return;
+  s.p.look();
   if (s.world.acts_of(Kind::harvest) == 1) s.world.check_harvest(due, report.reported);
 }
 

@@ -24,11 +24,7 @@ class Chooser {
 class UniformChooser final : public Chooser {
  public:
   explicit UniformChooser(u64 seed) : random_(seed) {}
-  Choice choose(u32 choices) override
-  {
-    for (u32 skip = random_.below(static_cast<u32>(std::popcount(choices))); skip > 0; --skip) choices &= choices - 1;
-    return static_cast<Choice>(std::countr_zero(choices));
-  }
+  Choice choose(u32 choices) override { return static_cast<Choice>(random_.one_of(choices)); }
 
  private:
   Random random_;
@@ -173,6 +169,8 @@ std::string describe(const Scenario& scenario, const Step& step)
     return text + "  begins";
   else if (what.access == Access::finish)
     return text + "  returns";
+  else if (what.access == Access::look)
+    return text + "  looks around";
   else
     text += "  " + std::string(point_name(what.point));
   if (what.access == Access::end_flush) text += " has ended";

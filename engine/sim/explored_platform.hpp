@@ -180,7 +180,8 @@ class ExploredPlatform {
   void free_frame(PhysAddr frame, Level level) { world_.free_frame(frame, level); }
   u64 token() { return world_.token(number_); }
 
-  // Points that are not the engine's.
+  // Points that are not the engine's. look(): an act may read anything of the world until its next point.
+  void look() { pause({.access = Access::look, .point = SyncPoint::load}); }
   void hardware_write(TreeId tree, u64 page)
   {
     pause({.access = Access::hardware_write, .point = SyncPoint::harvest, .entry = {nullptr, page, tree, 0}});

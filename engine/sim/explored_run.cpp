@@ -138,7 +138,8 @@ u32 ExploredRun::choices() const
 void ExploredRun::step(Choice choice)
 {
   Actor& actor = *actors_[actor_of(choice)];
-  world_.touched.clear();
+  world_.freed_tables.clear();
+  world_.dirtied.clear();
   if (is_buffer(choice)) {
     const ExploredWorld::DelayedStore& store = world_.core.buffers[actor_of(choice) + 1].stores[0];
     last_ = {choice,
@@ -149,6 +150,7 @@ void ExploredRun::step(Choice choice)
   } else {
     last_ = {choice, actor.state.at, 0, 0};
     ++actor.state.steps;
+    actor.observe(0);  // that it goes on
     actor.fiber.resume();
     last_.before = actor.state.before;
     last_.after = actor.state.after;

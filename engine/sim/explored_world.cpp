@@ -15,13 +15,16 @@ static_assert(std::is_trivially_copyable_v<ExploredWorld::Core> && std::is_trivi
 ExploredWorld::ExploredWorld(const Scenario& s) : scenario(s), memory(log_)
 {
   for (const FaultRule& rule : s.faults) faults_.add(rule);
-  hardware_.resize(1);
+  std::size_t trees = 1 + s.views.size();
+  for (const std::vector<Act>* acts : {&s.before, &s.actors})
+    for (const Act& act : *acts)
+      if (act.kind == Act::Kind::add_view) trees = std::max(trees, std::size_t{act.view} + 1);
+  hardware_.resize(trees);
   core.exists[primary_tree] = core.attached[primary_tree] = s.primary_walked;
 }
 
 View& ExploredWorld::make_view(TreeId id)
 {
-  if (hardware_.size() <= id) hardware_.resize(id + 1u);
   core.exists[id] = true;
   return view(id);
 }
@@ -59,7 +62,7 @@ void ExploredWorld::free_table(PhysAddr table, u32 order)
     for (const CachedTable& t : hardware_[id].tables())
       if (t.table == table) violation("I3 a table of " + tree_name(id) + " is freed while a walker can reach it");
   if (!memory.free_table(table, order)) violation("I3 a table is freed twice");
-  touched.push_back(memory.words(table));
+  for (u32 i = 0; i < 1u << order; ++i) freed_tables.push_back(table + i * page_bytes);
 }
 
 void ExploredWorld::free_frame(PhysAddr frame, Level level)
@@ -132,6 +135,15 @@ bool ExploredWorld::frees_by_leaving(u32 actor) const
                      [actor](const Batch& b) { return (b.waits_for & ~(1u << actor)) == 0; });
 }
 
+bool ExploredWorld::frees_tables_by_leaving(u32 actor) const
+{
+  bool tables = false;
+  for (u32 i = 0; i < core.batch_count; ++i)
+    if ((core.batches[i].waits_for & ~(1u << actor)) == 0)
+      for_each_table(core.batches[i].first, [&tables](const RetiredTable&) { tables = true; });
+  return tables;
+}
+
 void ExploredWorld::leave(u32 actor)
 {
   const auto others = static_cast<u8>(~(1u << actor));
@@ -185,9 +197,9 @@ void ExploredWorld::end_flush(u32 actor, const FlushRequest& request)
 bool ExploredWorld::write(TreeId id, u64 page)
 {
   PhysAddr frame;
-  u64* dirtied = nullptr;
-  const bool done = hardware_[id].write(memory, tree(id), walked(id), page, frame, dirtied);
-  if (dirtied) touched.push_back(dirtied);
+  u64* set = nullptr;
+  const bool done = hardware_[id].write(memory, tree(id), walked(id), page, frame, set);
+  if (set) dirtied.push_back(set);
   if (done) memory.set_flags(frame, PageFlags::written);
   core.changed_trees |= 1u << id;
   return done;

@@ -92,8 +92,9 @@ class ExploredWorld {
       if (nodes_[list - 1].is_table) visit(nodes_[list - 1].table);
   }
   void retire(u32 list);
-  // A batch whose grace period ends when this actor leaves.
+  // A batch whose grace period ends when this actor leaves; one with tables.
   bool frees_by_leaving(u32 actor) const;
+  bool frees_tables_by_leaving(u32 actor) const;
   void begin_flush(u32 actor, TreeId tree);
   void end_flush(u32 actor, const FlushRequest& request);
   void forget(TreeId tree) { hardware_[tree] = {}; }  // a flush while nobody else is there
@@ -139,8 +140,9 @@ class ExploredWorld {
 
   const Scenario& scenario;
   ExploredMemory memory;
-  // What the last step touched besides what could be known before: tables freed, entries whose D bit was set.
-  std::vector<const u64*> touched;
+  // What the last step touched besides what could be known before.
+  std::vector<PhysAddr> freed_tables;
+  std::vector<const u64*> dirtied;  // entries whose D bit was set
 
  private:
   struct Node {

@@ -2,6 +2,8 @@
 //
 // Hashes of states: 64 bits, the same on every machine.
 #pragma once
+#include <bit>
+
 #include "engine/base/types.hpp"
 
 namespace morsel::sim {
@@ -25,6 +27,12 @@ class Random {
  public:
   explicit Random(u64 seed) : state_(seed) {}
   u64 next() { return spread(state_ += 0x9e3779b97f4a7c15); }
+  // The number of a bit of `set`, which is not empty.
+  u32 one_of(u32 set)
+  {
+    for (u32 skip = below(static_cast<u32>(std::popcount(set))); skip > 0; --skip) set &= set - 1;
+    return static_cast<u32>(std::countr_zero(set));
+  }
   u32 below(u32 limit) { return static_cast<u32>((next() >> 32) * limit >> 32); }
 
  private:

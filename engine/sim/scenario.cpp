@@ -137,6 +137,24 @@ bool parse_setting(Scenario& s, std::string_view word)
   return true;
 }
 
+// Every tree that an act names must be there.
+void check_trees(const Scenario& s)
+{
+  std::array<bool, max_views + 1> known{};
+  known[primary_tree] = s.primary_walked;
+  for (std::size_t i = 0; i < s.views.size() && i < max_views; ++i) known[i + 1] = true;
+  for (const std::vector<Act>* acts : {&s.before, &s.actors})
+    for (const Act& act : *acts)
+      if (act.kind == Act::Kind::add_view) known[act.view] = act.view != primary_tree;
+  for (const std::vector<Act>* acts : {&s.before, &s.actors})
+    for (const Act& act : *acts) {
+      if (info(act.kind).arguments.find('v') == std::string_view::npos) continue;
+      if (!known[act.view] || (act.view == primary_tree && act.kind != Act::Kind::write))
+        wrong(to_text(act), "there is no such tree",
+              "Views are numbered as they stand: view:ept is v1; walkers of v0, the primary, need 'walked'.");
+    }
+}
+
 }  // namespace
 
 Scenario parse_scenario(std::string_view text)
@@ -163,6 +181,7 @@ Scenario parse_scenario(std::string_view text)
   if (s.actors.size() > max_actors)
     throw session::Failure(session::Exit::usage, "scenario", std::to_string(s.actors.size()) + " actors",
                            "At most " + std::to_string(max_actors) + ".");
+  check_trees(s);
   return s;
 }
 

@@ -35,6 +35,8 @@ TEST(ScenarioText, SaysWhatIsWrong)
   EXPECT_NE(complaint("-- fill:p0 drop:coffee").find("no point is called 'coffee'"), std::string::npos);
   EXPECT_NE(complaint("-- fill:p0 fail:flush").find("only allocations"), std::string::npos);
   EXPECT_NE(complaint("watch:p0,p1,p2,p3,p4 -- fill:p0").find("too many pages"), std::string::npos);
+  EXPECT_NE(complaint("-- fill:p0,v2").find("there is no such tree"), std::string::npos);
+  EXPECT_NE(complaint("-- write:p0,v0").find("need 'walked'"), std::string::npos);
   EXPECT_NE(complaint("size:4 -- fill:p0").find("For example: size:4M"), std::string::npos);
 }
 

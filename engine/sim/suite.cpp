@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/sim/suite.hpp"
+
+#include <string>
+
+namespace morsel::sim {
+
+namespace {
+
+struct Row {
+  const char* name;
+  const char* text;
+};
+
+// What stands in the primary: where its root is, and how large its leaves are. In the texts below, P is a page (or
+// leaf) that the actors fight for, Q its neighbour in the same table, T all that the table maps.
+struct Place {
+  const char* name;
+  const char* settings;
+  const char *page, *neighbour, *table, *leaf;
+};
+
+constexpr Place places[] = {
+    {"pte", "root:pte", "p0", "p1", "m0", ",4K"},
+    {"pmd", "", "p0", "p1", "m0", ",4K"},
+    {"pud", "root:pud", "p0", "p1", "m0", ",4K"},
+    {"pmd_2m", "size:8M", "m0", "m1", "m0-1", ",2M"},
+    {"pud_2m", "root:pud size:1G", "m0", "m1", "g0", ",2M"},
+};
+
+// With 4-KiB leaves in the small suite, with 2-MiB leaves in the large one: there a filler that comes too late makes a
+// table, which is unlinked with all its entries.
+constexpr Row by_leaf_size[] = {
+    {"two_fills_unmap_and_a_walker", "populate:PL populate:QL fill:Q -- fill:P fill:P,w unmap:P write:P"},
+    {"upgrade_against_unmap", "populate:PL,r fill:P -- protect:P,rw fill:P,w unmap:P"},
+};
+
+// At every place. The neighbour is filled before where tables that come meanwhile would be another story.
+constexpr Row everywhere[] = {
+    {"two_fills_against_unmap", "populate:PL fill:P -- fill:P fill:P,w unmap:P"},
+    {"upgrade_and_unmap", "populate:PL,r fill:P protect:P,rw -- fill:P,w unmap:P write:P"},
+    {"fill_unmap_unmap", "populate:PL fill:P -- fill:P unmap:P unmap:P"},
+    {"fill_unmap_protect", "populate:PL fill:P -- fill:P,w unmap:P protect:P"},
+    {"fill_unmap_populate", "populate:PL fill:P -- fill:P unmap:P populate:PL"},
+    {"fill_protect_protect", "populate:PL fill:P -- fill:P,w protect:P protect:P"},
+    {"upgrade_against_invalidate", "populate:PL,r fill:P protect:P,rw -- fill:P,w invalidate:P unmap:P"},
+    {"drop_view_against_fill", "populate:PL fill:P -- drop_view fill:P,w"},
+    {"drop_view_against_unmap", "populate:PL fill:P write:P -- drop_view unmap:P"},
+    {"add_view_against_unmap", "view:none populate:PL -- add_view:v1,ept fill:P unmap:P"},
+    {"cold_fill_against_unmap", "populate:PL -- fill:P unmap:P write:P"},
+    {"unmap_of_the_table", "populate:PL fill:P -- fill:P,w unmap:T"},
+    {"unmap_of_the_table_and_of_a_page", "populate:PL fill:P write:P -- unmap:T unmap:P"},
+    {"invalidate_against_fill", "populate:PL fill:P -- invalidate:T fill:P,w"},
+    {"resize_against_populate", "-- resize:P populate:PL"},
+};
+
+// A leaf of 2 MiB gives way to a table.
+constexpr Row splits[] = {
+    {"split_against_fill", "populate:m0,2M -- unmap:p1 fill:p0"},
+    {"split_against_warm_fill", "populate:m0,r,2M fill:p0 -- protect:p1,rw fill:p1,w"},
+    {"split_against_unmap", "populate:m0,2M fill:p0 -- unmap:p1 unmap:p1"},
+    {"split_against_unmap_of_all", "populate:m0,2M fill:p0 -- unmap:p1 unmap:m0"},
+    {"split_of_a_walked_primary", "walked watch:p0,p1 populate:m0,2M -- unmap:p1 write:p0,v0"},
+};
+
+constexpr Row large_rows[] = {
+    {"cold_two_fills_against_unmap", "populate:p0 -- fill:p0 fill:p0,w unmap:p0"},
+    {"drop_view_fill_unmap", "populate:p0 fill:p0 -- drop_view fill:p0 unmap:p0"},
+    {"split_two_fills", "populate:m0,r,2M fill:p0 -- protect:p1,rw fill:p1,w fill:p0"},
+    {"two_fills_unmap_unmap", "populate:p0-1 fill:p1 -- fill:p0 fill:p0,w unmap:p0 unmap:p0"},
+    {"upgrade_unmap_write", "populate:p0,r fill:p0 -- protect:p0,rw fill:p0,w unmap:p0 write:p0"},
+    {"two_views", "view:ept view:npt populate:p0 fill:p0 fill:p0,v2 -- unmap:p0 fill:p0,v2 fill:p0,w"},
+    {"unmap_of_the_table_fill_fill", "populate:p0-1 fill:p0 -- unmap:m0 fill:p0 fill:p1,w"},
+    {"walked", "walked watch:p0,p1 populate:p0-1 fill:p0 -- unmap:p0 protect:p0-1 fill:p0"},
+};
+
+constexpr Row race_rows[] = {
+    {"fill_against_unmap", "populate:p0-1 -- fill:p0 unmap:p0"},
+    {"two_fills_against_unmap", "populate:p0-1 -- fill:p0 fill:p0,w unmap:p0"},
+    {"warm_fill_against_unmap", "populate:p0-1 fill:p0 -- fill:p0,w unmap:p0 write:p0"},
+    {"two_unmaps_against_fill", "populate:p0-1 fill:p0 -- fill:p0 unmap:p0 unmap:p0"},
+    {"unmap_against_unmap_of_the_table", "populate:p0-1 fill:p0 -- unmap:p0 unmap:m0 fill:p0"},
+    {"upgrade_against_unmap", "populate:p0-1,r fill:p0 -- protect:p0,rw fill:p0,w unmap:p0 write:p0"},
+    {"protect_against_fill_and_write", "populate:p0-1 fill:p0 -- protect:p0 fill:p0,w write:p0"},
+    {"two_protects", "populate:p0-1 fill:p0 -- protect:p0 protect:p0 fill:p0"},
+    {"unmap_and_populate_again", "populate:p0-1 fill:p0 -- unmap:p0 populate:p0 fill:p0"},
+    {"refill_during_two_unmaps", "populate:p0-1 fill:p0 -- unmap:p0 populate:p0 fill:p0 unmap:p0"},
+    {"large_fill_against_small_unmap", "watch:p0,p1 populate:m0,2M -- fill:p0 unmap:p1 fill:p1"},
+    {"large_leaf_split_under_a_warm_view", "watch:p0,p1 populate:m0,2M fill:p0 -- unmap:p1 fill:p1,w write:p0"},
+    {"large_leaf_gives_way_to_a_table",
+     "watch:p0,p1 populate:m0,r,2M fill:p0 -- protect:p1,rw fill:p1,w fill:p0 write:p0"},
+    {"invalidate_against_fill", "populate:p0-1 fill:p0 -- invalidate:p0 fill:p0 unmap:p0 write:p0"},
+    {"invalidate_of_the_table_against_fill", "watch:p0,p1 populate:p0-1 fill:p0 -- invalidate:m0 fill:p1 unmap:p0"},
+    {"drop_view_against_fill", "populate:p0-1 fill:p0 -- drop_view fill:p0 unmap:p0 write:p0"},
+    {"drop_view_against_dirty_unmap", "populate:p0-1 fill:p0 write:p0 -- drop_view unmap:p0"},
+    {"add_view_against_unmap", "populate:p0-1 -- add_view:v2 fill:p0,v2 unmap:p0"},
+    {"resize_against_populate", "watch:p0,p1 -- resize:p1 populate:p0-1 fill:p1"},
+    {"two_views", "view:ept view:npt populate:p0-1 fill:p0 fill:p0,v2 -- unmap:p0 fill:p0,v2 write:p0 write:p0,v2"},
+    {"primary_walked_by_hardware", "walked watch:p0,p1 populate:p0-1 fill:p0 -- unmap:p0 protect:p0-1 fill:p0"},
+    {"split_of_a_walked_primary", "walked watch:p0,p1 populate:m0,2M -- unmap:p1 fill:p0 write:p0,v0"},
+    {"pud_root_and_a_table_unlinked", "root:pud populate:p0-1 fill:p0 -- unmap:m0-1 fill:p0 populate:p0"},
+    {"pte_root", "root:pte populate:p0-1 fill:p0 -- unmap:p0 fill:p0 populate:p0"},
+};
+
+void add(std::vector<Scenario>& to, const std::string& name, const std::string& text)
+{
+  to.push_back(parse_scenario(text));
+  to.back().name = name;
+}
+
+// The row's text at this place.
+std::string put(const char* text, const Place& place)
+{
+  std::string out = std::string(place.settings) + " ";
+  for (const char* c = text; *c; ++c) switch (*c) {
+      case 'P': out += place.page; break;
+      case 'Q': out += place.neighbour; break;
+      case 'T': out += place.table; break;
+      case 'L': out += place.leaf; break;
+      default: out += *c;
+    }
+  return out;
+}
+
+}  // namespace
+
+std::vector<Scenario> scenarios(Suite suite)
+{
+  std::vector<Scenario> all;
+  if (suite != Suite::races)
+    for (const Row& row : by_leaf_size)
+      for (const Place& place : places)
+        if ((std::string_view(place.leaf) == ",2M") == (suite == Suite::large))
+          add(all, std::string(row.name) + "_" + place.name, put(row.text, place));
+  if (suite == Suite::small) {
+    for (const Row& row : everywhere)
+      for (const Place& place : places) add(all, std::string(row.name) + "_" + place.name, put(row.text, place));
+    for (const Row& row : splits)
+      for (const Place& place : {places[1], places[2]})
+        add(all, std::string(row.name) + "_" + place.name, std::string(place.settings) + " " + row.text);
+  } else if (suite == Suite::large) {
+    for (const Row& row : large_rows) add(all, row.name, row.text);
+  } else {
+    for (const Row& row : race_rows) add(all, row.name, row.text);
+  }
+  return all;
+}
+
+}  // namespace morsel::sim
