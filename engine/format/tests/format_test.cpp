@@ -57,8 +57,19 @@ TEST_P(Format, DecodesRandomWordsAsTheManualsSay)
   const FormatInfo& format = GetParam();
   ASSERT_EQ(static_cast<int>(format.levels.size()), slow::depth(std::string(format.name)));
   std::mt19937_64 random(20221);
-  for (Level level = 0; level < format.levels.size(); ++level)
-    for (int i = 0; i < 50'000; ++i) expect_as_the_slow_decoder_says(format, level, random_word(random));
+  for (Level level = 0; level < format.levels.size(); ++level) {
+    std::array<int, 6> seen{};
+    for (int i = 0; i < 50'000; ++i) {
+      const u64 word = random_word(random);
+      expect_as_the_slow_decoder_says(format, level, word);
+      ++seen[static_cast<std::size_t>(format.kind(word, level))];
+    }
+    const auto count = [&](EntryKind kind) { return seen[static_cast<std::size_t>(kind)]; };
+    EXPECT_GT(count(EntryKind::malformed), 20) << int{level};
+    EXPECT_EQ(count(EntryKind::table) > 20, level > 0) << int{level} << ": " << count(EntryKind::table);
+    EXPECT_EQ(count(EntryKind::leaf) > 20, format.levels[level].leaf_allowed)
+        << int{level} << ": " << count(EntryKind::leaf);
+  }
 }
 
 TEST_P(Format, DecodesItsOwnEntriesWithUpToTwoBitsFlipped)
