@@ -136,7 +136,10 @@ void kernel_hold_frame(engine_u64 frame)
 void morsel_frame_put(struct morsel_object *object, struct page *page, unsigned int pages)
 {
 	struct page *head = compound_head(page);
+	unsigned int i;
 
+	for (i = 0; i < pages; i++)
+		ClearPagePrivate2(page + i);	/* the dirty log; Linux wants it gone from pages that are freed */
 	atomic64_sub(pages, &object->frames);
 	morsel_count(MORSEL_FRAMES, -(s64)pages);
 	if (PageCompound(head)) {
