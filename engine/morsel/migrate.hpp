@@ -124,14 +124,16 @@ enum class BreakOutcome : u8 {
 
 // Makes the 4-KiB page at `offset` writable if its holder may write it: what an access asks for that met a page of the
 // base. A large leaf is split: only the page written is copied. needs_populate, access_denied (the holder may not
-// write), out_of_range, frozen, no_memory, corrupt.
+// write), out_of_range, frozen, no_memory, corrupt. busy: somebody put the leaf back meanwhile (cancel_move), and the
+// access is tried again. To begin again here would not be lock-free (I5): a filler that cancels and a breaker that
+// begins again can keep each other from coming to an end.
 template <Platform P>
 Expected<BreakOutcome> break_copy(P& p, Object& object, u64 offset)
 {
   using F = PrimaryFormat;
   const Range page{align_down(offset, page_bytes), align_down(offset, page_bytes) + page_bytes};
   if (const Status s = check_range(p, object, page, 0); !s) return s.error();
-  for (;;) {
+  for (bool tried = false;; tried = true) {
     Operation<P> op(p, object, page);
     if (op.frozen()) return Error::frozen;
     detail::MoveBatch batch;
@@ -146,6 +148,7 @@ Expected<BreakOutcome> break_copy(P& p, Object& object, u64 offset)
         if (!granted(word, e.level).write()) return Error::access_denied;
         if (e.level > 0) return split_leaf(p, op, e, word);
       }
+      if (tried) return Error::busy;  // another break is a success, a cancelled one is not
       return detail::begin_move(p, op, batch, e, word);
     };
     const Error error = change_entries(p, object, page, take);
