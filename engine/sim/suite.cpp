@@ -63,6 +63,27 @@ constexpr Row splits[] = {
     {"split_of_a_walked_primary", "walked watch:p0,p1 populate:m0,2M -- unmap:p1 write:p0,v0"},
 };
 
+// In a view of each format.
+constexpr Row in_each_format[] = {
+    {"fill_unmap_write", "populate:p0-1 fill:p1 -- fill:p0,w unmap:p0 write:p0"},
+    {"upgrade", "populate:p0-1,r fill:p0 -- protect:p0,rw fill:p0,w"},
+};
+
+// The larger operations.
+constexpr Row operations[] = {
+    {"migrate_against_fill", "populate:p0-1 fill:p0 -- migrate:p0 fill:p0,w"},
+    {"migrate_against_write", "populate:p0-1 fill:p0,w -- migrate:p0 write:p0"},
+    {"migrate_against_unmap", "populate:p0-1 fill:p0 -- migrate:p0 unmap:p0"},
+    {"migrate_against_migrate", "populate:p0-1 -- migrate:p0 migrate:p0"},
+    {"break_copy_against_fill", "populate:p0-1 clone fill:p0 -- break_copy:p0 fill:p0,w"},
+    {"two_breaks_of_one_copy", "populate:p0-1 clone -- break_copy:p0 break_copy:p0"},
+    {"freeze_against_write", "populate:p0-1 fill:p0,w -- freeze:all write:p0"},
+    {"harvest_against_write", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 write:p0"},
+    {"harvest_against_unmap", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 unmap:p0"},
+    {"harvest_against_upgrade", "populate:p0-1,rwx fill:p0,w write:p0 -- harvest:p0 fill:p0,x"},
+    {"split_operation_against_fill", "watch:p0,p1 populate:m0,2M -- split:m0,4K fill:p0"},
+};
+
 constexpr Row large_rows[] = {
     {"cold_two_fills_against_unmap", "populate:p0 -- fill:p0 fill:p0,w unmap:p0"},
     {"drop_view_fill_unmap", "populate:p0 fill:p0 -- drop_view fill:p0 unmap:p0"},
@@ -138,6 +159,11 @@ std::vector<Scenario> scenarios(Suite suite)
     for (const Row& row : splits)
       for (const Place& place : {places[1], places[2]})
         add(all, std::string(row.name) + "_" + place.name, std::string(place.settings) + " " + row.text);
+    for (const Row& row : in_each_format)
+      for (const FormatInfo& format : format_table)
+        add(all, std::string(row.name) + "_" + std::string(format.name),
+            "view:" + std::string(format.name) + " " + row.text);
+    for (const Row& row : operations) add(all, row.name, row.text);
   } else if (suite == Suite::large) {
     for (const Row& row : large_rows) add(all, row.name, row.text);
   } else {

@@ -125,6 +125,42 @@ TEST(Search, OfFewPreemptionsFindsWhatNeedsFew)
   EXPECT_EQ(preemptions(scenario, two.schedule), 2u);
 }
 
+// x86-TSO: a plain store stays in its actor's buffer for as long as it likes. The schedule lets a filler go by while a
+// change waits there.
+TEST(StoreBuffers, ShowAMissingFence)
+{
+  for (const char* point : {"change", "reserve", "publish"}) {
+    const Scenario scenario = parse_scenario("populate:p0 -- fill:p0 unmap:p0 plain:" + std::string(point));
+    const SearchResult result = search(scenario);
+    EXPECT_EQ(result.violation.substr(0, 1), "I") << point;
+    EXPECT_EQ(replay(scenario, result.schedule).violation, result.violation) << point;
+  }
+  const TokenRun run = parse_token("populate:p0+--+fill:p0+unmap:p0+plain:change@sb12a20b3");
+  const Replay told = replay(run.scenario, run.schedule);
+  EXPECT_EQ(told.violation.substr(0, 2), "I3");
+  EXPECT_EQ(parse_token("populate:p0+--+fill:p0+unmap:p0@sb12a20b3").schedule, run.schedule);
+  EXPECT_EQ(replay(parse_scenario("populate:p0 -- fill:p0 unmap:p0"), run.schedule).violation, "");
+}
+
+TEST(StoreBuffers, AreSeenInOrderAndByTheirOwnerAtOnce)
+{
+  // Two changes of one actor: the buffer lets the first out before the second.
+  const Scenario scenario = parse_scenario("view:none populate:p0-1 -- unmap:p0-1 plain:change");
+  ExploredRun run(scenario);
+  std::vector<u64> seen;
+  while (run.choices() != 0) {
+    const bool two = run.world().core.buffers[1].count == 2;
+    if (two || !seen.empty()) {
+      if (!(run.choices() >> max_actors & 1)) break;
+      run.step(max_actors);
+      seen.push_back(run.last_step().what.entry.offset);
+    } else {
+      run.step(0);
+    }
+  }
+  EXPECT_EQ(seen, (std::vector<u64>{0, page_bytes}));
+}
+
 TEST(Minimiser, KeepsTheInvariantAndDropsTheRest)
 {
   const Scenario scenario = parse_scenario(

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Results as lines, and the program that prints and merges them.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "engine/session/failure.hpp"
+#include "engine/sim/explore/report.hpp"
+
+namespace morsel::sim {
+namespace {
+
+struct Ended {
+  std::string output;
+  int status;
+};
+
+Ended explore(const std::string& words)
+{
+  const char* const program = std::getenv("MORSEL_EXPLORE");
+  if (!program) return {"MORSEL_EXPLORE is not set", -1};
+  std::FILE* const pipe = popen((std::string(program) + " " + words + " 2>&1").c_str(), "r");
+  std::string output;
+  char part[4096];
+  while (const std::size_t bytes = std::fread(part, 1, sizeof part, pipe)) output.append(part, bytes);
+  return {output, WEXITSTATUS(pclose(pipe))};
+}
+
+TEST(ExploreReport, ReadsWhatItWrites)
+{
+  Line line;
+  line.scenario = "a";
+  line.how = "every state";
+  line.violation = "I2 text";
+  line.token = "t@s";
+  line.states = 12;
+  line.steps = 34;
+  line.complete = false;
+  const Line again = parse_line(to_json(line));
+  EXPECT_EQ(to_json(again), to_json(line));
+  EXPECT_THROW((void)parse_line("{\"scenario\": 1}"), session::Failure);
+}
+
+TEST(ExploreReport, TellsEachViolationOnce)
+{
+  Line bad;
+  bad.scenario = "a";
+  bad.violation = "I2 text";
+  bad.steps = 5;
+  Totals totals;
+  totals.add(bad);
+  totals.add(bad);
+  totals.add(Line{});
+  EXPECT_EQ(totals.lines, 3u);
+  EXPECT_EQ(totals.steps, 10u);
+  EXPECT_EQ(totals.violated.size(), 1u);
+  EXPECT_FALSE(totals.good());
+}
+
+TEST(ExploreProgram, ShardsMergeToTheWhole)
+{
+  const std::string folder = testing::TempDir();
+  std::string files;
+  u64 steps = 0;
+  for (int shard = 0; shard < 3; ++shard) {
+    const Ended part = explore("--json suite races --runs 20 --shard " + std::to_string(shard) + "/3");
+    ASSERT_EQ(part.status, 0) << part.output;
+    files += " " + folder + "/explored-" + std::to_string(shard);
+    std::ofstream(folder + "/explored-" + std::to_string(shard)) << part.output;
+    std::istringstream lines(part.output);
+    for (std::string line; std::getline(lines, line);) steps += parse_line(line).steps;
+  }
+  const Ended merged = explore("merge" + files);
+  EXPECT_EQ(merged.status, 0);
+  EXPECT_NE(merged.output.find(std::to_string(steps) + " steps"), std::string::npos) << merged.output;
+  EXPECT_NE(merged.output.find("0 violations, 0 incomplete"), std::string::npos) << merged.output;
+}
+
+TEST(ExploreProgram, GivesATokenThatReplays)
+{
+  const Ended failing = explore("--json all 'populate:p0-1 fill:p0 -- fill:p0 unmap:p0 unmap:p0 drop:read_pending'");
+  EXPECT_EQ(failing.status, 1);
+  const Line line = parse_line(failing.output);
+  ASSERT_FALSE(line.token.empty());
+  const Ended replayed = explore("replay '" + line.token + "'");
+  EXPECT_EQ(replayed.status, 1);
+  EXPECT_NE(replayed.output.find(line.violation.substr(0, 3)), std::string::npos) << replayed.output;
+}
+
+TEST(ExploreProgram, RefusesWithAReason)
+{
+  EXPECT_EQ(explore("all 'populate:p0 -- jump:p0'").status, 2);
+  EXPECT_NE(explore("all 'populate:p0 -- jump:p0'").output.find("no such operation"), std::string::npos);
+  EXPECT_EQ(explore("suite races --shard 3/3").status, 2);
+  EXPECT_EQ(explore("suite all").status, 2);
+  EXPECT_EQ(explore("merge /nonexistent").status, 2);
+}
+
+}  // namespace
+}  // namespace morsel::sim
