@@ -34,7 +34,7 @@ struct SearchOptions {
   bool recognise = true;  // states met before; without, every schedule is tried
   bool progress = false;  // I5: from every state, each actor alone comes to its end
   std::optional<u32> preemptions{};
-  u64 max_states = 50'000'000;
+  u64 max_states = 20'000'000;
 };
 
 struct SearchResult {

@@ -70,9 +70,10 @@ def json_lines(text):
 
 def engine(build):
     if build:
-        build_targets(RELEASE, "engine_bench")
+        build_targets(RELEASE, "engine_bench", "morsel-explore")
     program = RELEASE / "bin/engine_bench"
-    return {**google_benchmark(program), **json_lines(call(program, "--memory"))}
+    return {**google_benchmark(program), **json_lines(call(program, "--memory")),
+            **json_lines(call(RELEASE / "bin/morsel-explore", "speed"))}
 
 
 def inspect(build):

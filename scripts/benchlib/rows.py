@@ -36,6 +36,7 @@ AREAS = {
         Goal("memory of a view besides its tables", "<=", 256),
         Goal("diff, same format", "<=", 1.5),
         Goal("diff, across formats", "<=", 1.3),
+        Goal("points explored in a second", ">=", 300000),
     ],
     "inspect": [
         Goal("snapshot of 131072 pages", "<=", 2),

@@ -19,14 +19,23 @@ std::string told(const Scenario& scenario, const SearchResult& result)
   return text;
 }
 
+// AddressSanitizer looks at the explorer's own code: for that, the first states do.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool every_state = false;
+#else
+constexpr bool every_state = true;
+#endif
+
 class SmallCase : public testing::TestWithParam<Scenario> {};
 INSTANTIATE_TEST_SUITE_P(Protocol, SmallCase, testing::ValuesIn(scenarios(Suite::small)),
                          [](const auto& param) { return param.param.name; });
 
 TEST_P(SmallCase, HoldsInEveryState)
 {
-  const SearchResult result = search(GetParam());
-  EXPECT_TRUE(result.complete);
+  SearchOptions options;
+  if (!every_state) options.max_states = 10'000;
+  const SearchResult result = search(GetParam(), options);
+  EXPECT_TRUE(result.complete || !every_state);
   EXPECT_EQ(result.violation, "") << told(GetParam(), result);
 }
 
