@@ -24,7 +24,8 @@ inline constexpr u64 words_in_table = page_bytes / sizeof(u64);
 class Pool {
  public:
   // At most `tables` tables, and `frames` frames retired by one operation.
-  Pool(u64 tables, u64 frames) : tables_(tables), memory_(new(std::align_val_t{page_bytes}) u64[tables * words_in_table])
+  Pool(u64 tables, u64 frames)
+      : tables_(tables), memory_(new(std::align_val_t{page_bytes}) u64[tables * words_in_table])
   {
     std::memset(memory_.get(), 0, tables * page_bytes);
     free_.reserve(tables);
@@ -195,6 +196,7 @@ class BenchPlatform {
   template <class Visitor>
   void for_each_table(Retired& retired, Visitor&& visit)
   {
+    if (retired.tables == 0) return;
     const auto& unlinked = pool_.unlinked();
     for (u64 i = unlinked.size() - retired.tables; i < unlinked.size(); ++i)
       visit(unlinked[i].tree, unlinked[i].level, unlinked[i].table);

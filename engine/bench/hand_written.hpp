@@ -40,7 +40,8 @@ class HandWritten {
       const u64 word = W::load(at(table, offset, shift));
       if (!(word & present)) return 0;
       if (shift == 12) return word & address;
-      if (word & large) return (word & address & ~((u64{1} << shift) - 1)) | (offset & ((u64{1} << shift) - 1) & address);
+      const u64 inside = (u64{1} << shift) - 1;
+      if (word & large) return (word & address & ~inside) | (offset & inside & address);
       table = word & address;
     }
   }

@@ -51,7 +51,7 @@ struct Amd64Bits {
   static constexpr u64 memory_type_mask(Level level) { return bits(4, 3) | (level ? bit(12) : bit(7)); }
 
   template <class F>
-  static constexpr EntryKind kind(u64 word, Level level)
+  [[gnu::always_inline]] static constexpr EntryKind kind(u64 word, Level level)
   {
     if (!(word & present)) return absent_kind(word);
     const bool leaf = is_leaf(word, level);
@@ -109,7 +109,10 @@ struct Amd64 : Amd64Bits {
   };
   static constexpr auto fields = join_fields(own_fields, software_fields(all));
 
-  static constexpr EntryKind kind(u64 word, Level level) { return Amd64Bits::kind<Amd64>(word, level); }
+  [[gnu::always_inline]] static constexpr EntryKind kind(u64 word, Level level)
+  {
+    return Amd64Bits::kind<Amd64>(word, level);
+  }
 };
 
 using Amd64L4 = Amd64<4>;

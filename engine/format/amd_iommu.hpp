@@ -55,7 +55,7 @@ struct AmdIommuV1 {
   static constexpr auto fields = join_fields(own_fields, software_fields(all));
 
   static constexpr bool is_leaf(u64 word) { return (word & next_level) == 0; }
-  static constexpr EntryKind kind(u64 word, Level level)
+  [[gnu::always_inline]] static constexpr EntryKind kind(u64 word, Level level)
   {
     if (!(word & present)) return absent_kind(word);
     const bool leaf = is_leaf(word);

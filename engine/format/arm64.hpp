@@ -56,7 +56,7 @@ struct Arm64Bits {
 
   static constexpr bool is_leaf(u64 word, Level level) { return level == 0 || !(word & table_or_page); }
   template <class F>
-  static constexpr EntryKind kind(u64 word, Level level)
+  [[gnu::always_inline]] static constexpr EntryKind kind(u64 word, Level level)
   {
     if (!(word & valid)) return absent_kind(word);
     const bool leaf = is_leaf(word, level);
@@ -107,7 +107,10 @@ struct Arm64Stage1 : Arm64Bits {
   };
   static constexpr auto fields = join_fields(shared_fields, own_fields, software_fields(all));
 
-  static constexpr EntryKind kind(u64 word, Level level) { return Arm64Bits::kind<Arm64Stage1>(word, level); }
+  [[gnu::always_inline]] static constexpr EntryKind kind(u64 word, Level level)
+  {
+    return Arm64Bits::kind<Arm64Stage1>(word, level);
+  }
   // Of EL0. Execute-only is possible; write-only is not.
   static constexpr Rights access(u64 word, Level level)
   {
@@ -149,7 +152,10 @@ struct Arm64Stage2 : Arm64Bits {
   };
   static constexpr auto fields = join_fields(shared_fields, own_fields, software_fields(all));
 
-  static constexpr EntryKind kind(u64 word, Level level) { return Arm64Bits::kind<Arm64Stage2>(word, level); }
+  [[gnu::always_inline]] static constexpr EntryKind kind(u64 word, Level level)
+  {
+    return Arm64Bits::kind<Arm64Stage2>(word, level);
+  }
   // A table entry withholds nothing in stage 2. Execute, if either exception level may.
   static constexpr Rights access(u64 word, Level level)
   {

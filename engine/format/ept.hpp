@@ -106,7 +106,7 @@ struct Ept {
     const u64 type = field_value(word, memory_type);
     return type == 2 || type == 3 || type == 7;
   }
-  static constexpr EntryKind kind(u64 word, Level level)
+  [[gnu::always_inline]] static constexpr EntryKind kind(u64 word, Level level)
   {
     if (!(word & (read | write | execute_mask))) return absent_kind(word);
     const bool leaf = is_leaf(word, level);

@@ -246,7 +246,7 @@ inline constexpr auto present_bits = [] {
 template <class F>
 constexpr bool has_undefined_bits(u64 word, Level level, bool leaf)
 {
-  return (word & ~present_bits<F>[level][leaf]) != 0;
+  return (word & ~(leaf ? present_bits<F>[level][1] : present_bits<F>[level][0])) != 0;
 }
 
 template <class F>

@@ -48,7 +48,10 @@ struct Npt : Amd64Bits {
   };
   static constexpr auto fields = join_fields(own_fields, software_fields(all));
 
-  static constexpr EntryKind kind(u64 word, Level level) { return Amd64Bits::kind<Npt>(word, level); }
+  [[gnu::always_inline]] static constexpr EntryKind kind(u64 word, Level level)
+  {
+    return Amd64Bits::kind<Npt>(word, level);
+  }
 };
 static_assert(PageFormat<Npt> && well_formed<Npt>());
 

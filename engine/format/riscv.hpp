@@ -84,7 +84,7 @@ struct Riscv {
   static constexpr auto fields = join_fields(own_fields, frame_fields, software_fields(all));
 
   static constexpr bool is_leaf(u64 word) { return (word & (read | write | execute)) != 0; }
-  static constexpr EntryKind kind(u64 word, Level level)
+  [[gnu::always_inline]] static constexpr EntryKind kind(u64 word, Level level)
   {
     if (!(word & valid)) return absent_kind(word);
     const bool leaf = is_leaf(word);

@@ -58,7 +58,7 @@ struct VtdSecondStage {
   static constexpr auto fields = join_fields(own_fields, software_fields(all));
 
   static constexpr bool is_leaf(u64 word, Level level) { return level == 0 || (word & page_size); }
-  static constexpr EntryKind kind(u64 word, Level level)
+  [[gnu::always_inline]] static constexpr EntryKind kind(u64 word, Level level)
   {
     if (!(word & (read | write))) return absent_kind(word);
     const bool leaf = is_leaf(word, level);

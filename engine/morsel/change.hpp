@@ -46,18 +46,28 @@ template <Platform P>
   return Visit::again;
 }
 
-// The way into a table in which something is to be changed: the mark of a merge is cleared (the merger notices), a
-// table of the base is replaced by a copy. no_memory.
+namespace detail {
+
 template <Platform P>
-[[gnu::noinline]] Expected<Visit> enter_table(P& p, EntryRef e, u64 word)
+[[gnu::noinline]] Expected<Visit> open_table(P& p, EntryRef e, u64 word)
 {
   if (word & software::merging_mask) {
     p.compare_exchange(SyncPoint::cancel_merge, e, word, word & ~software::merging_mask);
     return Visit::again;
   }
-  if (!is_shared(word)) return Visit::descend;
   const Status s = unshare_table(p, e, word);
   return s ? Expected<Visit>(Visit::again) : s.error();
+}
+
+}  // namespace detail
+
+// The way into a table in which something is to be changed: the mark of a merge is cleared (the merger notices), a
+// table of the base is replaced by a copy. no_memory.
+template <Platform P>
+[[gnu::always_inline]] inline Expected<Visit> enter_table(P& p, const EntryRef& e, u64 word)
+{
+  if ((word & (software::merging_mask | software::shared_bit)) == 0) return Visit::descend;
+  return detail::open_table(p, copy_of(e), word);
 }
 
 // Visits the entries of `range` that a change may be about: holes, leaves, moves under way. The visitor says what is
@@ -70,7 +80,7 @@ template <Platform P, class Visitor>
                              [&](const EntryRef& e, u64 word, EntryKind kind) __attribute__((always_inline)) {
                                Expected<Visit> next = Error::corrupt;
                                if (kind == EntryKind::table)
-                                 next = enter_table(p, copy_of(e), word);
+                                 next = enter_table(p, e, word);
                                else if (kind != EntryKind::malformed && kind != EntryKind::reserved)
                                  next = visitor(e, word, kind);
                                if (next) return *next;

@@ -71,7 +71,7 @@ class Operation {
   };
 
   Operation(P& p, Object& object, Range asked, Changes changes = Changes::primary)
-      : p_(p), object_(object), asked_(asked), primary_{&object.primary}
+      : p_(p), object_(object), asked_{asked.start, asked.end}, primary_{&object.primary}
   {
     p_.enter();
     if (changes == Changes::view_only) return;

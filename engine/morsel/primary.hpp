@@ -59,7 +59,7 @@ template <Platform P>
     if (kind == EntryKind::malformed || kind == EntryKind::reserved)
       next = Error::corrupt;
     else if (kind == EntryKind::table && (!whole || op.primary_attached()))
-      next = enter_table(p, copy_of(e), word);
+      next = enter_table(p, e, word);
     else if (!whole)
       next = kind == EntryKind::moving ? cancel_move(p, copy_of(e), word) : split_leaf(p, op, copy_of(e), word);
     else if (!p.compare_exchange(SyncPoint::change, e, word, 0))
@@ -147,7 +147,7 @@ Expected<u64> populate(P& p, Object& object, Range range, Rights rights, Level l
         const auto linked = link_table<F>(p, SyncPoint::link_primary, copy_of(e), word);
         return linked ? Expected<Visit>(Visit::again) : linked.error();
       }
-      const auto mapped = map_new_frame<F>(p, SyncPoint::change, copy_of(e), {rights, true, false});
+      const auto mapped = map_new_frame<F>(p, SyncPoint::change, e, {rights, true, false});
       if (!mapped) return mapped.error();
       if (!*mapped) return Visit::again;
       added_bytes += entry_bytes<F>(e.level);

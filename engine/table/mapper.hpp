@@ -33,7 +33,8 @@ Expected<u64> link_table(P& p, SyncPoint at, const EntryRef& e, u64 expected)
 
 // Maps a new zeroed frame where nothing is mapped. False if something is by now: the frame is given back. no_memory.
 template <PageFormat F, Platform P>
-Expected<bool> map_new_frame(P& p, SyncPoint at, const EntryRef& e, LeafAttributes attributes)
+[[gnu::always_inline]] inline Expected<bool> map_new_frame(P& p, SyncPoint at, const EntryRef& e,
+                                                           LeafAttributes attributes)
 {
   const auto frame = p.allocate_frame(e.level);
   if (!frame) return frame.error();
@@ -58,22 +59,20 @@ NewLeaves link_new_frames(P& p, SyncPoint link, SyncPoint map, EntryRef e, Range
   const auto table = p.allocate_table(e.tree, level);
   if (!table) return {0, table.error()};
   const Range part = intersect(range, range_of<F>(e));
-  NewLeaves made;
-  EntryRef leaf = entry_in<F>(p, e.tree, *table, level, part.start);
-  for (; leaf.offset < part.end; leaf.offset += step, ++leaf.word, made.bytes += step) {
+  u64* const words = p.words(*table) + entry_index<F>(part.start, level);
+  const u64 wanted = part.bytes() / step;
+  u64 count = 0;
+  for (; count < wanted; ++count) {
     const auto frame = p.allocate_frame(level);
-    if (!frame) {
-      made.error = frame.error();
-      break;
-    }
-    p.store_private(map, leaf, F::make_leaf(*frame, level, attributes));
+    if (!frame) break;
+    p.store_private(map, {words + count, part.start + count * step, e.tree, level},
+                    F::make_leaf(*frame, level, attributes));
   }
-  if (made.bytes == 0) return p.discard_table(e.tree, level, *table), made;
-  const u64* const words = p.words(*table);
+  const NewLeaves made{count * step, count < wanted ? Error::no_memory : Error::none};
+  if (count == 0) return p.discard_table(e.tree, level, *table), made;
   const u64 link_word = F::make_table(*table, e.level);
   if (p.compare_exchange(link, e, 0, link_word)) return made;
-  for (u64 offset = part.start; offset < part.start + made.bytes; offset += step)
-    p.discard_frame(F::address(words[entry_index<F>(offset, level)], level), level);
+  for (u64 i = 0; i < count; ++i) p.discard_frame(F::address(words[i], level), level);
   p.discard_table(e.tree, level, *table);
   return {};
 }

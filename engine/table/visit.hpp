@@ -4,8 +4,6 @@
 // what happens next. Each entry is loaded once for each visit; the visitor changes it by compare-and-swap from what it
 // was given and asks for another visit if it lost.
 #pragma once
-#include <array>
-
 #include "engine/table/tree.hpp"
 
 namespace morsel {
@@ -17,45 +15,65 @@ enum class Visit : u8 {
   stop,
 };
 
+namespace detail {
+
+// The entries of a table of leaves, from `start` to its end or to `end`.
+template <PageFormat F, Platform P, class Visitor>
+[[gnu::always_inline]] inline bool visit_leaves(P& p, SyncPoint at, TreeId tree, u64* words, u64& start, u64 end,
+                                                Visitor& visitor)
+{
+  const u64 table_end = align_down(start, table_span<F>(0)) + table_span<F>(0);
+  if (end > table_end) end = table_end;
+  u64 offset = align_down(start, page_bytes);
+  for (u64* entry = words + entry_index<F>(offset, 0); offset < end;) {
+    const EntryRef e{entry, offset, tree, 0};
+    const u64 word = p.load(at, e);
+    const Visit next = visitor(e, word, F::kind(word, 0));
+    if (next == Visit::stop) return false;
+    if (next == Visit::again) continue;
+    offset += page_bytes;
+    ++entry;
+  }
+  start = end;
+  return true;
+}
+
+// From the table at level N down to what governs `start`, and on through the table of leaves if there is one. Moves
+// `start` behind what was visited. If the tree's root lies deeper (at `top`), the table itself stands for an entry.
+template <PageFormat F, Level N, Platform P, class Visitor>
+[[gnu::always_inline]] inline bool visit_from(P& p, SyncPoint at, TreeId tree, u64* words, Level top, u64& start,
+                                              u64 end, Visitor& visitor)
+{
+  if constexpr (N == 0) {
+    return visit_leaves<F>(p, at, tree, words, start, end, visitor);
+  } else {
+    if (N <= top) {
+      const u64 offset = align_down(start, entry_bytes<F>(N));
+      const EntryRef e{words + entry_index<F>(start, N), offset, tree, N};
+      const u64 word = p.load(at, e);
+      const Visit next = visitor(e, word, F::kind(word, N));
+      if (next == Visit::next) start = offset + entry_bytes<F>(N);
+      if (next != Visit::descend) return next != Visit::stop;
+      words = p.words(F::address(word, N));
+    }
+    return visit_from<F, N - 1>(p, at, tree, words, top, start, end, visitor);
+  }
+}
+
+}  // namespace detail
+
 // Visitor: Visit operator()(const EntryRef&, u64 word, EntryKind kind). Returns false if a visitor stopped.
 //
-// No recursion, so that the visitor and what it counts can live in registers; and at level 0, where time goes, the
-// level is a constant.
+// Each table of leaves is reached by a walk from the top, every level a constant, so that a small range costs little
+// and the loop over leaves, where a large one spends its time, has everything in registers. A visitor's rare paths
+// should call functions that are not inlined, with copies of the entry.
 template <PageFormat F, Platform P, class Visitor>
 [[gnu::always_inline]] inline bool visit_table(P& p, SyncPoint at, TreeId tree, PhysAddr table, Level top, Range range,
                                                Visitor&& visitor)
 {
-  std::array<u64*, F::levels.size()> path;  // the tables above `offset`, from `top` down to `level`
-  Level level = top;
-  path[level] = p.words(table);
-  for (u64 offset = align_down(range.start, page_bytes); offset < range.end;) {
-    if (level == 0) {
-      const u64 end = intersect(range, {offset, align_down(offset, table_span<F>(0)) + table_span<F>(0)}).end;
-      for (u64* word_at = path[0] + entry_index<F>(offset, 0); offset < end;) {
-        const EntryRef e{word_at, offset, tree, 0};
-        const u64 word = p.load(at, e);
-        const Visit then = visitor(e, word, F::kind(word, 0));
-        if (then == Visit::stop) return false;
-        if (then == Visit::again) continue;
-        offset += page_bytes;
-        ++word_at;
-      }
-    } else {
-      const u64 step = entry_bytes<F>(level);
-      const EntryRef e{path[level] + entry_index<F>(offset, level), align_down(offset, step), tree, level};
-      const u64 word = p.load(at, e);
-      switch (visitor(e, word, F::kind(word, level))) {
-        case Visit::stop: return false;
-        case Visit::again: continue;
-        case Visit::descend:
-          --level;
-          path[level] = p.words(F::address(word, e.level));
-          continue;
-        case Visit::next: offset = e.offset + step; break;
-      }
-    }
-    while (level < top && is_aligned(offset, table_span<F>(level))) ++level;
-  }
+  u64* const words = p.words(table);
+  for (u64 start = range.start; start < range.end;)
+    if (!detail::visit_from<F, top_level<F>>(p, at, tree, words, top, start, range.end, visitor)) return false;
   return true;
 }
 
