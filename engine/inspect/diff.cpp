@@ -179,25 +179,40 @@ class DiffBuilder {
     return compare_leaves(P::address(p, 0), F::reduce(P::access(p, 0)), F::address(v, 0), F::access(v, 0));
   }
 
+  // A view in the primary's own bits, all of which mean something in a leaf: what does not differ is the same.
+  template <class F>
+  static constexpr bool same_bits = std::is_base_of_v<Amd64Bits, F> && ~present_bits<Amd64L4>[0][1] == 0 &&
+                                    ~present_bits<F>[0][1] == 0;
+
   // Do `count` pairs continue a run of equal leaves that began with (p, v)? The verdict on two leaves depends on their
   // bits beside the frame and on whether the frames are equal, on nothing else: no branch for each entry.
   template <class F>
   static bool continues(u64 p, u64 v, const u64* ps, const u64* vs, u32 count)
   {
     using P = Amd64L4;
-    constexpr u64 in_primary = ~(P::frame_mask(0) | P::accessed_bit | P::dirty_bit);
-    constexpr u64 in_view = ~(F::frame_mask(0) | F::accessed_bit | F::dirty_bit);
     u64 differs = 0;
-    for (u32 i = 0; i < count; ++i)
-      differs |= ((ps[i] ^ p) & in_primary) | ((vs[i] ^ v) & in_view) |
-                 (P::address(ps[i], 0).value ^ F::address(vs[i], 0).value);
-    return differs == 0;
+    if constexpr (same_bits<F>) {
+      u64 in_all = ~u64{0};
+      for (u32 i = 0; i < count; ++i) {
+        differs |= ps[i] ^ vs[i];
+        in_all &= ps[i];
+      }
+      constexpr u64 compared = P::frame_mask(0) | P::present | P::writable | P::user | P::no_execute;
+      return (differs & compared) == 0 && (in_all & P::present);
+    } else {
+      constexpr u64 in_primary = ~(P::frame_mask(0) | P::accessed_bit | P::dirty_bit);
+      constexpr u64 in_view = ~(F::frame_mask(0) | F::accessed_bit | F::dirty_bit);
+      for (u32 i = 0; i < count; ++i)
+        differs |= ((ps[i] ^ p) & in_primary) | ((vs[i] ^ v) & in_view) |
+                   (P::address(ps[i], 0).value ^ F::address(vs[i], 0).value);
+      return differs == 0;
+    }
   }
 
   template <class F>
   void compare_leaf_words(u64 base, const u64* p, const u64* v)
   {
-    constexpr u32 stride = 32;
+    constexpr u32 stride = 64;
     const Range span = intersect({base, base + table_span<F>(0)}, range_);
     if (span.empty()) return;
     const u32 end = static_cast<u32>((span.end - base) >> page_lg2);
@@ -205,9 +220,9 @@ class DiffBuilder {
     auto offset = [&](u32 i) { return base + (u64{i} << page_lg2); };
     Verdict last = verdict<F>(p[start], v[start]);
     for (u32 i = start + 1; i < end;) {
-      const bool room = i + stride <= end;
-      if (last.state == DiffState::same && room && continues<F>(p[i - 1], v[i - 1], p + i, v + i, stride)) {
-        i += stride;
+      const u32 next = std::min(stride, end - i);
+      if (last.state == DiffState::same && continues<F>(p[i - 1], v[i - 1], p + i, v + i, next)) {
+        i += next;
         continue;
       }
       const Verdict now = verdict<F>(p[i], v[i]);
