@@ -46,6 +46,10 @@ inline constexpr u64 write_after_copy_bit = bit(53);  // leaf: the holder may wr
 inline constexpr u64 leaf_marks = copy_on_write_bit | write_after_copy_bit;
 inline constexpr u64 shared_bit = bit(9);  // table: it belongs to the base
 
+// Mark of a present entry of a persistent primary that may not have reached persistent memory yet
+// (engine/morsel/persistent.hpp).
+inline constexpr u64 unpersisted_bit = bit(11);
+
 constexpr bool is_software(u64 word)
 {
   return (word & class_mask) == class_word && (word & (bits(10, 7) | bits(2, 0))) == 0;
