@@ -59,6 +59,12 @@ class Persistent : public Base {
     return true;
   }
 
+  void store_private(SyncPoint at, const EntryRef& e, u64 leaf)
+  {
+    Base::persist_frame(SyncPoint::persist, PrimaryFormat::address(leaf, e.level), e.level);
+    Base::store_private(at, e, leaf);
+  }
+
   void store_word(SyncPoint at, u64& word, u64 value)
   {
     Base::store_word(at, word, value);

@@ -61,7 +61,8 @@ bool perform(CrashWorld& w, const Act& act)
     case Kind::merge: return static_cast<bool>(merge(p, o, act.range, act.leaf_level));
     case Kind::migrate: return static_cast<bool>(migrate(p, o, act.range));
     default:
-      throw session::Failure(session::Exit::usage, "crashes of '" + to_text(act) + "'", "it does not change the primary",
+      throw session::Failure(session::Exit::usage, "crashes of '" + to_text(act) + "'",
+                             "it does not change the primary",
                              "Acts: populate, unmap, protect, resize, split, merge, migrate; fill as the second.");
   }
 }

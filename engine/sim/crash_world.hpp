@@ -80,6 +80,7 @@ class CrashBase {
     w_.memory.store(e.word, desired);
     return true;
   }
+  void store_private(SyncPoint, const EntryRef& e, u64 leaf) { *e.word = leaf; }
   void add(SyncPoint, TreeId, Counter& counter, int delta) { counter.value += static_cast<u32>(delta); }
   u32 read(SyncPoint, TreeId, const Counter& counter) { return counter.value; }
   u64 load_word(SyncPoint, const u64& word) { return word; }

@@ -32,7 +32,7 @@ class Stress {
   void run(u64 seed)
   {
     std::vector<std::thread> threads;
-    std::barrier start(6);
+    std::barrier start(7);
     auto spawn = [&](u32 number, auto body) {
       threads.emplace_back([&, number, body] {
         ThreadedPlatform p = door(number);
@@ -47,6 +47,9 @@ class Stress {
       spawn(n, [this](ThreadedPlatform& p, std::mt19937_64& random) { change_something(p, random); });
     spawn(6, [this](ThreadedPlatform& p, std::mt19937_64& random) {
       if (random() % 64 == 0) replace_extra_view(p);
+    });
+    spawn(7, [this](ThreadedPlatform& p, std::mt19937_64& random) {
+      if (random() % 32 == 0) wait_for_others(p, random);
     });
     for (std::thread& t : threads) t.join();
   }
@@ -99,17 +102,30 @@ class Stress {
   void change_something(ThreadedPlatform& p, std::mt19937_64& random)
   {
     const Range r = some_range(random);
-    switch (random() % 8) {
+    switch (random() % 10) {
       case 0: return expect_done(unmap(p, object_, {0, object_bytes}));
       case 1: return expect_done(populate(p, object_, {0, 2 * MiB}, rights_rw, 1));
       case 2: return expect_done(unmap(p, object_, r));
       case 3: return expect_done(protect(p, object_, r, right_read));
       case 4: return expect_done(protect(p, object_, r, rights_rw));
+      case 5: return expect_done(migrate(p, object_, r));
+      case 6: return expect_done(split(p, object_, r, 0));
       default: return expect_done(populate(p, object_, r, rights_rw, 0));
     }
   }
+  // The operations that end with somebody else's.
+  void wait_for_others(ThreadedPlatform& p, std::mt19937_64& random)
+  {
+    if (random() % 2) return expect_done(merge(p, object_, {0, object_bytes}, 1));
+    struct Ignored {
+      void accessed(Range) {}
+      void dirty(Range) {}
+    } report;
+    EXPECT_TRUE(harvest(p, object_, {0, object_bytes}, report));
+  }
   // While a thread is suspended in a section, what waits for it may use up the memory.
-  static void expect_done(const Expected<u64>& result)
+  template <class T>
+  static void expect_done(const Expected<T>& result)
   {
     if (!result && result.error() != Error::no_memory) ADD_FAILURE() << error_name(result.error());
   }
@@ -122,7 +138,9 @@ class Stress {
       return;
     }
     extras_.push_back(std::make_unique<View>());
-    EXPECT_TRUE(add_view(p, object_, *extras_.back(), FormatId::ept_l5, extra_number));
+    const Status added = add_view(p, object_, *extras_.back(), FormatId::ept_l5, extra_number);
+    EXPECT_TRUE(added || added.error() == Error::no_memory);
+    if (!added) return;
     extra_ = extras_.back().get();
     (void)fill(p, object_, *extra_, 0, right_read);
   }
