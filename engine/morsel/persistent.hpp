@@ -68,7 +68,7 @@ class Persistent : public Base {
   void store_word(SyncPoint at, u64& word, u64 value)
   {
     Base::store_word(at, word, value);
-    Base::persist(SyncPoint::persist, &word, sizeof word);
+    if (at == SyncPoint::resize) Base::persist(SyncPoint::persist, &word, sizeof word);  // other words are about views
   }
 
  private:

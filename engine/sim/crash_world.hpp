@@ -84,11 +84,11 @@ class CrashBase {
   void add(SyncPoint, TreeId, Counter& counter, int delta) { counter.value += static_cast<u32>(delta); }
   u32 read(SyncPoint, TreeId, const Counter& counter) { return counter.value; }
   u64 load_word(SyncPoint, const u64& word) { return word; }
-  void store_word(SyncPoint, u64& word, u64 value)
+  void store_word(SyncPoint at, u64& word, u64 value)
   {
     w_.access();
     word = value;
-    w_.memory.store(w_.size_word, value);
+    if (at == SyncPoint::resize) w_.memory.store(w_.size_word, value);
   }
   void* load_pointer(SyncPoint, void* const& slot) { return slot; }
   void store_pointer(SyncPoint, void*& slot, void* value) { slot = value; }
