@@ -107,7 +107,9 @@ void add_inspect_commands(CommandTable& table)
               {"LEVEL", Kind::level, "of the table that the entry stands in"},
               {"WORD", Kind::number, "the 64-bit entry"}},
              "Decodes one entry by hand: kind, address, rights, every field.", entry, render_entry});
-  table.add({group, "formats", {{"FORMAT", Kind::format, "with its fields, bit by bit", true}},
+  table.add({group, "formats",
+             {{"FORMAT", Kind::format, "with its fields, bit by bit", true},
+              flag("--markdown", "print docs/formats.md")},
              "Shows the page-table formats, their levels, and the fields of one.", formats, render_formats});
 }
 

@@ -40,7 +40,7 @@ std::string render_diff(const Json& facts, const Style& style);
 Outcome walk(Session& session, const Arguments& arguments);
 std::string render_walk(const Json& facts, const Style& style);
 
-// commands_format.cpp
+// commands_format.cpp, commands_format_page.cpp
 Outcome entry(Session& session, const Arguments& arguments);
 Outcome formats(Session& session, const Arguments& arguments);
 std::string render_entry(const Json& facts, const Style& style);

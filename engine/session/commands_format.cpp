@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // entry, formats: what the bits mean, from the formats' own fields[].
+#include "engine/session/commands_format.hpp"
+
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "engine/session/commands.hpp"
@@ -19,8 +22,6 @@ std::string bits_text(u64 mask)
   return low == high ? fmt::format("{}", low) : fmt::format("{}:{}", high, low);
 }
 
-u64 read_hex(const Json& facts) { return std::stoull(facts.get<std::string>(), nullptr, 16); }
-
 // 64 bits in groups of four, the most significant first.
 std::string ruler(u64 word)
 {
@@ -30,6 +31,23 @@ std::string ruler(u64 word)
     if (n % 4 == 0 && n != 0) out += ' ';
   }
   return out;
+}
+
+bool can_stand_at(const FormatInfo& f, const Field& field, unsigned level)
+{
+  const bool leaf = (field.shapes & in_leaf) && f.levels[level].leaf_allowed;
+  const bool table = (field.shapes & in_table) && level > 0;
+  return (field.levels >> level & 1) && (leaf || table || (field.shapes & in_software));
+}
+
+// The rights that a leaf can have, least first.
+Json rights_facts(const FormatInfo& f)
+{
+  Json list = Json::array();
+  for (u8 bits = 1; bits < 8; ++bits)
+    if (const Rights rights = Rights::from_bits(bits); f.reduce(rights) == rights)
+      list.push_back(inspect::rights_text(rights));
+  return list;
 }
 
 Json format_facts(const FormatInfo& f)
@@ -42,13 +60,18 @@ Json format_facts(const FormatInfo& f)
          {"index", {{"high", f.levels[n].shift_lg2 + f.levels[n].index_bits - 1}, {"low", f.levels[n].shift_lg2}}},
          {"entry_bytes", u64{1} << f.levels[n].shift_lg2},
          {"leaf_allowed", f.levels[n].leaf_allowed}});
-  for (const Field& field : f.fields) {
+  std::vector<Field> ascending(f.fields.begin(), f.fields.end());
+  std::stable_sort(ascending.begin(), ascending.end(), [](const Field& a, const Field& b) {
+    return std::pair(a.shapes & in_software, std::countr_zero(a.mask)) <
+           std::pair(b.shapes & in_software, std::countr_zero(b.mask));
+  });
+  for (const Field& field : ascending) {
     Json shapes = Json::array(), at = Json::array();
     if (field.shapes & in_leaf) shapes.push_back("leaf");
     if (field.shapes & in_table) shapes.push_back("table");
     if (field.shapes & in_software) shapes.push_back("software");
     for (unsigned n = 0; n < f.levels.size(); ++n)
-      if (field.levels >> n & 1) at.push_back(n);
+      if (can_stand_at(f, field, n)) at.push_back(n);
     fields.push_back({{"name", field.name},
                       {"mask", hex(field.mask)},
                       {"bits", bits_text(field.mask)},
@@ -57,7 +80,15 @@ Json format_facts(const FormatInfo& f)
                       {"meaning", field.meaning},
                       {"source", field.source}});
   }
-  return {{"name", f.name}, {"title", f.title}, {"levels", std::move(levels)}, {"fields", std::move(fields)}};
+  return {{"name", f.name},
+          {"title", f.title},
+          {"root_bytes", sizeof(u64) << f.levels.back().index_bits},
+          {"rights", rights_facts(f)},
+          {"dirty_by", f.dirty_bit ? "bit" : "write right"},
+          {"break_before_make", f.break_before_make},
+          {"caches_non_present", f.caches_non_present},
+          {"levels", std::move(levels)},
+          {"fields", std::move(fields)}};
 }
 
 std::string entry_targets(const Json& level)
@@ -66,15 +97,18 @@ std::string entry_targets(const Json& level)
   return level["leaf_allowed"] == true ? "leaf or table" : "table";
 }
 
-std::string joined(const Json& list)
+}  // namespace
+
+u64 read_hex(const Json& facts) { return std::stoull(facts.get<std::string>(), nullptr, 16); }
+
+std::string joined(const Json& list, std::string_view separator)
 {
   std::string out;
   for (const Json& item : list)
-    out += (out.empty() ? "" : ",") + (item.is_string() ? item.get<std::string>() : std::to_string(item.get<u64>()));
+    out += std::string(out.empty() ? "" : separator) +
+           (item.is_string() ? item.get<std::string>() : std::to_string(item.get<u64>()));
   return out;
 }
-
-}  // namespace
 
 Outcome entry(Session&, const Arguments& arguments)
 {
@@ -94,10 +128,10 @@ Outcome formats(Session&, const Arguments& arguments)
   for (const FormatInfo& f : format_table) {
     if (arguments.has("FORMAT") && arguments.get<FormatId>("FORMAT") != f.id) continue;
     Json facts = format_facts(f);
-    if (!arguments.has("FORMAT")) facts.erase("fields");
+    if (!arguments.has("FORMAT") && !arguments.has("--markdown")) facts.erase("fields");
     list.push_back(std::move(facts));
   }
-  return {{{"formats", std::move(list)}}};
+  return {{{"markdown", arguments.has("--markdown")}, {"formats", std::move(list)}}};
 }
 
 std::string render_entry(const Json& facts, const Style& style)
@@ -118,6 +152,7 @@ std::string render_entry(const Json& facts, const Style& style)
 
 std::string render_formats(const Json& facts, const Style& style)
 {
+  if (facts["markdown"] == true) return render_formats_page(facts);
   std::string out;
   for (const Json& f : facts["formats"]) {
     out += fmt::format("{}  {}\n", style.bold(f["name"].get<std::string>()), f["title"].get<std::string>());
@@ -128,12 +163,13 @@ std::string render_formats(const Json& facts, const Style& style)
                   "an entry covers " + bytes_text(l["entry_bytes"].get<u64>()), entry_targets(l)});
     out += levels.text("  ");
     if (!f.contains("fields")) continue;
+    out += entry_drawings(f, "  ");
     using Align = TextTable::Align;
     TextTable fields({Align::right});
     fields.add({"bits", "field", "levels", "in", "meaning", "source"});
     for (const Json& field : f["fields"])
       fields.add({field["bits"].get<std::string>(), style.bold(field["name"].get<std::string>()),
-                  joined(field["levels"]), joined(field["shapes"]), field["meaning"].get<std::string>(),
+                  joined(field["levels"], ","), joined(field["shapes"], ","), field["meaning"].get<std::string>(),
                   style.dim(field["source"].get<std::string>())});
     out += fields.text("  ");
   }

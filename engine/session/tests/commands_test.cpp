@@ -239,6 +239,26 @@ TEST_F(CommandsTest, EntryAndFormatsNeedNoTarget)
   EXPECT_THROW(bare.execute_line("entry npt pml5 0"), Failure);
 }
 
+TEST_F(CommandsTest, FormatsAreDrawnBitByBit)
+{
+  const std::string text = run("formats riscv_sv39").text;
+  EXPECT_NE(text.find(R"(
+  leaf at level 1
+    63   62 61   60 54   53           19   18 10   9 8   7   6   5   4   3   2   1   0
+  +----+-------+-------+-----------------+-------+-----+---+---+---+---+---+---+---+---+
+  | 0  | PBMT  |   0   |      frame      |   0   | RSW | D | A | G | U | X | W | R | V |
+  +----+-------+-------+-----------------+-------+-----+---+---+---+---+---+---+---+---+
+)"),
+            std::string::npos)
+      << text;
+  const Json facts = run("formats riscv_sv39x4").facts["formats"][0];
+  EXPECT_EQ(facts["root_bytes"], 16384);
+  EXPECT_EQ(facts["dirty_by"], "write right");
+  EXPECT_EQ(facts["rights"], Json({"r--", "rw-", "--x", "r-x", "rwx"}));
+  const std::string page = run("formats --markdown").text;
+  for (const FormatInfo& f : format_table) EXPECT_NE(page.find("## " + std::string(f.name) + "\n"), std::string::npos);
+}
+
 TEST_F(CommandsTest, CountersReturnToZero)
 {
   run("object create a 4M");

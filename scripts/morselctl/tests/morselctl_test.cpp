@@ -139,16 +139,18 @@ TEST(Morselctl, HelpNeedsNoMachine)
   EXPECT_EQ(morselctl({"entry", "ept", "pte", "0x1007"}).status, 0);
 }
 
-// The page is printed by the table; a row that changes changes the page.
-TEST(Morselctl, PrintsTheCommandsPageOfTheDocumentation)
+// The pages are printed by the table of commands and by the formats' fields; a row that changes changes its page.
+TEST(Morselctl, PrintsItsPagesOfTheDocumentation)
 {
-  const char* page = std::getenv("MORSEL_COMMANDS_PAGE");
-  ASSERT_NE(page, nullptr);
-  std::ifstream file(page);
-  const std::string written((std::istreambuf_iterator<char>(file)), {});
-  const Ended e = morselctl({"help", "--markdown"});
-  EXPECT_EQ(e.status, 0);
-  EXPECT_EQ(written, e.output) << "write it again: morselctl help --markdown > docs/commands.md";
+  const char* docs = std::getenv("MORSEL_DOCS");
+  ASSERT_NE(docs, nullptr);
+  for (const auto& [command, page] : {std::pair("help", "commands.md"), std::pair("formats", "formats.md")}) {
+    std::ifstream file(std::string(docs) + "/" + page);
+    const std::string written((std::istreambuf_iterator<char>(file)), {});
+    const Ended e = morselctl({command, "--markdown"});
+    EXPECT_EQ(e.status, 0);
+    EXPECT_EQ(written, e.output) << "write it again: morselctl " << command << " --markdown > docs/" << page;
+  }
 }
 
 }  // namespace
