@@ -198,7 +198,7 @@ class CrashRun {
  private:
   void maybe_second()
   {
-    if (second_begun_ || world_->accesses != second_at_) return;
+    if (second_begun_ || world_->accesses + 1 != second_at_) return;
     second_begun_ = true;
     const Act& act = scenario_.actors[1];
     const bool done = perform(*world_, act);

@@ -25,9 +25,8 @@ struct CrashWorld {
   void access()
   {
     if (stopped) return;  // destructors on the way out
-    ++accesses;
     if (between) between();
-    if (accesses != stop_at) return;
+    if (++accesses != stop_at) return;
     stopped = true;
     throw Stopped{};
   }

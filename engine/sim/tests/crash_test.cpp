@@ -58,9 +58,9 @@ TEST_P(Crash, LeavesWhatRecoveryMakesWhole)
 class WithoutWriteBack : public testing::TestWithParam<Named> {};
 constexpr Named broken[] = {
     {"none_at_all", "drop:persist watch:p0,p1 -- populate:p0"},
-    {"of_a_new_table", "drop:persist#1 watch:p0,p1 -- populate:p0"},
-    {"of_a_link", "drop:persist#2 watch:p0,p1 -- populate:p0"},
-    {"of_a_new_frame", "drop:persist#3 watch:p0,p1 -- populate:p0"},
+    {"of_a_new_frame", "drop:persist#1 watch:p0,p1 -- populate:p0"},
+    {"of_a_new_table", "drop:persist#2 watch:p0,p1 -- populate:p0"},
+    {"of_a_link", "drop:persist#3 watch:p0,p1 -- populate:p0"},
     {"of_an_unmapped_entry", "drop:persist#1 populate:p0 -- unmap:p0"},
     {"of_a_copy", "drop:persist#2 populate:p0 -- migrate:p0"},
     {"of_a_leaf_that_a_filler_met", "drop:peek drop:read_primary root:pte size:2M -- populate:p0 fill:p0"},
