@@ -38,24 +38,25 @@ int access_primary(KernelPlatform& p, Object& object, u64 offset, Rights want)
   return leaf->rights.includes(want) ? ENGINE_DONE : ENGINE_ACCESS_DENIED;
 }
 
-// As hardware would: accessed always, dirty before a write. Returns false if the entry changed meanwhile.
-template <PageFormat F>
-bool mark_used(const Leaf& leaf, Rights want)
+// The bits that hardware sets: accessed always, dirty before a write.
+u64 bits_of_use(FormatId format, Rights want)
 {
-  const u64 marked = leaf.word | F::accessed_bit | (want.write() ? F::dirty_bit : 0);
-  if (marked == leaf.word) return true;
-  return kernel_compare_exchange(reinterpret_cast<engine_u64*>(leaf.entry.word), leaf.word, marked) != 0;
+  return AllFormats::dispatch(format, u64{0},
+                              [&]<class F>() { return F::accessed_bit | (want.write() ? F::dirty_bit : 0); });
 }
 
-template <PageFormat F>
-Status touch_in(KernelPlatform& p, const Tree& tree, u64 offset, Rights want, engine_u64* value)
+// The access itself, as hardware would do it. Marking the entry used fails if it changed meanwhile.
+Status touch(KernelPlatform& p, const Tree& tree, u64 offset, Rights want, engine_u64* value)
 {
   const GraceSection section(p);
   for (;;) {
-    const auto leaf = lookup_in<F>(p, SyncPoint::load, tree, offset);
+    const auto leaf = lookup(p, SyncPoint::load, tree, offset);
     if (!leaf) return leaf.error();
     if (!leaf->rights.includes(want)) return Error::access_denied;
-    if (!mark_used<F>(*leaf, want)) continue;
+    const u64 marked = leaf->word | bits_of_use(tree.format, want);
+    if (marked != leaf->word &&
+        !kernel_compare_exchange(reinterpret_cast<engine_u64*>(leaf->entry.word), leaf->word, marked))
+      continue;
     u64* const word = p.words(leaf->frame) + (offset & (page_bytes - 1)) / sizeof(u64);
     if (want.write())
       __atomic_store_n(word, u64{*value}, __ATOMIC_SEQ_CST);
@@ -166,10 +167,7 @@ int engine_touch(engine_actor* actor, engine_object* object, engine_view* view, 
                  engine_u64* value)
 {
   KernelPlatform p(actor);
-  const Tree& tree = tree_of(object, view);
-  return status(AllFormats::dispatch(tree.format, Status{Error::invalid}, [&]<class F>() {
-    return touch_in<F>(p, tree, offset, Rights::from_bits(static_cast<u8>(right)), value);
-  }));
+  return status(touch(p, tree_of(object, view), offset, Rights::from_bits(static_cast<u8>(right)), value));
 }
 
 int engine_find(engine_actor* actor, engine_object* object, engine_view* view, engine_u64 offset, int hold,

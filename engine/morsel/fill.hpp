@@ -27,6 +27,30 @@ enum class FillOutcome : u8 {
   filled,  // this fill published the leaf
 };
 
+// The looks at the primary: made once, not for each view's format.
+namespace detail {
+
+// Step 0: the size of the primary's leaf, or the smallest.
+template <Platform P>
+Level peek(P& p, const Object& object, u64 offset)
+{
+  const Walked w = walk<PrimaryFormat>(p, SyncPoint::peek, object.primary, offset);
+  return w.kind == EntryKind::leaf || w.kind == EntryKind::moving ? w.entry.level : Level{0};
+}
+
+// Step 3: from the root, after the reservation. A move is cancelled rather than waited for.
+template <Platform P>
+Walked read_primary(P& p, const Object& object, u64 offset)
+{
+  for (;;) {
+    const Walked w = walk<PrimaryFormat>(p, SyncPoint::read_primary, object.primary, offset);
+    if (w.kind != EntryKind::moving) return w;
+    p.compare_exchange(SyncPoint::cancel_move, w.entry, w.word, leaf_of_moving(w.word, w.entry.level));
+  }
+}
+
+}  // namespace detail
+
 template <PageFormat F, Platform P>
 class Filler {
  public:
@@ -101,8 +125,7 @@ class Filler {
   // Step 0: a hint at which level to reserve.
   Level peek()
   {
-    const Walked w = walk<PrimaryFormat>(p_, SyncPoint::peek, object_.primary, offset_);
-    Level level = w.kind == EntryKind::leaf || w.kind == EntryKind::moving ? w.entry.level : Level{0};
+    Level level = detail::peek(p_, object_, offset_);
     while (level > 0 && !F::levels[level].leaf_allowed) --level;
     return level;
   }
@@ -161,7 +184,7 @@ class Filler {
       }
       word = reservation;
     }
-    const Walked primary = read_primary();
+    const Walked primary = detail::read_primary(p_, object_, offset_);
     if (primary.kind != EntryKind::leaf) {
       undo(e, word);
       return {Step::failed, primary.kind == EntryKind::malformed ? Error::corrupt : Error::needs_populate};
@@ -176,16 +199,6 @@ class Filler {
       return {Step::again};
     }
     return publish(e, word, old_leaf, primary, allowed);
-  }
-
-  // Step 3: from the root, after the reservation. A move is cancelled rather than waited for.
-  Walked read_primary()
-  {
-    for (;;) {
-      const Walked w = walk<PrimaryFormat>(p_, SyncPoint::read_primary, object_.primary, offset_);
-      if (w.kind != EntryKind::moving) return w;
-      p_.compare_exchange(SyncPoint::cancel_move, w.entry, w.word, leaf_of_moving(w.word, w.entry.level));
-    }
   }
 
   void undo(const EntryRef& e, u64 reservation)
