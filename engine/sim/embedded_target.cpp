@@ -325,7 +325,13 @@ AccessReply EmbeddedTarget::access_view(EmbeddedObject& o, View& view, const Acc
 u32 EmbeddedTarget::inject(const session::InjectRule& rule)
 {
   if (rule.nth == 0) throw Failure(Exit::usage, "inject", "nth counts from 1");
-  return machine_.faults().add({0, rule.point, rule.action, rule.tree, rule.nth, rule.times, 0, 0});
+  FaultRule added;
+  added.point = rule.point;
+  added.action = rule.action;
+  added.tree = rule.tree;
+  added.nth = rule.nth;
+  added.times = rule.times;
+  return machine_.faults().add(added);
 }
 
 std::vector<session::InjectRule> EmbeddedTarget::injected()

@@ -73,7 +73,7 @@ Outcome run_with(ExploredRun& run, Chooser&& chooser)
     ++outcome.steps;
     choices = run.choices();
   }
-  if (outcome.steps == max_steps) run.world().violation("I5 the actors do not come to an end");
+  if (outcome.steps >= max_steps) run.world().violation("I5 the actors do not come to an end");
   if (run.violated().empty()) run.check_end();
   outcome.violation = run.violated();
   return outcome;
@@ -123,6 +123,7 @@ Replay replay(const Scenario& scenario, const Schedule& schedule)
     if (run.violated().empty() && (run.choices() >> choice & 1)) go_on(choice);
   while (run.violated().empty() && run.choices() != 0 && replay.steps.size() < max_steps)
     go_on(static_cast<Choice>(std::countr_zero(run.choices())));
+  if (replay.steps.size() >= max_steps) run.world().violation("I5 the actors do not come to an end");
   if (run.violated().empty()) run.check_end();
   replay.violation = run.violated();
   return replay;

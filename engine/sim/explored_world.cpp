@@ -98,14 +98,14 @@ bool ExploredWorld::take_dirty(PhysAddr frame)
 
 u64 ExploredWorld::token(u32 actor) { return scenario.reuse_tokens ? 1 : ++core.tokens[actor] * max_owners + actor; }
 
-const FaultRule* ExploredWorld::fault(SyncPoint point, TreeId tree)
+const FaultRule* ExploredWorld::fault(SyncPoint point, TreeId tree, u32 actor)
 {
   if (faults_.rules().empty()) return nullptr;
   for (FaultRule& rule : faults_.rules()) {
     log_.save(&rule.seen, sizeof rule.seen);
     log_.save(&rule.fired, sizeof rule.fired);
   }
-  return faults_.find(point, tree);
+  return faults_.find(point, tree, actor);
 }
 
 u32 ExploredWorld::note(u32 list, const RetiredTable& table)
@@ -188,9 +188,9 @@ void ExploredWorld::begin_flush(u32 actor, TreeId tree)
   core.changed_trees |= 1u << tree;
 }
 
-void ExploredWorld::end_flush(u32 actor, const FlushRequest& request)
+void ExploredWorld::end_flush(u32 actor, const FlushRequest& request, Hardware::Pointers pointers)
 {
-  hardware_[request.tree].end_flush(actor, request.range);
+  hardware_[request.tree].end_flush(actor, request.range, pointers);
   core.changed_trees |= 1u << request.tree;
 }
 
@@ -246,6 +246,7 @@ u64 ExploredWorld::hash() const
   u64 h = mix(memory.counts.hash + memory.fresh_hash(), memory.counts.used_pages);
   auto add = [&h](u64 value) { h = mix(h, value); };
   add(core.object.bytes);
+  add(core.object.slots);
   add(core.object.slots);
   add(u64{core.changes_in_flight} << 16 | u64{core.inside});
   add(u64{core.object.frozen.value} << 32 | u64{core.object.merging.value});

@@ -96,7 +96,7 @@ class ExploredWorld {
   bool frees_by_leaving(u32 actor) const;
   bool frees_tables_by_leaving(u32 actor) const;
   void begin_flush(u32 actor, TreeId tree);
-  void end_flush(u32 actor, const FlushRequest& request);
+  void end_flush(u32 actor, const FlushRequest& request, Hardware::Pointers pointers);
   void forget(TreeId tree) { hardware_[tree] = {}; }  // a flush while nobody else is there
   void carry(PhysAddr frame, Level level);
   bool take_dirty(PhysAddr frame);
@@ -115,7 +115,8 @@ class ExploredWorld {
   void free_frame(PhysAddr frame, Level level);
   u64 token(u32 actor);
   // The rule that fires at this access, if any.
-  const FaultRule* fault(SyncPoint point, TreeId tree);
+  const FaultRule* fault(SyncPoint point, TreeId tree, u32 actor);
+  bool has_faults() const { return !faults_.rules().empty(); }
   const u64* delayed(u32 actor, const u64* word) const;  // the newest store of the actor to this word
   void delay(u32 actor, const EntryRef& e, u64 value);
   void drain_one(u32 actor);

@@ -11,6 +11,17 @@
 
 namespace morsel::sim {
 
+// What happens to an access instead of an action. Only under exploration.
+enum class Twist : u8 {
+  none,
+  plain,     // a change of an entry is a load and a plain store, which others see later
+  blind,     // a compare-and-swap of an entry stores whatever stands there
+  old,       // a load of an entry gives what the actor saw there last
+  unmarked,  // a reservation does not say that it is stale
+  leaf,      // a flush leaves cached pointers to tables alone
+  late,      // the access happens behind the actor's next one at the point `until`, or else before it leaves
+};
+
 struct FaultRule {
   u32 number = 0;
   SyncPoint point = SyncPoint::invalidate;
@@ -18,8 +29,9 @@ struct FaultRule {
   std::optional<TreeId> tree{};  // empty: any
   u64 nth = 1;                   // fires at the nth matching access
   u64 times = 1;
-  bool plain_store = false;  // instead of `action`: a change of an entry is a load and a plain store, which others see
-                             // later. Only where stores can be delayed: under exploration
+  Twist twist = Twist::none;  // not none: `action` is none
+  SyncPoint until = SyncPoint::leave;
+  u32 actor = 0;  // not zero: of this actor only
   u64 seen = 0;
   u64 fired = 0;
   // Whether what it does depends on what it has done.
@@ -40,11 +52,11 @@ class FaultPlan {
 
   // The rule that decides what happens to this access, if any. Every matching rule counts it; the first that fires
   // decides.
-  const FaultRule* find(SyncPoint point, TreeId tree)
+  const FaultRule* find(SyncPoint point, TreeId tree, u32 actor = 0)
   {
     const FaultRule* found = nullptr;
     for (FaultRule& r : rules_) {
-      if (r.point != point || (r.tree && *r.tree != tree)) continue;
+      if (r.point != point || (r.tree && *r.tree != tree) || (r.actor && r.actor != actor)) continue;
       ++r.seen;
       if (found || r.seen < r.nth || r.fired >= r.times) continue;
       ++r.fired;

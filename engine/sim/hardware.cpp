@@ -72,12 +72,12 @@ void Hardware::begin_flush(u32 actor)
   for (std::size_t i = 0; i < tables_.size(); ++i) tables_[i].fresh &= static_cast<u8>(~bit);
 }
 
-// Cached tables are forgotten as a whole: a flush always includes them.
-void Hardware::end_flush(u32 actor, Range range)
+// Cached tables are forgotten as a whole, whatever the range is.
+void Hardware::end_flush(u32 actor, Range range, Pointers pointers)
 {
   const auto bit = static_cast<u8>(1u << actor);
   leaves_.remove_if([&](const CachedLeaf& l) { return range.contains(l.page) && !(l.fresh & bit); });
-  tables_.remove_if([&](const CachedTable& t) { return !(t.fresh & bit); });
+  if (pointers == Pointers::forgotten) tables_.remove_if([&](const CachedTable& t) { return !(t.fresh & bit); });
   flushing_ &= static_cast<u8>(~bit);
   for (std::size_t i = 0; i < leaves_.size(); ++i) leaves_[i].fresh &= flushing_;
   for (std::size_t i = 0; i < tables_.size(); ++i) tables_[i].fresh &= flushing_;

@@ -79,8 +79,9 @@ class Hardware {
   bool observe(const ExploredMemory& memory, const Tree& tree, bool attached, std::span<const u64> pages);
 
   // A flush in two moments, at most one by each actor at once. What is cached anew in between stays.
+  enum class Pointers : u8 { forgotten, kept };  // to tables
   void begin_flush(u32 actor);
-  void end_flush(u32 actor, Range range);
+  void end_flush(u32 actor, Range range, Pointers pointers);
 
   // One write through a cached translation. If it is not dirty yet, hardware walks again to set D: false if that walk
   // no longer finds the leaf, so that the write faults. `dirtied`: the entry whose D bit was set, if any.

@@ -11,7 +11,8 @@ namespace morsel::sim {
 namespace {
 
 constexpr std::string_view roots[] = {"pte", "pmd", "pud"};
-constexpr std::string_view actions[] = {"drop", "fail", "plain"};
+constexpr std::string_view actions[] = {"drop", "fail"};
+constexpr std::string_view twists[] = {"", "plain", "blind", "old", "unmarked", "leaf", "late"};  // as enum Twist
 
 [[noreturn]] void wrong(std::string_view word, const std::string& found, const std::string& advice)
 {
@@ -68,39 +69,62 @@ SyncPoint parse_point(std::string_view word, std::string_view name)
   wrong(word, "no point is called '" + std::string(name) + "'", "For example: flush, invalidate, carry, read_pending.");
 }
 
+// Behind a point: ~until of a late access, @v1 or @a, #2.
+void parse_limits(FaultRule& rule, std::string_view word, std::string_view rest)
+{
+  while (!rest.empty()) {
+    const char kind = rest[0];
+    const std::size_t end = std::min(rest.find_first_of("~@#", 1), rest.size());
+    const std::string_view text = rest.substr(1, end - 1);
+    rest.remove_prefix(end);
+    if (kind == '#') {
+      rule.nth = parse_number(word, text);
+      rule.times = 1;
+    } else if (kind == '~') {
+      rule.until = parse_point(word, text);
+    } else if (text.size() == 1 && text[0] >= 'a' && text[0] < static_cast<char>('a' + max_actors)) {
+      rule.actor = static_cast<u32>(text[0] - 'a') + 1;
+    } else {
+      if (text.empty() || text[0] != 'v') wrong(word, "no tree and no actor", "drop:flush@v1; @v0 is the primary; @a");
+      const u64 number = parse_number(word, text.substr(1));
+      if (number > max_views) wrong(word, "no tree", "Views have numbers up to 16.");
+      rule.tree = static_cast<TreeId>(number);
+    }
+  }
+}
+
 // drop:flush@v1#2
 bool parse_fault(Scenario& s, std::string_view word, std::string_view name, std::string_view rest)
 {
   const auto* const action = std::find(std::begin(actions), std::end(actions), name);
-  if (action == std::end(actions)) return false;
+  const auto* const twist = std::find(std::begin(twists) + 1, std::end(twists), name);
+  if (action == std::end(actions) && twist == std::end(twists)) return false;
   FaultRule rule;
   rule.times = ~u64{0};
-  rule.action = name == "fail" ? MORSEL_FAULT_FAIL : name == "drop" ? MORSEL_FAULT_DROP : MORSEL_FAULT_NONE;
-  rule.plain_store = name == "plain";
-  if (const std::size_t nth = rest.find('#'); nth != rest.npos) {
-    rule.nth = parse_number(word, rest.substr(nth + 1));
-    rule.times = 1;
-    rest = rest.substr(0, nth);
-  }
-  if (const std::size_t tree = rest.find('@'); tree != rest.npos) {
-    if (rest.substr(tree, 2) != "@v") wrong(word, "no tree", "For example: drop:flush@v1; @v0 is the primary.");
-    const u64 number = parse_number(word, rest.substr(tree + 2));
-    if (number > max_views) wrong(word, "no tree", "Views have numbers up to 16.");
-    rule.tree = static_cast<TreeId>(number);
-    rest = rest.substr(0, tree);
-  }
-  rule.point = parse_point(word, rest);
+  rule.action = MORSEL_FAULT_NONE;
+  if (twist != std::end(twists))
+    rule.twist = static_cast<Twist>(twist - std::begin(twists));
+  else
+    rule.action = name == "fail" ? MORSEL_FAULT_FAIL : MORSEL_FAULT_DROP;
+  const std::size_t end = std::min(rest.find_first_of("~@#"), rest.size());
+  rule.point = parse_point(word, rest.substr(0, end));
+  parse_limits(rule, word, rest.substr(end));
   if (rule.action == MORSEL_FAULT_FAIL && rule.point != SyncPoint::alloc)
     wrong(word, "only allocations can fail", "fail:alloc, fail:alloc#3");
+  if ((rule.twist == Twist::late) != (rest.find('~') != rest.npos))
+    wrong(word, "a late access, and only that, has a point behind which it happens", "late:flush~unpend");
   s.faults.push_back(rule);
   return true;
 }
 
 std::string fault_text(const FaultRule& rule)
 {
-  std::string text(actions[rule.plain_store ? 2 : rule.action == MORSEL_FAULT_FAIL ? 1 : 0]);
+  std::string text(rule.twist != Twist::none ? twists[static_cast<std::size_t>(rule.twist)]
+                                             : actions[rule.action == MORSEL_FAULT_FAIL ? 1 : 0]);
   text += ":" + std::string(point_name(rule.point));
+  if (rule.twist == Twist::late) text += "~" + std::string(point_name(rule.until));
   if (rule.tree) text += "@v" + std::to_string(*rule.tree);
+  if (rule.actor) text += std::string("@") + static_cast<char>('a' + rule.actor - 1);
   if (rule.counts()) text += "#" + std::to_string(rule.nth);
   return text;
 }

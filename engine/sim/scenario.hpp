@@ -10,7 +10,8 @@
 //   watch:p0,p1       pages that hardware accesses; p0 without      --                before: acts one after the other;
 //   same_token        all reservations bear one token               no_grace          what is retired is reused at once
 //   drop:POINT        accesses at this point do not happen          fail:alloc        allocations fail
-//   plain:POINT       changes are plain stores, seen later          ...@v1 ...#2      only in this tree; only the 2nd
+//   plain: blind: old: unmarked: leaf: POINT, late:POINT~POINT      other twists (engine/sim/fault_plan.hpp)
+//   ...@v1 ...@a ...#2                                              only in this tree, by this actor; only the 2nd
 //
 // behind -- stand the acts (engine/sim/acts.hpp) that run at once, each by an actor of its own: a, b, c ...
 #pragma once

@@ -12,8 +12,7 @@ namespace morsel::sim {
 
 namespace {
 
-constexpr std::size_t longest_path = 4000;  // of steps: far beyond any execution that ends
-constexpr u32 longest_alone = 1500;         // of one actor's steps, when nobody disturbs it
+constexpr u32 longest_alone = 1500;  // of one actor's steps, when nobody disturbs it
 
 // For each actor the last of its steps, counted from 1, that read and that wrote a place.
 class Future {
@@ -56,7 +55,9 @@ class Future {
 class Search {
  public:
   Search(const Scenario& scenario, const SearchOptions& options)
-      : options_(options), run_(scenario), reduce_(options.reduce && !options.preemptions && reducible(scenario))
+      : options_(options),
+        run_(scenario),
+        reduce_(options.reduce && !options.progress && !options.preemptions && reducible(scenario))
   {
   }
 
@@ -86,11 +87,11 @@ class Search {
   };
   static constexpr u8 no_one = 0xff;
 
-  // Faults that count happen to whoever comes first, and delayed stores are seen at any time: then all steps depend.
+  // Faults that count happen to whoever comes first; twisted accesses touch other places than they name.
   static bool reducible(const Scenario& s)
   {
     return std::none_of(s.faults.begin(), s.faults.end(),
-                        [](const FaultRule& r) { return r.counts() || r.plain_store; });
+                        [](const FaultRule& r) { return r.counts() || r.twist != Twist::none; });
   }
 
   // Learns from runs drawn by chance, until many in a row had nothing new.
@@ -109,7 +110,7 @@ class Search {
         }
         --left;
         step(static_cast<Choice>(turn), nullptr);
-        if (run_.actor(turn).steps > longest_path) break;
+        if (run_.actor(turn).steps > max_steps) break;
       }
       nothing_new = future_.grew ? 0 : nothing_new + 1;
     }
@@ -191,7 +192,7 @@ class Search {
     node.left = left;
     node.last = last;
     node.saved = false;
-    if (run_.violated().empty() && depth_ > longest_path) run_.world().violation("I5 the actors do not come to an end");
+    if (run_.violated().empty() && depth_ > max_steps) run_.world().violation("I5 the actors do not come to an end");
     if (!run_.violated().empty()) return found();
     const u32 choices = run_.choices();
     const u64 hash = run_.hash();

@@ -28,15 +28,10 @@ constexpr Place places[] = {
     {"pud_2m", "root:pud size:1G", "m0", "m1", "g0", ",2M"},
 };
 
-// With 4-KiB leaves in the small suite, with 2-MiB leaves in the large one: there a filler that comes too late makes a
-// table, which is unlinked with all its entries.
-constexpr Row by_leaf_size[] = {
-    {"two_fills_unmap_and_a_walker", "populate:PL populate:QL fill:Q -- fill:P fill:P,w unmap:P write:P"},
-    {"upgrade_against_unmap", "populate:PL,r fill:P -- protect:P,rw fill:P,w unmap:P"},
-};
-
 // At every place. The neighbour is filled before where tables that come meanwhile would be another story.
 constexpr Row everywhere[] = {
+    {"two_fills_unmap_and_a_walker", "populate:PL populate:QL fill:Q -- fill:P fill:P,w unmap:P write:P"},
+    {"upgrade_against_unmap", "populate:PL,r fill:P -- protect:P,rw fill:P,w unmap:P"},
     {"two_fills_against_unmap", "populate:PL fill:P -- fill:P fill:P,w unmap:P"},
     {"upgrade_and_unmap", "populate:PL,r fill:P protect:P,rw -- fill:P,w unmap:P write:P"},
     {"fill_unmap_unmap", "populate:PL fill:P -- fill:P unmap:P unmap:P"},
@@ -88,14 +83,14 @@ constexpr Row large_rows[] = {
     {"cold_two_fills_against_unmap", "populate:p0 -- fill:p0 fill:p0,w unmap:p0"},
     {"drop_view_fill_unmap", "populate:p0 fill:p0 -- drop_view fill:p0 unmap:p0"},
     {"split_two_fills", "populate:m0,r,2M fill:p0 -- protect:p1,rw fill:p1,w fill:p0"},
-    {"two_fills_unmap_unmap", "populate:p0-1 fill:p1 -- fill:p0 fill:p0,w unmap:p0 unmap:p0"},
     {"upgrade_unmap_write", "populate:p0,r fill:p0 -- protect:p0,rw fill:p0,w unmap:p0 write:p0"},
-    {"two_views", "view:ept view:npt populate:p0 fill:p0 fill:p0,v2 -- unmap:p0 fill:p0,v2 fill:p0,w"},
+    {"two_views", "view:ept view:npt populate:p0-1 fill:p1 fill:p1,v2 -- unmap:p0 fill:p0,v2 fill:p0,w"},
     {"unmap_of_the_table_fill_fill", "populate:p0-1 fill:p0 -- unmap:m0 fill:p0 fill:p1,w"},
     {"walked", "walked watch:p0,p1 populate:p0-1 fill:p0 -- unmap:p0 protect:p0-1 fill:p0"},
 };
 
 constexpr Row race_rows[] = {
+    {"two_fills_against_two_unmaps", "populate:p0-1 fill:p1 -- fill:p0 fill:p0,w unmap:p0 unmap:p0"},
     {"fill_against_unmap", "populate:p0-1 -- fill:p0 unmap:p0"},
     {"two_fills_against_unmap", "populate:p0-1 -- fill:p0 fill:p0,w unmap:p0"},
     {"warm_fill_against_unmap", "populate:p0-1 fill:p0 -- fill:p0,w unmap:p0 write:p0"},
@@ -148,11 +143,6 @@ std::string put(const char* text, const Place& place)
 std::vector<Scenario> scenarios(Suite suite)
 {
   std::vector<Scenario> all;
-  if (suite != Suite::races)
-    for (const Row& row : by_leaf_size)
-      for (const Place& place : places)
-        if ((std::string_view(place.leaf) == ",2M") == (suite == Suite::large))
-          add(all, std::string(row.name) + "_" + place.name, put(row.text, place));
   if (suite == Suite::small) {
     for (const Row& row : everywhere)
       for (const Place& place : places) add(all, std::string(row.name) + "_" + place.name, put(row.text, place));

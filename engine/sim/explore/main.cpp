@@ -11,6 +11,7 @@
 
 #include "engine/session/failure.hpp"
 #include "engine/sim/explore/report.hpp"
+#include "engine/sim/ingredients.hpp"
 #include "engine/sim/minimise.hpp"
 #include "engine/sim/search.hpp"
 #include "engine/sim/suite.hpp"
@@ -109,6 +110,12 @@ class Program {
     for (std::size_t suite = 0; suite < std::size(suite_names); ++suite)
       for (const Scenario& s : scenarios(static_cast<Suite>(suite)))
         std::cout << suite_names[suite] << "  " << s.name << "  " << to_text(s) << '\n';
+    return 0;
+  }
+
+  int ingredients()
+  {
+    std::cout << ingredients_markdown();
     return 0;
   }
 
@@ -234,6 +241,8 @@ int run(int argc, char** argv)
   CLI::App* const shrink = app.add_subcommand("shrink", "Makes a failing run small.");
   CLI::App* const merge = app.add_subcommand("merge", "Puts results together that --json printed.");
   CLI::App* const list = app.add_subcommand("list", "The scenarios of the suites.");
+  CLI::App* const ingredients =
+      app.add_subcommand("ingredients", "What each ingredient of the protocol is needed for, as Markdown.");
   CLI::App* const speed = app.add_subcommand("speed", "Measures points a second.");
   for (CLI::App* const command : {all, random})
     command->add_option("SCENARIO", options.words, "as text: 'populate:p0 -- fill:p0,w unmap:p0'")->required();
@@ -258,6 +267,7 @@ int run(int argc, char** argv)
   if (shrink->parsed()) return program.shrink();
   if (merge->parsed()) return program.merge();
   if (list->parsed()) return program.list();
+  if (ingredients->parsed()) return program.ingredients();
   if (speed->parsed()) return program.speed();
   return program.explore_all();
 }
