@@ -124,6 +124,20 @@ TEST(SoftwareWord, NamesNoPlausibleAddress)
     EXPECT_TRUE(software::make_moving({PhysAddr{frame}, rights_rw, 1}) & bit(45)) << frame;
 }
 
+// The same wherever a format has its frame's address.
+TEST_P(Format, TheAddressInAReservationLiesBeyondAnyMemory)
+{
+  const FormatInfo& format = GetParam();
+  for (const Field& field : format.fields) {
+    if (field.name != "frame" || !(field.shapes & in_leaf)) continue;
+    for (u64 token = 1; token < (u64{1} << 32); token = token * 3 + 1) {
+      const u64 address = (software::make_reserved(token, software::Stale::yes) & field.mask)
+                          << format.address_shift_lg2;
+      EXPECT_GE(address, u64{1} << 45) << token;
+    }
+  }
+}
+
 TEST(SoftwareWord, AWordOfAnotherClassIsMalformed)
 {
   for (const FormatInfo& format : format_table)
