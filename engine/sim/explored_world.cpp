@@ -247,7 +247,6 @@ u64 ExploredWorld::hash() const
   auto add = [&h](u64 value) { h = mix(h, value); };
   add(core.object.bytes);
   add(core.object.slots);
-  add(core.object.slots);
   add(u64{core.changes_in_flight} << 16 | u64{core.inside});
   add(u64{core.object.frozen.value} << 32 | u64{core.object.merging.value});
   for (TreeId id = 0; id < hardware_.size(); ++id) {
