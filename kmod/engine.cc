@@ -188,11 +188,7 @@ int engine_ensure_table(engine_actor* actor, engine_object* object, engine_view*
 {
   KernelPlatform p(actor);
   Tree& tree = tree_of(object, view);
-  if (level == tree.root_level) {
-    *table = tree.root.value;
-    return ENGINE_DONE;
-  }
-  const auto found = ensure_table(p, tree, offset, static_cast<Level>(level));
+  const auto found = table_to_attach(p, of(object), tree, offset, static_cast<Level>(level));
   if (found) *table = found->value;
   return static_cast<int>(found.error());
 }

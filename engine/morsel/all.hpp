@@ -2,6 +2,7 @@
 //
 // The engine's operations in one place.
 #pragma once
+#include "engine/morsel/attach.hpp"
 #include "engine/morsel/clone.hpp"
 #include "engine/morsel/fill.hpp"
 #include "engine/morsel/harvest.hpp"

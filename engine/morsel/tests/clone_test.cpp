@@ -168,6 +168,21 @@ TEST(Clone, OfACloneSharesThroughBoth)
   EXPECT_EQ(c.o.object.clones.value, 0u);
 }
 
+TEST(Clone, OwnsTheTablesThatAProcessAttaches)
+{
+  EngineFixture f(64 * MiB, 2);
+  ASSERT_TRUE(f.populate({0, 8 * MiB}));
+  Clone c(f, f.o);
+  auto p = c.platform();
+  c.o.object.primary.attached.value = 1;
+  const Expected<PhysAddr> table = table_to_attach(p, c.o.object, c.o.object.primary, 2 * MiB, 1);
+  ASSERT_TRUE(table) << error_name(table.error());
+  EXPECT_EQ(c.o.tables, 6u) << "root, PMD and the four PTE tables below it";
+  for (u64 i = 0; i < 4; ++i) EXPECT_FALSE(is_shared(p.words(*table)[i])) << i;
+  EXPECT_EQ(c.at(2 * MiB)->address, f.primary(2 * MiB)->address) << "the frames are still the base's";
+  c.o.object.primary.attached.value = 0;
+}
+
 TEST(Clone, NeedsAFrozenBase)
 {
   EngineFixture f(4 * MiB, 1);
