@@ -194,7 +194,7 @@ class BenchPlatform {
   }
   void note_frame(Retired& retired, PhysAddr frame, Level) { pool_.retire_frame(retired.frames++, frame.value); }
   template <class Visitor>
-  void for_each_table(Retired& retired, Visitor&& visit)
+  [[gnu::always_inline]] void for_each_table(Retired& retired, Visitor&& visit)
   {
     if (retired.tables == 0) return;
     const auto& unlinked = pool_.unlinked();

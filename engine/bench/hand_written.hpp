@@ -9,9 +9,10 @@
 //   map           bounds; hole or not; missing tables taken, zeroed and linked; a frame for each page
 //   unmap         bounds; mapped or not; each frame to the list of what is freed later; pages counted
 //   protect       mapped or not; other rights or not; pages counted
-// One call a page: bounds, the walk from the root. Live (anybody may reach the object): the grace section, each change
-// a locked compare-and-swap, and after it the size and the list of views, read once each. Where the engine must tell
-// somebody (views), L does the one exchange for each leaf that this costs.
+// One call a page, a real one: alignment, bounds and rights; the grace section; frozen, attached; the walk from the
+// root with the marks of its tables; after the change the list of views and (map) the size. Live (anybody may reach the
+// object): each change is a locked compare-and-swap. Where the engine must tell views, L does the one exchange for each
+// leaf that this costs.
 #pragma once
 #include "engine/bench/bench_platform.hpp"
 
@@ -26,6 +27,7 @@ class HandWritten {
   static constexpr u64 no_execute = u64{1} << 63, address = 0x000f'ffff'ffff'f000;
   static constexpr u64 leaf_rw = present | write | user | accessed | no_execute;
   static constexpr u64 table_bits = present | write | user | accessed | dirty;
+  static constexpr u64 table_marks = 0x7ff0'0000'0000'0200;  // a merge waits, or a base owns the table
   static constexpr u64 table_pages = 512;
 
   HandWritten(Pool& pool, u64 bytes) : pool_(pool), bytes_(bytes), root_(pool.table().value) {}
@@ -69,16 +71,20 @@ class HandWritten {
     return true;
   }
 
-  bool map_page(u64 offset)
+  // One page of 4 KiB from `start` to `end`, where `rights` are leaf bits. False if it was mapped already.
+  [[gnu::noinline]] bool map_page(u64 start, u64 end, u64 rights)
   {
-    if (offset >= W::load(bytes_)) return false;
+    if (!one_page(start, end) || !(rights & present)) return false;
     W::enter(pool_);
-    u64* const entry = middle(offset);
-    u64 word = W::load(*entry);
-    if (word == 0) word = link(*entry);
-    u64& leaf = at(word & address, offset, 12);
-    const bool mapped = W::load(leaf) == 0 && W::compare_exchange(leaf, 0, pool_.frame(page_bytes).value | leaf_rw);
-    const bool kept = !after_change() && offset < W::load(bytes_);
+    bool mapped = false;
+    if (u64* const entry = may_change() ? middle(start) : nullptr) {
+      u64 word = W::load(*entry);
+      if (word == 0) word = link(*entry);
+      u64& leaf = at(word & address, start, 12);
+      mapped = !(word & table_marks) && W::load(leaf) == 0 &&
+               W::compare_exchange(leaf, 0, pool_.frame(page_bytes).value | rights);
+    }
+    const bool kept = !W::load(views) && end <= W::load(bytes_);
     W::leave(pool_);
     return mapped && kept;
   }
@@ -95,18 +101,18 @@ class HandWritten {
     return frames;
   }
 
-  u64 unmap_page(u64 offset)
+  [[gnu::noinline]] u64 unmap_page(u64 start, u64 end)
   {
-    if (offset >= W::load(bytes_)) return 0;
+    if (!one_page(start, end)) return 0;
     W::enter(pool_);
     u64 frames = 0;
-    const u64 table = walk_to_leaves(offset);
-    if (table) {
-      u64& leaf = at(table, offset, 12);
+    if (const u64 table = may_change() ? walk_to_leaves(start) : 0) {
+      u64& leaf = at(table, start, 12);
       const u64 word = W::load(leaf);
-      if (word & present && W::compare_exchange(leaf, word, 0)) pool_.retire_frame(frames++, word & address);
+      if (word & present && !(word & dirty) && W::compare_exchange(leaf, word, 0))
+        pool_.retire_frame(frames++, word & address);
     }
-    if (after_change()) frames = 0;
+    if (W::load(views)) frames = 0;
     W::leave(pool_);
     return frames;
   }
@@ -175,17 +181,20 @@ class HandWritten {
     }
   }
 
-  void* views = nullptr;  // what a change must look at afterwards
+  // What a change of one page must look at: is the object frozen, may processes have its tables, are there views?
+  u32 frozen = 0;
+  u32 attached = 0;
+  u64 views = 0;
 
  private:
   static u64* words(u64 table) { return reinterpret_cast<u64*>(table); }
   static u64& at(u64 table, u64 offset, unsigned shift) { return words(table)[offset >> shift & 511]; }
 
-  bool after_change() const
+  bool one_page(u64 start, u64 end) const
   {
-    if constexpr (A == Access::sole) return false;
-    return W::load(views) != nullptr;
+    return ((start | end) & (page_bytes - 1)) == 0 && start + page_bytes == end && end <= W::load(bytes_);
   }
+  bool may_change() const { return W::load(frozen) == 0 && W::load(attached) == 0; }
 
   u64 link(u64& entry)
   {
@@ -199,14 +208,14 @@ class HandWritten {
     u64& top = at(root_, offset, 30);
     u64 word = W::load(top);
     if (word == 0) word = link(top);
-    return word & large ? nullptr : &at(word & address, offset, 21);
+    return word & (large | table_marks) ? nullptr : &at(word & address, offset, 21);
   }
   u64 walk_to_leaves(u64 offset) const
   {
     u64 table = root_;
     for (unsigned shift = 30; shift > 12; shift -= 9) {
       const u64 word = W::load(at(table, offset, shift));
-      if (!(word & present) || word & large) return 0;
+      if (!(word & present) || word & (large | table_marks)) return 0;
       table = word & address;
     }
     return table;

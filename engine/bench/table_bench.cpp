@@ -117,13 +117,18 @@ void map_pages_engine(benchmark::State& state)
   count_items(state, dense_pages);
 }
 template <Access A>
+u64 map_by_hand(HandWritten<A>& hand, u64 offset)
+{
+  return hand.map_page(offset, offset + page_bytes, HandWritten<A>::leaf_rw);
+}
+template <Access A>
 void map_pages_hand(benchmark::State& state)
 {
   auto& w = dense_world<A>();
   for (auto _ : state) {
     w.renew();
     auto hand = w.hand();
-    each_page(state, w, dense_pages, [&](u64 i) { return u64{hand.map_page(i << page_lg2)}; });
+    each_page(state, w, dense_pages, [&](u64 i) { return map_by_hand(hand, i << page_lg2); });
   }
   count_items(state, dense_pages);
 }
@@ -154,7 +159,7 @@ void map_random_hand(benchmark::State& state)
   for (auto _ : state) {
     w.renew();
     auto hand = w.hand();
-    each_page(state, w, random_pages, [&](u64 i) { return u64{hand.map_page(random_offset(i))}; });
+    each_page(state, w, random_pages, [&](u64 i) { return map_by_hand(hand, random_offset(i)); });
   }
   count_items(state, random_pages);
 }
@@ -219,7 +224,7 @@ void unmap_pages_hand(benchmark::State& state)
   for (auto _ : state) {
     fill_for_unmap(w, Tables::dropped);
     auto hand = w.hand();
-    each_page(state, w, dense_pages, [&](u64 i) { return hand.unmap_page(i << page_lg2); });
+    each_page(state, w, dense_pages, [&](u64 i) { return hand.unmap_page(i << page_lg2, (i + 1) << page_lg2); });
   }
   count_items(state, dense_pages);
 }

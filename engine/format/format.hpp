@@ -187,7 +187,7 @@ inline constexpr Level top_level = static_cast<Level>(F::levels.size() - 1);
 template <class F>
 constexpr u64 entry_bytes(Level level)
 {
-  return lg2_bytes(F::levels[level].shift_lg2);
+  return lg2_bytes(page_lg2 + 9u * level);  // as levels_continue() checks
 }
 
 template <class F>

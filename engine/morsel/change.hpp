@@ -8,6 +8,7 @@
 #include "engine/morsel/marks.hpp"
 #include "engine/morsel/operation.hpp"
 #include "engine/table/mapper.hpp"
+#include "engine/table/walker.hpp"
 
 namespace morsel {
 
@@ -46,6 +47,9 @@ template <Platform P>
   return Visit::again;
 }
 
+// Marks of a table entry that are cleared before anything in the table changes.
+inline constexpr u64 table_marks = software::merging_mask | software::shared_bit;
+
 namespace detail {
 
 template <Platform P>
@@ -66,8 +70,24 @@ template <Platform P>
 template <Platform P>
 [[gnu::always_inline]] inline Expected<Visit> enter_table(P& p, const EntryRef& e, u64 word)
 {
-  if ((word & (software::merging_mask | software::shared_bit)) == 0) return Visit::descend;
+  if (!(word & table_marks)) return Visit::descend;
   return detail::open_table(p, copy_of(e), word);
+}
+
+// The entry of a single page, if there is nothing about it or on the way to it that a change would have to clear first:
+// what page faults meet. Else `at` is null, and change_entries() goes the long way.
+struct PlainPage {
+  u64* at = nullptr;
+  u64 word = 0;
+};
+template <Platform P>
+[[gnu::always_inline]] inline PlainPage find_plain_page(P& p, const Object& object, Range range)
+{
+  if (range.bytes() != page_bytes) return {};
+  const Walked w = walk<PrimaryFormat>(p, SyncPoint::find, object.primary, range.start);
+  if (w.entry.level > 0 || (w.path & table_marks)) return {};
+  if (w.kind != EntryKind::hole && w.kind != EntryKind::leaf) return {};
+  return {w.entry.word, w.word};
 }
 
 // Visits the entries of `range` that a change may be about: holes, leaves, moves under way. The visitor says what is

@@ -101,7 +101,7 @@ class Operation {
           collect_table<F>(primary_tree, static_cast<Level>(e.level - 1), F::address(word, e.level));  // only counts
           break;
         }
-        p_.note_table(retired_, primary_tree, static_cast<Level>(e.level - 1), F::address(word, e.level));
+        note_table(primary_tree, static_cast<Level>(e.level - 1), F::address(word, e.level));
         break;
       case EntryKind::leaf:
         replaced_in_primary(e, word);
@@ -166,7 +166,7 @@ class Operation {
   }
 
   // For a view that goes as a whole: its root is retired with everything that fillers may still link into it.
-  void retire_root(const Tree& view) { p_.note_table(retired_, view.id, view.root_level, view.root); }
+  void retire_root(const Tree& view) { note_table(view.id, view.root_level, view.root); }
   void invalidate_all(Tree& view)
   {
     Domain domain{&view};
@@ -183,6 +183,12 @@ class Operation {
   }
 
  private:
+  void note_table(TreeId tree, Level level, PhysAddr table)
+  {
+    unlinked_tables_ = true;
+    p_.note_table(retired_, tree, level, table);
+  }
+
   // A flush domain, and what it needs from this operation.
   struct Domain {
     Tree* tree = nullptr;
@@ -279,7 +285,7 @@ class Operation {
     if (kind == EntryKind::hole || (kind == EntryKind::reserved && !software::is_stale(word))) return;
     need(view, range_of<F>(e));  // of a malformed word too: who knows what a walker made of it
     if (kind == EntryKind::table)
-      p_.note_table(retired_, view.tree->id, static_cast<Level>(e.level - 1), F::address(word, e.level));
+      note_table(view.tree->id, static_cast<Level>(e.level - 1), F::address(word, e.level));
     if (kind == EntryKind::leaf && F::may_be_dirty(word, e.level)) hold(F::address(word, e.level), e.level);
   }
 
@@ -298,6 +304,7 @@ class Operation {
   // After the flush: the dirty bits that walkers left in unlinked tables.
   void collect(const Tree& tree)
   {
+    if (!unlinked_tables_) return;
     p_.for_each_table(retired_, [&](TreeId id, Level level, PhysAddr table) {
       if (id != tree.id) return;
       AllFormats::dispatch(tree.format, false, [&]<class F>() {
@@ -325,6 +332,7 @@ class Operation {
   Range asked_;
   bool frozen_ = false;
   bool primary_attached_ = false;
+  bool unlinked_tables_ = false;
   u64 changed_pages_ = 0;
   Domain primary_;
   std::span<Domain> views_;  // while they are invalidated and flushed

@@ -47,7 +47,7 @@ namespace detail {
 
 // Remove what is there. A table that lies wholly inside goes as a whole, unless processes may have it attached.
 template <Platform P>
-[[gnu::always_inline]] inline Error unmap_entries(P& p, Object& object, Operation<P>& op, Range range)
+[[gnu::noinline]] Error unmap_entries(P& p, Object& object, Operation<P>& op, Range range)
 {
   using F = PrimaryFormat;
   Error error = Error::none;
@@ -94,7 +94,13 @@ Expected<u64> unmap(P& p, Object& object, Range range)
   if (const Status s = check_range(p, object, range, 0); !s) return s.error();
   Operation<P> op(p, object, range);
   if (op.frozen()) return Error::frozen;
-  const Error error = detail::unmap_entries(p, object, op, range);
+  const PlainPage page = find_plain_page(p, object, range);
+  const EntryRef e{page.at, range.start, primary_tree, 0};
+  Error error = Error::none;
+  if (!page.at || (page.word && !p.compare_exchange(SyncPoint::change, e, page.word, 0)))
+    error = detail::unmap_entries(p, object, op, range);
+  else if (page.word)
+    op.took_from_primary(e, page.word);
   op.finish();
   if (error != Error::none) return error;
   return op.changed_pages();
@@ -117,6 +123,40 @@ Status resize(P& p, Object& object, u64 bytes)
   return error == Error::none ? Status{} : Status{error};
 }
 
+namespace detail {
+
+template <Platform P>
+[[gnu::noinline]] NewLeaves populate_entries(P& p, Object& object, Range range, LeafAttributes attributes,
+                                             Level leaf_level)
+{
+  using F = PrimaryFormat;
+  NewLeaves all;
+  all.error = change_entries(p, object, range, [&](const EntryRef& e, u64 word, EntryKind kind)
+                                                   __attribute__((always_inline)) -> Expected<Visit> {
+    if (kind == EntryKind::moving) return cancel_move(p, copy_of(e), word);
+    if (kind == EntryKind::leaf) return Visit::next;
+    if (e.level == leaf_level + 1) {
+      const NewLeaves made =
+          link_new_frames<F>(p, SyncPoint::link_primary, SyncPoint::change, copy_of(e), range, attributes);
+      all.bytes += made.bytes;
+      if (made.error != Error::none) return made.error;
+      return made.bytes ? Visit::next : Visit::again;
+    }
+    if (e.level > leaf_level) {
+      const auto linked = link_table<F>(p, SyncPoint::link_primary, copy_of(e), word);
+      return linked ? Expected<Visit>(Visit::again) : linked.error();
+    }
+    const auto mapped = map_new_frame<F>(p, SyncPoint::change, e, attributes);
+    if (!mapped) return mapped.error();
+    if (!*mapped) return Visit::again;
+    all.bytes += entry_bytes<F>(e.level);
+    return Visit::next;
+  });
+  return all;
+}
+
+}  // namespace detail
+
 // Maps zeroed frames into the holes of `range`, in leaves of `leaf_level` (0: 4 KiB, 1: 2 MiB, 2: 1 GiB) or smaller
 // ones where a table stands already. What is mapped keeps its frame and rights. Returns the pages added. unaligned (to
 // the leaf size), out_of_range, invalid (rights without read), frozen, no_memory (what was added stays), corrupt.
@@ -126,39 +166,28 @@ Expected<u64> populate(P& p, Object& object, Range range, Rights rights, Level l
   using F = PrimaryFormat;
   if (leaf_level > object.primary.root_level || F::reduce(rights) != rights || rights.none()) return Error::invalid;
   if (const Status s = check_range(p, object, range, leaf_level); !s) return s.error();
-  Error error = Error::none;
+  const LeafAttributes attributes{rights, true, false};
+  NewLeaves made;
   u64 size_after = 0;
-  u64 added_bytes = 0;
   {
     Operation<P> op(p, object, range);
     if (op.frozen()) return Error::frozen;
-    error = change_entries(p, object, range, [&](const EntryRef& e, u64 word, EntryKind kind)
-                                                 __attribute__((always_inline)) -> Expected<Visit> {
-      if (kind == EntryKind::moving) return cancel_move(p, copy_of(e), word);
-      if (kind == EntryKind::leaf) return Visit::next;
-      if (e.level == leaf_level + 1) {
-        const NewLeaves made = link_new_frames<F>(p, SyncPoint::link_primary, SyncPoint::change, copy_of(e), range,
-                                                  {rights, true, false});
-        added_bytes += made.bytes;
-        if (made.error != Error::none) return made.error;
-        return made.bytes ? Visit::next : Visit::again;
-      }
-      if (e.level > leaf_level) {
-        const auto linked = link_table<F>(p, SyncPoint::link_primary, copy_of(e), word);
-        return linked ? Expected<Visit>(Visit::again) : linked.error();
-      }
-      const auto mapped = map_new_frame<F>(p, SyncPoint::change, e, {rights, true, false});
-      if (!mapped) return mapped.error();
-      if (!*mapped) return Visit::again;
-      added_bytes += entry_bytes<F>(e.level);
-      return Visit::next;
-    });
+    const PlainPage page = find_plain_page(p, object, range);
+    const EntryRef e{page.at, range.start, primary_tree, 0};
+    const auto mapped = page.at && page.word == 0 ? map_new_frame<F>(p, SyncPoint::change, e, attributes)
+                                                  : Expected<bool>(false);
+    if (!mapped)
+      made.error = mapped.error();
+    else if (*mapped)
+      made.bytes = page_bytes;
+    else
+      made = detail::populate_entries(p, object, range, attributes, leaf_level);
     op.finish();
     size_after = p.load_word(SyncPoint::read_size, object.bytes);
   }
   if (size_after < range.end) return detail::give_back(p, object, {std::max(size_after, range.start), range.end});
-  if (error != Error::none) return error;
-  return added_bytes >> page_lg2;
+  if (made.error != Error::none) return made.error;
+  return made.bytes >> page_lg2;
 }
 
 // Sets the rights of every mapped page of `range`. Returns the pages whose rights changed. unaligned, out_of_range,

@@ -12,6 +12,7 @@ struct Walked {
   u64 word = 0;
   EntryKind kind = EntryKind::hole;
   Rights rights;  // of a leaf: of the whole path
+  u64 path = 0;   // all bits that are set in the table entries on the way
 };
 
 namespace detail {
@@ -23,23 +24,25 @@ struct WalkEnd {
   Level level;
   EntryKind kind;
   Rights above;  // of the path that leads to the entry
+  u64 path;
 };
 
 // From the table at level N, or from the root if that lies deeper. Every level is a constant: the walks of independent
 // offsets overlap as far as the CPU can look ahead.
 template <PageFormat F, Level N, Platform P>
 [[gnu::always_inline]] inline WalkEnd walk_from(P& p, SyncPoint at, const Tree& tree, u64 offset, Level lowest,
-                                                PhysAddr table, Rights above)
+                                                PhysAddr table, Rights above, u64 path)
 {
   if constexpr (N > 0)
-    if (tree.root_level < N) return walk_from<F, N - 1>(p, at, tree, offset, lowest, table, above);
+    if (tree.root_level < N) return walk_from<F, N - 1>(p, at, tree, offset, lowest, table, above, path);
   const EntryRef e = entry_in<F>(p, tree.id, table, N, offset);
   const u64 word = p.load(at, e);
   const EntryKind kind = F::kind(word, N);
   if constexpr (N > 0)
     if (kind == EntryKind::table && N != lowest)
-      return walk_from<F, N - 1>(p, at, tree, offset, lowest, F::address(word, N), above & F::access(word, N));
-  return {e.word, word, N, kind, above};
+      return walk_from<F, N - 1>(p, at, tree, offset, lowest, F::address(word, N), above & F::access(word, N),
+                                 path | word);
+  return {e.word, word, N, kind, above, path};
 }
 
 }  // namespace detail
@@ -49,12 +52,13 @@ template <PageFormat F, Platform P>
 [[gnu::always_inline]] inline Walked walk(P& p, SyncPoint at, const Tree& tree, u64 offset, Level lowest = 0)
 {
   const detail::WalkEnd end =
-      detail::walk_from<F, top_level<F>>(p, at, tree, offset, lowest, tree.root, rights_all);
+      detail::walk_from<F, top_level<F>>(p, at, tree, offset, lowest, tree.root, rights_all, 0);
   const bool maps = end.kind == EntryKind::leaf || end.kind == EntryKind::table;
   return {{end.at, align_down(offset, entry_bytes<F>(end.level)), tree.id, end.level},
           end.word,
           end.kind,
-          maps ? end.above & F::access(end.word, end.level) : end.above};
+          maps ? end.above & F::access(end.word, end.level) : end.above,
+          end.path};
 }
 
 // A translation as an access needs it: the 4-KiB frame at the offset.

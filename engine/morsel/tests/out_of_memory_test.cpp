@@ -127,5 +127,19 @@ TEST(OutOfMemory, AFillThatTookALargeLeafAwayUndoesItsReservation)
   EXPECT_EQ(*f.fill(v, 8 * KiB, right_write), FillOutcome::filled);
 }
 
+TEST(OutOfMemory, APopulateKeepsWhatThereWasMemoryFor)
+{
+  for (const u64 frames : {0u, 1u, 5u}) {
+    SCOPED_TRACE(testing::Message() << frames << " frames");
+    EngineFixture f(8 * MiB, 1);
+    f.machine.faults().add({.point = SyncPoint::alloc, .action = MORSEL_FAULT_FAIL, .nth = 2 + frames});
+    EXPECT_EQ(f.populate({12 * KiB, 64 * KiB}).error(), Error::no_memory);  // a table, then the frames
+    for (u64 page = 0; page < 16; ++page)
+      EXPECT_EQ(f.primary(page * 4 * KiB).has_value(), page >= 3 && page < 3 + frames) << page;
+    EXPECT_EQ(f.o.tables, frames ? 2u : 1u);
+    EXPECT_EQ(f.o.frames, frames);
+  }
+}
+
 }  // namespace
 }  // namespace morsel::testing_support
