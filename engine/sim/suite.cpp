@@ -76,7 +76,21 @@ constexpr Row operations[] = {
     {"harvest_against_write", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 write:p0"},
     {"harvest_against_unmap", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 unmap:p0"},
     {"harvest_against_upgrade", "populate:p0-1,rwx fill:p0,w write:p0 -- harvest:p0 fill:p0,x"},
-    {"split_operation_against_fill", "watch:p0,p1 populate:m0,2M -- split:m0,4K fill:p0"},
+    {"harvest_against_harvest", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 harvest:p0"},
+    {"harvest_against_migrate", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 migrate:p0"},
+    {"harvest_against_dropped_view", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 drop_view"},
+    {"split_operation_against_fill", "watch:p0,p1 populate:m0,2M -- split:m0 fill:p0"},
+    {"merge_against_fill", "populate:m0,2M split:m0 fill:p0 -- merge:m0,2M fill:p1"},
+    {"merge_against_unmap", "populate:m0,2M split:m0 -- merge:m0,2M unmap:p0"},
+    {"merge_against_unmap_of_the_table", "populate:m0,2M split:m0 fill:p0 -- merge:m0,2M unmap:m0"},
+    {"merge_against_merge", "populate:m0,2M split:m0 -- merge:m0,2M merge:m0,2M"},
+    {"merge_against_migrate", "populate:m0,2M split:m0 -- merge:m0,2M migrate:p0"},
+    {"migrate_of_a_large_leaf", "watch:p0,p1 populate:m0,2M fill:p0 -- migrate:m0 fill:p1,w"},
+    {"migrate_of_a_walked_primary", "walked populate:p0-1 fill:p0 -- migrate:p0 write:p0,v0"},
+    {"break_copy_against_unmap", "populate:p0-1 clone fill:p0 -- break_copy:p0 unmap:p0"},
+    {"break_copy_against_unmap_of_the_table", "populate:p0-1 clone fill:p0 -- break_copy:p0 unmap:m0"},
+    {"break_copy_against_migrate", "populate:p0-1 clone fill:p0 -- break_copy:p0 migrate:p0"},
+    {"freeze_against_migrate", "populate:p0-1 fill:p0 -- freeze:all migrate:p0"},
 };
 
 constexpr Row large_rows[] = {
