@@ -57,7 +57,7 @@ class ExploredRun {
   void restore();  // the state saved last
   void drop();     // forgets it
 
-  // Equal for states from which the same can happen. Different states have equal hashes with probability 2^-64.
+  // Equal for states from which the same can happen. Two different states have equal hashes with probability 2^-64.
   u64 hash() const;
 
   ExploredWorld& world() { return world_; }

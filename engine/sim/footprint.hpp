@@ -18,6 +18,7 @@
 //                 as long as the actor stands there, nothing else can be freed, whatever others do
 //   inside, batches, waits, frames, copies: grace periods, the frames' states, copies of moving frames
 //
+// What an actor frees of its own that nobody has seen, a table that lost its compare-and-swap, touches nothing.
 // A step that frees tables, a walker's write and a delayed store count as touching everything before they are done.
 #pragma once
 #include <array>
