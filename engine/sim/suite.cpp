@@ -101,6 +101,11 @@ constexpr Row large_rows[] = {
     {"two_views", "view:ept view:npt populate:p0-1 fill:p1 fill:p1,v2 -- unmap:p0 fill:p0,v2 fill:p0,w"},
     {"unmap_of_the_table_fill_fill", "populate:p0-1 fill:p0 -- unmap:m0 fill:p0 fill:p1,w"},
     {"walked", "walked watch:p0,p1 populate:p0-1 fill:p0 -- unmap:p0 protect:p0-1 fill:p0"},
+    {"migrate_migrate_fill", "populate:p0-1 fill:p0 -- migrate:p0 migrate:p0 fill:p0,w"},
+    {"migrate_unmap_fill", "populate:p0-1 fill:p0,w -- migrate:p0 unmap:p0 fill:p0"},
+    {"split_fill_unmap", "watch:p0,p1 populate:m0,2M fill:p0 -- split:m0 fill:p1,w unmap:p0"},
+    {"merge_protect_write", "populate:m0,2M split:m0 fill:p0,w -- merge:m0,2M protect:p0 write:p0"},
+    {"merge_merge_fill", "populate:m0,2M split:m0 -- merge:m0,2M merge:m0,2M fill:p0"},
 };
 
 constexpr Row race_rows[] = {
