@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// What a page-table format is: levels, fields and five pure functions on 64-bit words (concept PageFormat), and the
+// What a page-table format is: levels, fields and pure functions on 64-bit words (concept PageFormat), and the
 // checks that close every format header (well_formed). Adding a format: one header, one line in all.hpp.
 #pragma once
 #include <array>

@@ -23,7 +23,7 @@ struct Cell {
   {
     const std::string first = std::to_string(high), last = std::to_string(low);
     const std::size_t numbers = high == low ? first.size() : first.size() + 1 + last.size();
-    const auto bits = static_cast<std::size_t>(high - low + 1);
+    const std::size_t bits = static_cast<std::size_t>(high) - static_cast<std::size_t>(low) + 1;
     return std::max({name.size() + 2, numbers + 2, std::min<std::size_t>(bits / 2, 18)});
   }
 };

@@ -104,7 +104,8 @@ TEST_F(VmCommands, ViewsOfEveryFormatFollowThePrimary)
 {
   facts({"object", "create", "a", "4M"});
   facts({"object", "populate", "a", "2M..4M", "--leaf", "2M"});
-  for (const char* format : {"amd64", "npt", "ept", "ept_l5"}) {
+  for (const char* format : {"amd64", "npt", "ept", "ept_l5", "vtd_second_stage", "amd_iommu_v1", "arm64_stage2",
+                             "riscv_sv39", "riscv_sv48x4"}) {
     EXPECT_EQ(facts({"view", "add", "a", format}).at("format"), format);
     EXPECT_EQ(facts({"access", "a", format, "0x200008", "write", "--value", "0x1234"}).at("outcome"), "filled")
         << format;
