@@ -35,6 +35,7 @@ class ExploredPlatform {
   {
     const FaultRule* const rule = pause({.access = Access::enter, .point = SyncPoint::enter});
     if (!drops(rule)) world_.enter(number_);
+    whens_ = bit_of(When::always) | bit_of(When::idle) | bit_of(When::kept);
   }
   void leave()
   {
@@ -50,7 +51,7 @@ class ExploredPlatform {
   {
     if (drops(pause({.access = Access::begin_wait, .point = at}))) return;
     world_.begin_wait(number_);
-    pause({.access = Access::end_wait, .point = at});
+    if (actor_) actor_->pause({.access = Access::end_wait, .point = at});
   }
 
   Expected<PhysAddr> allocate_table(TreeId tree, Level, u32 order = 0)
@@ -65,7 +66,11 @@ class ExploredPlatform {
     if (fails(primary_tree)) return Error::no_memory;
     return world_.memory.allocate_frame(number_, level);
   }
-  void discard_frame(PhysAddr frame, Level level) { world_.free_frame(frame, level); }
+  void discard_frame(PhysAddr frame, Level level)
+  {
+    world_.forget_writes(frame, level);  // a copy that was not used
+    world_.free_frame(frame, level);
+  }
 
   u64 load(SyncPoint at, const EntryRef& e)
   {
@@ -73,9 +78,10 @@ class ExploredPlatform {
     const FaultRule* const rule = pause({.access = Access::load, .point = at, .entry = e});
     world_.check_in_table(e.word);
     u64 value = drops(rule) ? 0 : current(e);
-    if (world_.has_faults()) value = remembered(e.word, value, twist_of(rule));
+    if (world_.has_faults()) value = twisted(e, value, twist_of(rule));
     actor_->state.before = actor_->state.after = value;
     actor_->observe(value);
+    do_later(at);
     return value;
   }
   void store_private(SyncPoint, const EntryRef& e, u64 word) { *e.word = word; }
@@ -87,6 +93,7 @@ class ExploredPlatform {
     const u64 before = current(e);
     change(rule, step, before, desired);
     observe(before);
+    if (e.tree != primary_tree) took(e, before);
     return before;
   }
   bool compare_exchange(SyncPoint at, const EntryRef& e, u64 expected, u64 desired)
@@ -96,29 +103,49 @@ class ExploredPlatform {
     const FaultRule* const rule = pause(step);
     if (actor_) world_.check_in_table(e.word);
     const u64 before = current(e);
+    if (expected == 0 && before != 0 && hidden_.word == e.word && hidden_.value == before) {
+      expected = before;
+      if (software::is_stale(before) && software::is_reserved(desired)) desired |= software::stale_bit;
+    }
     const bool stores = before == expected || twist_of(rule) == Twist::blind;
     change(rule, step, before, stores ? desired : before);
     observe(stores);
+    if (stores && at == SyncPoint::invalidate) took(e, before);
     return stores;
   }
   void add(SyncPoint at, TreeId tree, Counter& counter, int delta)
   {
     const PendingStep step{.access = Access::add, .point = at, .entry = {nullptr, 0, tree, 0}, .where = &counter};
-    finish(pause(step), {.step = step, .value = static_cast<u64>(delta), .target = &counter});
+    const FaultRule* const rule = pause(step);
+    const auto change = static_cast<u32>(delta);
+    if (twist_of(rule) == Twist::alone || (own_count_.counter == &counter && own_count_.value + change == 0)) {
+      own_count_ = {&counter, (own_count_.counter == &counter ? own_count_.value : 0) + change};
+      return;
+    }
+    for (Count& early : early_)
+      if (early.counter == &counter) early.value += change;
+    finish(rule, {.step = step, .value = static_cast<u64>(delta), .target = &counter});
   }
   u32 read(SyncPoint at, TreeId tree, const Counter& counter)
   {
     const FaultRule* const rule =
         pause({.access = Access::read, .point = at, .entry = {nullptr, 0, tree, 0}, .where = &counter});
-    const u32 value = drops(rule) ? 0 : counter.value;
+    u32 value = drops(rule) ? 0 : counter.value;
+    if (own_count_.counter == &counter) value += own_count_.value;
+    if (twist_of(rule) == Twist::early)
+      for (const Count& early : early_)
+        if (early.counter == &counter) value = early.value;
     observe(value);
     return value;
   }
   u64 load_word(SyncPoint at, const u64& word)
   {
-    pause({.access = Access::read, .point = at, .where = &word});
-    observe(word);
-    return word;
+    const FaultRule* const rule = pause({.access = Access::read, .point = at, .where = &word});
+    u64 value = drops(rule) ? 0 : word;
+    if (actor_ && world_.has_faults()) value = remembered(&word, value, twist_of(rule));
+    observe(value);
+    if (actor_ && world_.looks_early(at)) look_early();
+    return value;
   }
   void store_word(SyncPoint at, u64& word, u64 value)
   {
@@ -127,7 +154,9 @@ class ExploredPlatform {
   }
   void* load_pointer(SyncPoint at, void* const& slot)
   {
-    void* const value = drops(pause({.access = Access::read, .point = at, .where = &slot})) ? nullptr : slot;
+    const FaultRule* const rule = pause({.access = Access::read, .point = at, .where = &slot});
+    void* value = drops(rule) ? nullptr : slot;
+    if (twist_of(rule) == Twist::ahead && !slot) value = unlisted(slot);
     observe(value != nullptr);  // a slot only ever holds the one view of its number
     return value;
   }
@@ -136,12 +165,15 @@ class ExploredPlatform {
     const PendingStep step{.access = Access::store, .point = at, .where = &slot};
     finish(pause(step), {.step = step, .value = reinterpret_cast<u64>(value), .target = &slot});
   }
-  void flush(SyncPoint at, const FlushRequest& request)
+  void flush(SyncPoint at, const FlushRequest& asked)
   {
-    if (!actor_) return world_.forget(request.tree);
+    if (!actor_) return world_.forget(asked.tree);
     PendingStep step{.access = Access::begin_flush, .point = at};
-    step.entry = {nullptr, request.range.start, request.tree, 0};
+    step.entry = {nullptr, asked.range.start, asked.tree, 0};
     const FaultRule* const rule = pause(step);
+    FlushRequest request = asked;
+    if (twist_of(rule) == Twist::asked)
+      request.range = intersect(request.range, range_of(world_.scenario.actors[number_ - 1]));
     if (drops(rule) || twist_of(rule) == Twist::late) return finish(rule, {.step = step, .request = request});
     const auto pointers = twist_of(rule) == Twist::leaf ? Hardware::Pointers::kept : Hardware::Pointers::forgotten;
     world_.begin_flush(number_, request.tree);
@@ -164,8 +196,9 @@ class ExploredPlatform {
   }
   bool take_dirty(SyncPoint at, PhysAddr frame)
   {
-    pause({.access = Access::take_dirty, .point = at});
+    const FaultRule* const rule = pause({.access = Access::take_dirty, .point = at});
     const bool dirty = world_.take_dirty(frame);
+    if (twist_of(rule) == Twist::both) world_.memory.set_flags(frame, 0, PageFlags::carried_back);
     observe(dirty);
     return dirty;
   }
@@ -193,7 +226,9 @@ class ExploredPlatform {
     const PendingStep step{.access = Access::retire, .point = at, .list = retired.list};
     const FaultRule* const rule = pause(step);
     retired.list = 0;
-    finish(rule, {.step = step});
+    Doing doing{.step = step};
+    if (twist_of(rule) == Twist::swept) doing.step.list = world_.sweep(step.list);
+    finish(rule, doing);
   }
   void free_table(TreeId, Level, PhysAddr table, u32 order) { world_.free_table(table, order); }
   void free_frame(PhysAddr frame, Level level) { world_.free_frame(frame, level); }
@@ -228,6 +263,14 @@ class ExploredPlatform {
 
   static bool drops(const FaultRule* rule) { return rule && rule->action == MORSEL_FAULT_DROP; }
   static Twist twist_of(const FaultRule* rule) { return rule ? rule->twist : Twist::none; }
+  struct Seen {
+    const u64* word = nullptr;
+    u64 value = 0;
+  };
+  struct Count {
+    const Counter* counter = nullptr;
+    u32 value = 0;
+  };
 
   // Until it is the actor's turn to do what it announces. The rule of the fault plan that applies to it, if any.
   // Everything but a load waits until the actor's own stores are seen (x86-TSO: a locked instruction); change() sees
@@ -239,12 +282,12 @@ class ExploredPlatform {
     if (next.access != Access::load && next.access != Access::exchange && next.access != Access::compare_exchange &&
         next.access != Access::read)
       world_.drain(number_);
-    return world_.has_faults() ? world_.fault(next.point, next.entry.tree, number_) : nullptr;
+    return world_.has_faults() ? world_.fault(next.point, next.entry.tree, number_, whens_) : nullptr;
   }
   bool fails(TreeId tree)
   {
     if (!actor_ || !world_.has_faults()) return false;
-    const FaultRule* const rule = world_.fault(SyncPoint::alloc, tree, number_);
+    const FaultRule* const rule = world_.fault(SyncPoint::alloc, tree, number_, whens_);
     const bool failed = rule && rule->action == MORSEL_FAULT_FAIL;
     observe(failed);
     return failed;
@@ -252,6 +295,7 @@ class ExploredPlatform {
   // What the actor sees in the entry: its own delayed store, if there is one.
   u64 current(const EntryRef& e) const
   {
+    if (own_word_.word == e.word && *e.word == own_before_) return own_word_.value;
     const u64* const own = world_.delayed(number_, e.word);
     return own ? *own : *e.word;
   }
@@ -262,7 +306,13 @@ class ExploredPlatform {
       actor_->state.before = before;
       actor_->state.after = drops(rule) ? before : desired;
     }
-    if (twist_of(rule) == Twist::plain && before != desired) {
+    if (twist_of(rule) == Twist::clean) desired = without_dirty_bit(step.entry, desired);
+    if (before != desired && step.entry.tree != primary_tree) stored(step.entry, desired);
+    if (before != desired && step.entry.tree == primary_tree) whens_ &= static_cast<u8>(~bit_of(When::idle));
+    if (twist_of(rule) == Twist::alone && before != desired) {
+      own_before_ = *step.entry.word;
+      own_word_ = {step.entry.word, desired};
+    } else if (twist_of(rule) == Twist::plain && before != desired) {
       world_.delay(number_, step.entry, desired);
     } else {
       world_.drain(number_);
@@ -318,7 +368,62 @@ class ExploredPlatform {
     }
   }
 
-  // Twist::old: what the actor saw in this entry before.
+  // What the actor took from a view: conditions of rules.
+  void took(const EntryRef& e, u64 word)
+  {
+    const FormatId format = world_.tree(e.tree).format;
+    const bool table = AllFormats::dispatch(
+        format, false, [&]<class F>() { return F::kind(word, e.level) == EntryKind::table; });
+    whens_ &= static_cast<u8>(~(bit_of(When::reserved) | bit_of(When::stale) | (table ? bit_of(When::kept) : 0)));
+    if (software::is_reserved(word)) whens_ |= bit_of(software::is_stale(word) ? When::stale : When::reserved);
+  }
+  void stored(const EntryRef& e, u64 word)
+  {
+    whens_ &= static_cast<u8>(~bit_of(When::dirty));
+    if (without_dirty_bit(e, word) != word) whens_ |= bit_of(When::dirty);
+  }
+  u64 without_dirty_bit(const EntryRef& e, u64 word) const
+  {
+    return AllFormats::dispatch(world_.tree(e.tree).format, word, [&]<class F>() {
+      return F::kind(word, e.level) == EntryKind::leaf ? word & ~F::dirty_bit : word;
+    });
+  }
+  // A load of an entry under a fault plan.
+  u64 twisted(const EntryRef& e, u64 value, Twist twist)
+  {
+    value = remembered(e.word, value, twist);
+    if (twist == Twist::hidden && software::is_reserved(value)) {
+      hidden_ = {e.word, value};
+      return 0;
+    }
+    using F = PrimaryFormat;
+    if (twist != Twist::wide || F::kind(value, e.level) != EntryKind::table) return value;
+    const auto below = static_cast<Level>(e.level - 1);
+    const u64 first = *world_.memory.words(F::address(value, e.level));
+    if (F::kind(first, below) != EntryKind::leaf) return value;
+    return F::make_leaf(F::address(first, below), e.level, {F::access(first, below), true, false});
+  }
+  // Twist::early: every pending count as it is now.
+  void look_early()
+  {
+    u32 count = 0;
+    for (TreeId id = 0; id <= max_views && count < early_.size(); ++id) {
+      if (!world_.core.exists[id]) continue;
+      const Counter& pending = world_.tree(id).pending;
+      const EntryRef about{nullptr, 0, id, 0};
+      pause({.access = Access::read, .point = SyncPoint::read_pending, .entry = about, .where = &pending});
+      observe(pending.value);
+      early_[count++] = {&pending, pending.value};
+    }
+  }
+  // Twist::ahead: the view of this slot, if it has a tree already.
+  void* unlisted(void* const& slot)
+  {
+    const auto id = static_cast<TreeId>(&slot - world_.object().views.data() + 1);
+    return world_.core.exists[id] && world_.view(id).tree.root != PhysAddr{} ? &world_.view(id) : nullptr;
+  }
+
+  // Twist::old: what the actor saw in this entry or word before.
   u64 remembered(const u64* word, u64 value, Twist twist)
   {
     for (Seen& s : seen_)
@@ -327,11 +432,6 @@ class ExploredPlatform {
     return value;
   }
 
-  struct Seen {
-    const u64* word = nullptr;
-    u64 value = 0;
-  };
-
   ExploredWorld& world_;
   const u32 number_;
   Actor* const actor_;
@@ -339,6 +439,12 @@ class ExploredPlatform {
   u32 later_count_ = 0;
   std::array<Seen, 12> seen_{};
   u32 next_seen_ = 0;
+  u8 whens_ = bit_of(When::always) | bit_of(When::idle) | bit_of(When::kept);
+  Seen hidden_;           // Twist::hidden: the reservation that the actor took for a hole
+  Seen own_word_;         // Twist::alone: what the actor alone sees, while the entry is
+  u64 own_before_ = 0;    //   this
+  Count own_count_;       // Twist::alone: what the actor alone counts
+  std::array<Count, 4> early_{};
 };
 static_assert(Platform<ExploredPlatform>);
 

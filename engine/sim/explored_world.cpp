@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include "engine/sim/explored_platform.hpp"
 
@@ -98,28 +99,70 @@ bool ExploredWorld::take_dirty(PhysAddr frame)
 
 u64 ExploredWorld::token(u32 actor) { return scenario.reuse_tokens ? 1 : ++core.tokens[actor] * max_owners + actor; }
 
-const FaultRule* ExploredWorld::fault(SyncPoint point, TreeId tree, u32 actor)
+const FaultRule* ExploredWorld::fault(SyncPoint point, TreeId tree, u32 actor, u8 whens)
 {
   if (faults_.rules().empty()) return nullptr;
   for (FaultRule& rule : faults_.rules()) {
     log_.save(&rule.seen, sizeof rule.seen);
     log_.save(&rule.fired, sizeof rule.fired);
   }
-  return faults_.find(point, tree, actor);
+  return faults_.find(point, tree, actor, whens);
+}
+
+bool ExploredWorld::looks_early(SyncPoint at) const
+{
+  const std::vector<FaultRule>& rules = faults_.rules();
+  return std::any_of(rules.begin(), rules.end(),
+                     [at](const FaultRule& r) { return r.twist == Twist::early && r.until == at; });
 }
 
 u32 ExploredWorld::note(u32 list, const RetiredTable& table)
 {
   nodes_.resize(core.nodes);
-  nodes_.push_back({list, true, table, {}, 0});
+  nodes_.push_back({list, true, false, table, {}, 0});
   return ++core.nodes;
 }
 
 u32 ExploredWorld::note(u32 list, PhysAddr frame, Level level)
 {
   nodes_.resize(core.nodes);
-  nodes_.push_back({list, false, {}, frame, level});
+  nodes_.push_back({list, false, false, {}, frame, level});
   return ++core.nodes;
+}
+
+// The same list with every table below a view's as an item of its own: as they stand now, and their dirty bits carried.
+u32 ExploredWorld::sweep(u32 list)
+{
+  u32 swept = 0;
+  for (; list; list = nodes_[list - 1].next) {
+    const Node node = nodes_[list - 1];
+    if (node.is_table && node.table.tree != primary_tree) {
+      swept = sweep_table(swept, node.table);
+    } else {
+      nodes_.resize(core.nodes);
+      nodes_.push_back(node);
+      nodes_.back().next = std::exchange(swept, ++core.nodes);
+    }
+  }
+  return swept;
+}
+
+u32 ExploredWorld::sweep_table(u32 list, const RetiredTable& table)
+{
+  AllFormats::dispatch(table.format, false, [&]<class F>() {
+    const u64* const words = memory.words(table.table);
+    for (u64 i = 0; i < table_entries<F>(table.level); ++i) {
+      const PhysAddr below = F::address(words[i], table.level);
+      if (F::kind(words[i], table.level) == EntryKind::table)
+        list = sweep_table(list, {table.tree, table.format, static_cast<Level>(table.level - 1), below});
+      else if (F::kind(words[i], table.level) == EntryKind::leaf && F::may_be_dirty(words[i], table.level))
+        carry(below, table.level);
+    }
+    return true;
+  });
+  list = note(list, table);
+  nodes_[list - 1].alone = true;
+  return list;
 }
 
 void ExploredWorld::retire(u32 list)
@@ -162,7 +205,12 @@ void ExploredWorld::release_list(u32 list)
   ExploredPlatform quiet(*this);
   for (; list; list = nodes_[list - 1].next) {
     const Node node = nodes_[list - 1];
-    if (node.is_table)
+    if (node.alone)
+      AllFormats::dispatch(node.table.format, false, [&]<class F>() {
+        free_table(node.table.table, table_order<F>(node.table.level));
+        return true;
+      });
+    else if (node.is_table)
       release(quiet, node.table);
     else
       free_frame(node.frame, node.level);

@@ -92,6 +92,7 @@ class ExploredWorld {
       if (nodes_[list - 1].is_table) visit(nodes_[list - 1].table);
   }
   void retire(u32 list);
+  u32 sweep(u32 list);
   // A batch whose grace period ends when this actor leaves; one with tables.
   bool frees_by_leaving(u32 actor) const;
   bool frees_tables_by_leaving(u32 actor) const;
@@ -101,6 +102,7 @@ class ExploredWorld {
   void carry(PhysAddr frame, Level level);
   bool take_dirty(PhysAddr frame);
   void copy_frame(PhysAddr from, PhysAddr to, Level level);
+  void forget_writes(PhysAddr frame, Level level);
   bool is_moving_watched(PhysAddr frame, Level level);
   // For each watched page in the range: its frame, if that was written and the dirty log has not told it yet; else 0.
   std::array<PhysAddr, max_hardware_pages> written_frames(Range range);
@@ -115,7 +117,8 @@ class ExploredWorld {
   void free_frame(PhysAddr frame, Level level);
   u64 token(u32 actor);
   // The rule that fires at this access, if any.
-  const FaultRule* fault(SyncPoint point, TreeId tree, u32 actor);
+  const FaultRule* fault(SyncPoint point, TreeId tree, u32 actor, u8 whens);
+  bool looks_early(SyncPoint at) const;  // a rule wants the pending counts as they are now
   bool has_faults() const { return !faults_.rules().empty(); }
   const u64* delayed(u32 actor, const u64* word) const;  // the newest store of the actor to this word
   void delay(u32 actor, const EntryRef& e, u64 value);
@@ -149,12 +152,14 @@ class ExploredWorld {
   struct Node {
     u32 next;
     bool is_table;
+    bool alone;  // a table without what hangs below it
     RetiredTable table;
     PhysAddr frame;
     Level level;
   };
   void release_expired();
   void release_list(u32 list);
+  u32 sweep_table(u32 list, const RetiredTable& table);
   void check_caches();
   void check_mirror(TreeId id, std::span<const Expected<Leaf>> truth);
   void check_copies(std::span<const Expected<Leaf>> truth);

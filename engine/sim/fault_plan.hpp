@@ -20,7 +20,27 @@ enum class Twist : u8 {
   unmarked,  // a reservation does not say that it is stale
   leaf,      // a flush leaves cached pointers to tables alone
   late,      // the access happens behind the actor's next one at the point `until`, or else before it leaves
+  early,     // a read of a pending count gives what stood there when the actor was at the point `until` last
+  alone,     // a change of an entry or a counter is seen by the actor alone
+  hidden,    // a load finds a hole where a reservation stands; a compare-and-swap from there replaces the reservation
+  wide,      // a load of the primary's table gives the leaf that the table's first entry would be if it were as large
+  clean,     // a change stores a leaf without its dirty bit
+  asked,     // a flush is no larger than the range that the act is about
+  both,      // a report of dirty pages forgets what the verdict at release needs, too
+  swept,     // a retired table of a view is enumerated at once; what is linked into it later is forgotten
+  ahead,     // a view is found that is not on the list yet
 };
+
+// What must be true of the actor for a rule to apply. Only under exploration.
+enum class When : u8 {
+  always,
+  idle,      // it has changed nothing of the primary inside its section
+  kept,      // it has taken no table away inside its section
+  reserved,  // the last that it took from a view was a reservation that is not stale
+  stale,     // ... a stale reservation
+  dirty,     // the last that it stored in a view was a leaf with its dirty bit
+};
+constexpr u8 bit_of(When when) { return static_cast<u8>(1u << static_cast<u8>(when)); }
 
 struct FaultRule {
   u32 number = 0;
@@ -32,6 +52,7 @@ struct FaultRule {
   Twist twist = Twist::none;  // not none: `action` is none
   SyncPoint until = SyncPoint::leave;
   u32 actor = 0;  // not zero: of this actor only
+  When when = When::always;
   u64 seen = 0;
   u64 fired = 0;
   // Whether what it does depends on what it has done.
@@ -52,11 +73,12 @@ class FaultPlan {
 
   // The rule that decides what happens to this access, if any. Every matching rule counts it; the first that fires
   // decides.
-  const FaultRule* find(SyncPoint point, TreeId tree, u32 actor = 0)
+  const FaultRule* find(SyncPoint point, TreeId tree, u32 actor = 0, u8 whens = bit_of(When::always))
   {
     const FaultRule* found = nullptr;
     for (FaultRule& r : rules_) {
       if (r.point != point || (r.tree && *r.tree != tree) || (r.actor && r.actor != actor)) continue;
+      if (!(whens & bit_of(r.when))) continue;
       ++r.seen;
       if (found || r.seen < r.nth || r.fired >= r.times) continue;
       ++r.fired;

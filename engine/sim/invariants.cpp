@@ -12,7 +12,7 @@ std::string tree_name(TreeId id) { return id == primary_tree ? "the primary" : "
 
 void ExploredWorld::settle()
 {
-  if (frees_by_leaving(max_owners)) release_expired();
+  if (!scenario.slow_release && frees_by_leaving(max_owners)) release_expired();
   if (core.changed_trees == 0 && !core.check_due) return;
   for (TreeId id = 0; id < hardware_.size(); ++id) {
     if (!core.exists[id] || !(core.changed_trees >> id & 1)) continue;
@@ -31,7 +31,7 @@ void ExploredWorld::settle()
   check_caches();
 }
 
-// I1 outside every mutator's window, I10 always.
+// I1 outside every mutator's window, I10 always: in the primary, whose format is amd64, of two leaf sizes.
 void ExploredWorld::check_caches()
 {
   ExploredPlatform quiet(*this);
@@ -41,15 +41,15 @@ void ExploredWorld::check_caches()
       truth[i] = lookup_in<PrimaryFormat>(quiet, SyncPoint::load, core.object.primary, scenario.pages[i]);
   const std::span<const Expected<Leaf>> known(truth.data(), scenario.pages.size());
   if (core.copy_count != 0) check_copies(known);
-  for (TreeId id = 1; id < hardware_.size(); ++id) {
+  for (TreeId id = 0; id < hardware_.size(); ++id) {
     if (!core.exists[id]) continue;
     const auto& leaves = hardware_[id].leaves();
     for (const CachedLeaf& l : leaves)
       for (const CachedLeaf& other : leaves)
-        if (other.page == l.page && (other.frame != l.frame || other.level != l.level))
+        if (other.page == l.page && (other.level != l.level || (id != primary_tree && other.frame != l.frame)))
           return violation("I10 two translations of page " + to_text(Range{l.page, l.page + page_bytes}) +
                            " are cached in " + tree_name(id) + " at once");
-    if (core.changes_in_flight == 0) check_mirror(id, known);
+    if (id != primary_tree && core.changes_in_flight == 0) check_mirror(id, known);
   }
 }
 
@@ -88,12 +88,21 @@ bool ExploredWorld::is_moving_watched(PhysAddr frame, Level level)
   });
 }
 
+// What was written before the copy is as new to both consumers in the copy as it was in the original.
 void ExploredWorld::copy_frame(PhysAddr from, PhysAddr to, Level level)
 {
+  for (u64 i = 0; i < page_bytes << (9u * level); i += page_bytes)
+    if (const u8 written = memory.flags_of(from + i) & PageFlags::written) memory.set_flags(to + i, written);
   if (!is_moving_watched(from, level)) return;
   if (core.copy_count == core.copies.size()) return violation("exploration: too many copies");
   core.copies[core.copy_count++] = {from, to, level, false};
   core.changed_trees = ~0u;
+}
+
+void ExploredWorld::forget_writes(PhysAddr frame, Level level)
+{
+  for (u64 i = 0; i < page_bytes << (9u * level); i += page_bytes)
+    if (memory.flags_of(frame + i) & PageFlags::written) memory.set_flags(frame + i, 0, PageFlags::written);
 }
 
 void ExploredWorld::forget_copy(PhysAddr to)
@@ -156,10 +165,12 @@ bool ExploredWorld::has_evidence(PhysAddr frame)
 void ExploredWorld::check_end()
 {
   ExploredPlatform quiet(*this);
+  if (scenario.slow_release) release_expired();
   if (core.batch_count != 0) violation("I3 something is never released");
   if (core.object.primary.pending.value != 0) violation("a pending count is not lowered: the primary's");
   for (const u64 page : scenario.pages)
     if (const Expected<Leaf> leaf = lookup_in<PrimaryFormat>(quiet, SyncPoint::load, core.object.primary, page)) {
+      if (page >= core.object.bytes) violation("I2 a page behind the object's end is mapped");
       if (core.object.frozen.value != 0 && leaf->rights.write()) violation("I9 a page of a frozen base can be written");
       const u8 flags = memory.flags_of(leaf->frame);
       const bool forgotten = ((flags & PageFlags::written_log) && !(flags & PageFlags::carried_log)) ||

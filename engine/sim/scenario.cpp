@@ -12,7 +12,10 @@ namespace {
 
 constexpr std::string_view roots[] = {"pte", "pmd", "pud"};
 constexpr std::string_view actions[] = {"drop", "fail"};
-constexpr std::string_view twists[] = {"", "plain", "blind", "old", "unmarked", "leaf", "late"};  // as enum Twist
+constexpr std::string_view twists[] = {"",      "plain", "blind",  "old",  "unmarked", "leaf",  "late",  "early",
+                                       "alone", "hidden", "wide", "clean", "asked", "both", "swept", "ahead"};
+constexpr std::string_view limits = "~@?#";  // begin what stands behind a rule's point
+constexpr std::string_view whens[] = {"", "idle", "kept", "reserved", "stale", "dirty"};
 
 [[noreturn]] void wrong(std::string_view word, const std::string& found, const std::string& advice)
 {
@@ -69,12 +72,19 @@ SyncPoint parse_point(std::string_view word, std::string_view name)
   wrong(word, "no point is called '" + std::string(name) + "'", "For example: flush, invalidate, carry, read_pending.");
 }
 
-// Behind a point: ~until of a late access, @v1 or @a, #2.
+When parse_when(std::string_view word, std::string_view name)
+{
+  for (std::size_t i = 1; i < std::size(whens); ++i)
+    if (whens[i] == name) return static_cast<When>(i);
+  wrong(word, "'?" + std::string(name) + "' is no condition", "?idle, ?kept, ?reserved, ?stale, ?dirty");
+}
+
+// Behind a point: ~until of a late or early access, @v1 or @a, ?idle, #2.
 void parse_limits(FaultRule& rule, std::string_view word, std::string_view rest)
 {
   while (!rest.empty()) {
     const char kind = rest[0];
-    const std::size_t end = std::min(rest.find_first_of("~@#", 1), rest.size());
+    const std::size_t end = std::min(rest.find_first_of(limits, 1), rest.size());
     const std::string_view text = rest.substr(1, end - 1);
     rest.remove_prefix(end);
     if (kind == '#') {
@@ -82,6 +92,8 @@ void parse_limits(FaultRule& rule, std::string_view word, std::string_view rest)
       rule.times = 1;
     } else if (kind == '~') {
       rule.until = parse_point(word, text);
+    } else if (kind == '?') {
+      rule.when = parse_when(word, text);
     } else if (text.size() == 1 && text[0] >= 'a' && text[0] < static_cast<char>('a' + max_actors)) {
       rule.actor = static_cast<u32>(text[0] - 'a') + 1;
     } else {
@@ -106,13 +118,13 @@ bool parse_fault(Scenario& s, std::string_view word, std::string_view name, std:
     rule.twist = static_cast<Twist>(twist - std::begin(twists));
   else
     rule.action = name == "fail" ? MORSEL_FAULT_FAIL : MORSEL_FAULT_DROP;
-  const std::size_t end = std::min(rest.find_first_of("~@#"), rest.size());
+  const std::size_t end = std::min(rest.find_first_of(limits), rest.size());
   rule.point = parse_point(word, rest.substr(0, end));
   parse_limits(rule, word, rest.substr(end));
   if (rule.action == MORSEL_FAULT_FAIL && rule.point != SyncPoint::alloc)
     wrong(word, "only allocations can fail", "fail:alloc, fail:alloc#3");
-  if ((rule.twist == Twist::late) != (rest.find('~') != rest.npos))
-    wrong(word, "a late access, and only that, has a point behind which it happens", "late:flush~unpend");
+  if ((rule.twist == Twist::late || rule.twist == Twist::early) != (rest.find('~') != rest.npos))
+    wrong(word, "a late or early access, and only that, has a second point", "late:flush~unpend");
   s.faults.push_back(rule);
   return true;
 }
@@ -122,9 +134,10 @@ std::string fault_text(const FaultRule& rule)
   std::string text(rule.twist != Twist::none ? twists[static_cast<std::size_t>(rule.twist)]
                                              : actions[rule.action == MORSEL_FAULT_FAIL ? 1 : 0]);
   text += ":" + std::string(point_name(rule.point));
-  if (rule.twist == Twist::late) text += "~" + std::string(point_name(rule.until));
+  if (rule.twist == Twist::late || rule.twist == Twist::early) text += "~" + std::string(point_name(rule.until));
   if (rule.tree) text += "@v" + std::to_string(*rule.tree);
   if (rule.actor) text += std::string("@") + static_cast<char>('a' + rule.actor - 1);
+  if (rule.when != When::always) text += "?" + std::string(whens[static_cast<std::size_t>(rule.when)]);
   if (rule.counts()) text += "#" + std::to_string(rule.nth);
   return text;
 }
@@ -155,6 +168,8 @@ bool parse_setting(Scenario& s, std::string_view word)
     s.reuse_tokens = true;
   } else if (word == "no_grace") {
     s.no_grace_periods = true;
+  } else if (word == "slow_release") {
+    s.slow_release = true;
   } else {
     return parse_fault(s, word, name, rest);
   }
@@ -230,6 +245,7 @@ std::string to_text(const Scenario& s)
   for (const FaultRule& rule : s.faults) add(fault_text(rule));
   if (s.reuse_tokens) add("same_token");
   if (s.no_grace_periods) add("no_grace");
+  if (s.slow_release) add("slow_release");
   return text;
 }
 

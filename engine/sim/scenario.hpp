@@ -10,8 +10,9 @@
 //   watch:p0,p1       pages that hardware accesses; p0 without      --                before: acts one after the other;
 //   same_token        all reservations bear one token               no_grace          what is retired is reused at once
 //   drop:POINT        accesses at this point do not happen          fail:alloc        allocations fail
-//   plain: blind: old: unmarked: leaf: POINT, late:POINT~POINT      other twists (engine/sim/fault_plan.hpp)
-//   ...@v1 ...@a ...#2                                              only in this tree, by this actor; only the 2nd
+//   plain: blind: old: ... POINT, late: early: POINT~POINT          other twists (engine/sim/fault_plan.hpp)
+//   ...@v1 ...@a ...?idle ...#2                                     only in this tree, by this actor, if; only the 2nd
+//   slow_release      what is retired is released when all have returned: lawful, and no fault
 //
 // behind -- stand the acts (engine/sim/acts.hpp) that run at once, each by an actor of its own: a, b, c ...
 #pragma once
@@ -39,6 +40,7 @@ struct Scenario {
   std::vector<FaultRule> faults;  // ingredients taken away
   bool reuse_tokens = false;      // all reservations bear the same token
   bool no_grace_periods = false;  // what is retired is reused at once
+  bool slow_release = false;      // what is retired is released when all actors have returned
 };
 
 // Throws session::Failure: which word is wrong, and what it may be.

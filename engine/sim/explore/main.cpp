@@ -116,7 +116,9 @@ class Program {
 
   int ingredients()
   {
-    std::cout << ingredients_markdown();
+    std::vector<Counterexample> found;
+    for (const Ingredient& i : sim::ingredients()) found.push_back(counterexample(i));
+    std::cout << ingredients_page(found);
     return 0;
   }
 

@@ -71,26 +71,5 @@ TEST_P(Operation, HoldsUnderEverySchedule)
   EXPECT_FALSE(v.failing_seed) << describe(scenario, v);
 }
 
-constexpr Named broken[] = {
-    {"I9", "drop:flush populate:p0-1 fill:p0,w -- migrate:p0 write:p0"},
-    {"I4", "drop:grace populate:p0-1 fill:p0,w write:p0 -- harvest:p0 unmap:p1 fill:p0,w invalidate:p0"},
-    {"I", "drop:cancel_merge populate:m0,2M split:m0,4K fill:p0 -- merge:m0,2M unmap:p0"},
-    {"I", "drop:grace populate:m0,2M split:m0,4K fill:p0 -- merge:m0,2M unmap:p0"},
-    {"I3", "drop:grace populate:m0,2M split:m0,4K -- merge:m0,2M fill:p0"},
-    {"I9", "drop:grace populate:p0-1 fill:p0 protect:p0,r -- freeze:all protect:p0,rw fill:p0,w"},
-};
-
-class Ingredient : public testing::TestWithParam<Named> {};
-INSTANTIATE_TEST_SUITE_P(Large, Ingredient, testing::ValuesIn(broken),
-                         [](const auto& param) { return "n" + std::to_string(param.index); });
-
-TEST_P(Ingredient, IsMissedByAnInvariantWhenTakenAway)
-{
-  const Scenario scenario = parse_scenario(GetParam().scenario);
-  const Verdict v = explore(scenario, 1, 50'000);
-  ASSERT_TRUE(v.failing_seed) << describe(scenario, v);
-  EXPECT_EQ(v.outcome.violation.rfind(GetParam().name, 0), 0u) << v.outcome.violation;
-}
-
 }  // namespace
 }  // namespace morsel::sim

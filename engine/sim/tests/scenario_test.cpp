@@ -16,6 +16,7 @@ TEST(ScenarioText, PrintsWhatItParses)
         "root:pud size:1G view:npt view:amd64 walked watch:p0,p512 -- unmap:m0",
         "root:pte -- fill:p0 drop:flush drop:invalidate@v1#2 fail:alloc#3 plain:change@v0 same_token no_grace",
         "-- fill:p0 unmap:p0 late:flush~unpend@b old:read_primary@a unmarked:reserve leaf:flush blind:link",
+        "-- unmap:p0 early:read_pending~read_list drop:flush@v1@a?stale#2 alone:mark slow_release",
         "size:8K view:none -- populate:p0"})
     EXPECT_EQ(to_text(parse_scenario(text)), text);
 }
@@ -35,7 +36,8 @@ TEST(ScenarioText, SaysWhatIsWrong)
   EXPECT_NE(complaint("view:z80 -- fill:p0").find("Formats: none, amd64"), std::string::npos);
   EXPECT_NE(complaint("-- fill:p0 drop:coffee").find("no point is called 'coffee'"), std::string::npos);
   EXPECT_NE(complaint("-- fill:p0 drop:flush@x").find("no tree and no actor"), std::string::npos);
-  EXPECT_NE(complaint("-- fill:p0 late:flush").find("has a point behind which"), std::string::npos);
+  EXPECT_NE(complaint("-- fill:p0 late:flush").find("has a second point"), std::string::npos);
+  EXPECT_NE(complaint("-- fill:p0 drop:flush?rich").find("is no condition"), std::string::npos);
   EXPECT_NE(complaint("-- fill:p0 fail:flush").find("only allocations"), std::string::npos);
   EXPECT_NE(complaint("watch:p0,p1,p2,p3,p4 -- fill:p0").find("too many pages"), std::string::npos);
   EXPECT_NE(complaint("-- fill:p0,v2").find("there is no such tree"), std::string::npos);
