@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Harvest: which pages were accessed and written since the last one. Bits are cleared in place, by compare-and-swap, in
-// every tree that hardware walks; what was dirty goes to the frames' state after a flush, like any removed dirty bit,
+// every tree that is walked; what was dirty goes to the frames' state after a flush, like any removed dirty bit,
 // and is reported from there:
 //
 //   clear A, D in place --> flush --> carry --> leave, wait for a grace period --> fetch and clear the dirty log's bits
@@ -109,7 +109,7 @@ Status harvest(P& p, Object& object, Range range, Report& report)
   if (const Status s = check_range(p, object, range, 0); !s) return s;
   {
     GraceSection<P> section(p);
-    if (p.read(SyncPoint::read_pending, primary_tree, object.primary.attached) != 0)
+    if (has_own_walker<P> || p.read(SyncPoint::read_pending, primary_tree, object.primary.attached) != 0)
       detail::TreeHarvest<P, Report>(p, object.primary, report).run(range);
     for (std::size_t i = 0; i < max_views; ++i)
       if (void* const view = p.load_pointer(SyncPoint::read_list, object.views[i]))

@@ -57,7 +57,7 @@ u64 leaf_of_table(P& p, const EntryRef& above, PhysAddr table)
     gathered |= word & seen;
   }
   const PhysAddr frame = F::address(first, level);
-  if (!is_aligned(frame.value, entry_bytes<F>(above.level))) return 0;
+  if (!is_aligned(frame.value, entry_bytes<F>(above.level)) || !frames_are_one(p, frame, above.level)) return 0;
   const LeafAttributes attributes{F::access(first, level), (gathered & F::accessed_bit) != 0,
                                   (gathered & F::dirty_bit) != 0};
   return F::make_leaf(frame, above.level, attributes) | (first & software::leaf_marks);

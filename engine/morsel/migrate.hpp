@@ -41,13 +41,19 @@ class MoveBatch {
     for (u32 i = 0; i < count_; ++i) {
       const Move& m = moves_[i];
       const Level level = m.entry.level;
+      const bool copy_on_write = software::read_moving(m.moving).copy_on_write;
+      if (!copy_on_write && frame_is_held(p, m.from, level)) {
+        (void)cancel_move(p, m.entry, m.moving);
+        p.discard_frame(m.to, level);
+        continue;
+      }
       p.copy_frame(SyncPoint::copy, m.from, m.to, level);
       if (!p.compare_exchange(SyncPoint::install, m.entry, m.moving, m.leaf)) {
         p.discard_frame(m.to, level);
         continue;
       }
       p.carry(SyncPoint::carry, m.to, level);
-      if (!software::read_moving(m.moving).copy_on_write) op.retire_frame(m.from, level);
+      if (!copy_on_write) op.retire_frame(m.from, level);
       bytes += entry_bytes<PrimaryFormat>(level);
     }
     return bytes;
@@ -83,8 +89,9 @@ Expected<Visit> begin_move(P& p, Operation<P>& op, MoveBatch& batch, const Entry
 
 }  // namespace detail
 
-// Moves the pages of `range` to new frames. Holes, and pages that still belong to the base of a clone, stay as they
-// are. Returns the pages moved; a page that somebody else changed meanwhile is not among them. unaligned,
+// Moves the pages of `range` to new frames. Holes, pages that still belong to the base of a clone, and frames that
+// somebody outside the protocol holds, stay as they are. Returns the pages moved; a page that somebody else changed
+// meanwhile is not among them. unaligned,
 // out_of_range, invalid (empty), frozen, no_memory (what was moved stays moved), corrupt.
 template <Platform P>
 Expected<u64> migrate(P& p, Object& object, Range range)
@@ -103,6 +110,7 @@ Expected<u64> migrate(P& p, Object& object, Range range)
       if (kind == EntryKind::moving) return whole ? Visit::next : cancel_move(p, e, word);  // somebody else moves it
       if (is_copy_on_write(word)) return Visit::next;
       if (!whole) return split_leaf(p, op, e, word);
+      if (frame_is_held(p, F::address(word, e.level), e.level)) return Visit::next;
       if (batch.full()) return reached = e.offset, Visit::stop;
       return detail::begin_move(p, op, batch, e, word);
     };

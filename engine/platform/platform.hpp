@@ -65,6 +65,33 @@ concept FramePlatform = requires(P p, SyncPoint at, Level level, PhysAddr pa)
   {p.copy_frame(at, pa, pa, level)};  // from, to
 };
 
+// What only some platforms have to say. A walker of their own sets accessed and dirty bits in the primary, also where
+// no process may have it attached.
+template <class P>
+inline constexpr bool has_own_walker = requires
+{
+  P::own_walker;
+};
+// Somebody outside the protocol uses the frame itself (a pipe, a device): it must not move. Asked when nobody in the
+// protocol can reach it any more.
+template <class P>
+bool frame_is_held(P& p, PhysAddr frame, Level level)
+{
+  if constexpr (requires { p.is_held(frame, level); })
+    return p.is_held(frame, level);
+  else
+    return false;
+}
+// Frames that lie side by side can be given back as one of `level`.
+template <class P>
+bool frames_are_one(P& p, PhysAddr frame, Level level)
+{
+  if constexpr (requires { p.are_one(frame, level); })
+    return p.are_one(frame, level);
+  else
+    return true;
+}
+
 template <class P>
 concept Platform =
     FramePlatform<P> && requires(P p, SyncPoint at, EntryRef entry, u64 word, TreeId tree, Level level, u32 order,

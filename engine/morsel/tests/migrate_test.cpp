@@ -52,6 +52,35 @@ TEST(Migrate, SplitsALargeLeafThatTheRangeCutsAndLeavesTheRest)
   EXPECT_NE(f.primary(4 * KiB)->address, second);
 }
 
+// Somebody takes hold of the frame at 4 KiB, after `late` questions.
+struct HoldingPlatform : sim::EmbeddedPlatform {
+  HoldingPlatform(EngineFixture& f, u64 frame, u32 after) : EmbeddedPlatform(f.machine, f.o), held(frame), late(after)
+  {
+  }
+  bool is_held(PhysAddr frame, Level) { return frame.value == held && asked++ >= late; }
+  u64 held;
+  u32 late, asked = 0;
+};
+
+TEST(Migrate, LeavesAFrameThatSomebodyElseHoldsWhereItIs)
+{
+  for (const u32 late : {0u, 1u}) {
+    EngineFixture f(4 * MiB, 1);
+    View& v = f.add(FormatId::ept);
+    ASSERT_TRUE(f.populate({0, 12 * KiB}));
+    ASSERT_TRUE(f.fill(v, 4 * KiB, right_write));
+    const u64 first = f.primary(0)->address, held = f.primary(4 * KiB)->address, frames = f.o.frames;
+    HoldingPlatform p(f, held, late);
+    EXPECT_EQ(*migrate(p, f.o.object, {0, 12 * KiB}), 2u);
+    EXPECT_EQ(p.asked, late + 1) << "the last time when nobody can reach it";
+    EXPECT_NE(f.primary(0)->address, first);
+    EXPECT_EQ(f.primary(4 * KiB)->address, held);
+    EXPECT_TRUE(f.primary(4 * KiB)->write);
+    EXPECT_EQ(f.o.frames, frames);
+    EXPECT_EQ(*f.fill(v, 4 * KiB, right_write), FillOutcome::filled);
+  }
+}
+
 TEST(Migrate, RefusesWhatIsNoRangeOfTheObject)
 {
   EngineFixture f(4 * MiB, 1);
