@@ -40,6 +40,11 @@ void add_object_commands(CommandTable& table)
               option("--level", Kind::level, "LEVEL",
                      "root table: pte (up to 2M), pmd (1G), pud (512G); without, the lowest that fits")},
              "Makes an object: an empty primary subtree of page tables.", object_create, render_object});
+  table.add({group, "object clone",
+             {{"BASE", Kind::text, "the object that is copied"}, {"NAME", Kind::text, "the clone's name"}},
+             "Makes an object with the contents of another one, at the price of one table.\n"
+             "The base is frozen: it does not change any more. A page is copied when the clone writes it.",
+             object_clone, render_object});
   table.add({group, "object list", {},
              "Lists the objects with their views.", object_list, render_objects});
   table.add({group, "object show", {name()},
@@ -56,6 +61,26 @@ void add_object_commands(CommandTable& table)
   table.add({group, "object protect", {name(), range(), {"RIGHTS", Kind::rights, "the new rights: r, rw, rx, rwx"}},
              "Changes the rights of what the primary maps in a range; views forget it and fill again.",
              object_protect, render_change});
+  table.add({group, "object split",
+             {name(), range(), {"--leaf", Kind::choice, "size of the leaves; 4K without", true, "SIZE", {"4K", "2M"}}},
+             "Turns large leaves of the primary into smaller ones; what is mapped stays the same.",
+             object_split, render_reshape});
+  table.add({group, "object merge",
+             {name(), range(), {"--leaf", Kind::choice, "size of the leaves; 2M without", true, "SIZE", {"2M", "1G"}}},
+             "Turns tables of the primary into large leaves, where frames lie side by side with the same rights.",
+             object_merge, render_reshape});
+  table.add({group, "object migrate", {name(), range()},
+             "Moves pages to other frames; a page that somebody else holds or changes stays where it is.",
+             object_migrate, render_change});
+  table.add({group, "object harvest", {name(), range()},
+             "Tells which pages were accessed and which written since the last harvest, in any tree, and forgets it.\n"
+             "Where a format's hardware sets no dirty bit, a page counts as written once a view may write it.",
+             object_harvest, render_harvest});
+  table.add({group, "object ranges",
+             {name(), {"RANGE", Kind::range, "only this part of the object", true},
+              flag("--dirty", "runs of pages written since the last harvest")},
+             "Lists the runs of mapped pages with their rights, or of dirty ones; changes nothing.",
+             object_ranges, render_ranges});
 }
 
 void add_view_commands(CommandTable& table)
@@ -70,7 +95,7 @@ void add_view_commands(CommandTable& table)
   table.add({group, "access",
              {name(), view(), offset("byte offset, a multiple of 8"), access_kind(false),
               option("--value", Kind::number, "WORD", "word to write; 0 without"),
-              flag("--no-populate", "a hole in the primary is not populated: the access is denied")},
+              flag("--no-populate", "no hole is populated and no page of a base copied: the access is denied")},
              "Accesses one 64-bit word through a tree, filling it on a miss, and says who walked.\n"
              "Exit status 1 if the primary forbids it.", access, render_access});
 }

@@ -17,9 +17,18 @@ Outcome object_destroy(Session& session, const Arguments& arguments);
 Outcome object_populate(Session& session, const Arguments& arguments);
 Outcome object_unmap(Session& session, const Arguments& arguments);
 Outcome object_protect(Session& session, const Arguments& arguments);
+Outcome object_clone(Session& session, const Arguments& arguments);
+Outcome object_split(Session& session, const Arguments& arguments);
+Outcome object_merge(Session& session, const Arguments& arguments);
+Outcome object_migrate(Session& session, const Arguments& arguments);
+Outcome object_harvest(Session& session, const Arguments& arguments);
+Outcome object_ranges(Session& session, const Arguments& arguments);
 std::string render_object(const Json& facts, const Style& style);
 std::string render_objects(const Json& facts, const Style& style);
 std::string render_change(const Json& facts, const Style& style);
+std::string render_reshape(const Json& facts, const Style& style);
+std::string render_harvest(const Json& facts, const Style& style);
+std::string render_ranges(const Json& facts, const Style& style);
 
 // commands_view.cpp
 Outcome view_add(Session& session, const Arguments& arguments);

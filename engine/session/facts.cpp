@@ -29,7 +29,10 @@ Json object_facts(const ObjectState& object)
           {"attached", object.attached},
           {"tables", object.tables},
           {"frames", object.frames},
-          {"views", std::move(views)}};
+          {"views", std::move(views)},
+          {"frozen", object.frozen},
+          {"base", object.base.empty() ? Json() : Json(object.base)},
+          {"clones", object.clones}};
 }
 
 Json range_facts(Range range) { return {{"start", range.start}, {"end", range.end}}; }

@@ -6,6 +6,7 @@
 // Thread safety: one thread at a time calls requests; listeners are called from the target's own thread or from within
 // a request, and must not call back.
 #pragma once
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <string>
@@ -41,14 +42,40 @@ struct ObjectState {
   u64 tables = 0;           // of the primary and all views
   u64 frames = 0;
   std::vector<ViewState> views;
+  bool frozen = false;  // the base of clones: it does not change any more
+  std::string base{};   // whose tables and frames this clone uses; empty: it is none
+  u32 clones = 0;       // that use this one's
   inspect::TreeSource source() const { return {FormatId::amd64, root, root_level}; }
   Range range() const { return {0, bytes}; }
 };
 
-enum class AccessOutcome : u8 { hit, filled, populated, denied };
+// A run of mapped pages with the same rights.
+struct MappedRun {
+  Range range;
+  Rights rights;
+};
+// Runs of pages, ascending and not adjacent, since the last harvest.
+struct HarvestReply {
+  std::vector<Range> accessed, dirty;
+};
+// Runs as the engine reports them, tree by tree and a page perhaps twice: ascending, and as long as may be.
+inline std::vector<Range> joined(std::vector<Range> runs)
+{
+  std::sort(runs.begin(), runs.end(), [](Range a, Range b) { return a.start < b.start; });
+  std::vector<Range> result;
+  for (const Range r : runs) {
+    if (!result.empty() && r.start <= result.back().end)
+      result.back().end = std::max(result.back().end, r.end);
+    else
+      result.push_back(r);
+  }
+  return result;
+}
+
+enum class AccessOutcome : u8 { hit, filled, populated, denied, copied };
 constexpr std::string_view outcome_name(AccessOutcome o)
 {
-  constexpr std::string_view names[] = {"hit", "filled", "populated", "denied"};
+  constexpr std::string_view names[] = {"hit", "filled", "populated", "denied", "copied"};
   return names[static_cast<u8>(o)];
 }
 
@@ -58,7 +85,7 @@ struct AccessRequest {
   u64 offset = 0;               // bytes, multiple of 8
   Rights right = right_read;    // exactly one
   u64 value = 0;                // to write
-  bool populate = true;         // a hole in the primary is populated; else outcome denied
+  bool populate = true;        // a hole in the primary is populated, a page of a base copied; else outcome denied
 };
 struct AccessReply {
   AccessOutcome outcome = AccessOutcome::denied;
@@ -121,6 +148,19 @@ class Target {
   virtual u64 populate(const std::string& name, Range range, Rights rights, Level leaf_level) = 0;
   virtual u64 unmap(const std::string& name, Range range) = 0;
   virtual u64 protect(const std::string& name, Range range, Rights rights) = 0;
+  // Leaves of the primary that are larger than `leaf_level` become smaller ones. Nothing that is mapped changes.
+  virtual void split(const std::string& name, Range range, Level leaf_level) = 0;
+  // The reverse, where frames lie side by side. Returns the leaves of `leaf_level` made.
+  virtual u64 merge(const std::string& name, Range range, Level leaf_level) = 0;
+  // Moves pages to other frames. Returns the pages moved; what somebody else holds or changes stays where it is.
+  virtual u64 migrate(const std::string& name, Range range) = 0;
+  // The pages accessed and written since the last harvest, which are forgotten by it.
+  virtual HarvestReply harvest(const std::string& name, Range range) = 0;
+  // Runs of pages, ascending: mapped ones; those written since the last harvest.
+  virtual std::vector<MappedRun> populated(const std::string& name, Range range) = 0;
+  virtual std::vector<Range> dirty(const std::string& name, Range range) = 0;
+  // A new object with the contents of `base`, which is frozen by it: pages are copied when they are written.
+  virtual ObjectState clone_object(const std::string& base, const std::string& name) = 0;
 
   virtual ViewState add_view(const std::string& name, FormatId format) = 0;
   virtual void drop_view(const std::string& name, TreeId view) = 0;

@@ -38,6 +38,8 @@ std::string advice_for(Error error, const EmbeddedObject& o)
     case Error::unaligned: return "offsets are multiples of 4 KiB, or of 2 MiB for 2-MiB leaves";
     case Error::invalid: return "rights include read, the range is not empty, 2-MiB leaves need a PMD or PUD root";
     case Error::no_memory: return "the embedded machine is full: unmap or destroy something";
+    case Error::frozen: return "it is the base of clones and does not change any more: change a clone of it";
+    case Error::busy: return "somebody else is at it: try again";
     default: return {};
   }
 }
@@ -52,6 +54,9 @@ ObjectState state_of(const EmbeddedObject& o)
   ObjectState s{o.name,   o.id, o.object.bytes, o.object.primary.root, o.object.primary.root_level, 0, o.tables,
                 o.frames, {}};
   for (const auto& [number, view] : o.views) s.views.push_back(state_of(*view));
+  s.frozen = o.object.frozen.value != 0;
+  s.base = o.base;
+  s.clones = o.object.clones.value;
   return s;
 }
 
@@ -77,10 +82,17 @@ class EmbeddedTarget final : public session::Target {
   std::vector<ObjectState> objects() override;
   ObjectState object(const std::string& name) override { return state_of(find(name)); }
   ObjectState create_object(const std::string& name, u64 bytes, std::optional<Level> root_level) override;
-  void destroy_object(const std::string& name) override { destroy(find(name)); }
+  void destroy_object(const std::string& name) override;
   u64 populate(const std::string& name, Range range, Rights rights, Level leaf_level) override;
   u64 unmap(const std::string& name, Range range) override;
   u64 protect(const std::string& name, Range range, Rights rights) override;
+  void split(const std::string& name, Range range, Level leaf_level) override;
+  u64 merge(const std::string& name, Range range, Level leaf_level) override;
+  u64 migrate(const std::string& name, Range range) override;
+  session::HarvestReply harvest(const std::string& name, Range range) override;
+  std::vector<session::MappedRun> populated(const std::string& name, Range range) override;
+  std::vector<Range> dirty(const std::string& name, Range range) override;
+  ObjectState clone_object(const std::string& base, const std::string& name) override;
   ViewState add_view(const std::string& name, FormatId format) override;
   void drop_view(const std::string& name, TreeId view) override;
   AccessReply access(const AccessRequest& request) override;
@@ -105,6 +117,10 @@ class EmbeddedTarget final : public session::Target {
   }
   template <class T>
   T value_or_failure(const Expected<T>& result, const EmbeddedObject& o, const std::string& tried);
+  template <class Made>
+  ObjectState add_object(const std::string& name, const std::string& tried, const std::string& advice, Made&& made);
+  // What keeps the access from being allowed is done away with, if the request wants that: false if it stays denied.
+  bool allow(EmbeddedObject& o, Error reason, const AccessRequest& request, AccessReply& reply);
   AccessReply access_primary(EmbeddedObject& o, const AccessRequest& request);
   AccessReply access_view(EmbeddedObject& o, View& view, const AccessRequest& request);
   // One access by the machine's walker; sets A and D in the leaf. Returns false if the tree does not allow it.
@@ -164,26 +180,57 @@ T EmbeddedTarget::value_or_failure(const Expected<T>& result, const EmbeddedObje
   return *result;
 }
 
-ObjectState EmbeddedTarget::create_object(const std::string& name, u64 bytes, std::optional<Level> root_level)
+template <class Made>
+ObjectState EmbeddedTarget::add_object(const std::string& name, const std::string& tried, const std::string& advice,
+                                       Made&& made)
 {
-  const std::string tried = "create object " + name;
   if (name.empty() || name.find('/') != std::string::npos)
     throw Failure(Exit::usage, tried, "a name is not empty and contains no '/'");
   if (std::any_of(objects_.begin(), objects_.end(), [&](const auto& o) { return o->name == name; }))
     throw Failure(Exit::usage, tried, "one of this name exists", "destroy it first, or choose another name");
-  Level level = root_level.value_or(0);
-  while (!root_level && level < 2 && bytes > table_span<PrimaryFormat>(level)) ++level;
   auto o = std::make_unique<EmbeddedObject>();
   o->name = name;
   o->id = ++last_object_id_;
   EmbeddedPlatform p(machine_, *o);
-  const Status s = create(p, o->object, bytes, level);
-  if (!s)
-    throw Failure(Exit::usage, tried + " with " + hex(bytes) + " bytes", error_name(s.error()),
-                  "the size is a multiple of 4 KiB; a PTE root covers 2 MiB, a PMD root 1 GiB, a PUD root 512 GiB");
+  if (const Status s = made(p, *o); !s) throw Failure(Exit::usage, tried, error_name(s.error()), advice);
   objects_.push_back(std::move(o));
   changed(name);
   return state_of(*objects_.back());
+}
+
+ObjectState EmbeddedTarget::create_object(const std::string& name, u64 bytes, std::optional<Level> root_level)
+{
+  Level level = root_level.value_or(0);
+  while (!root_level && level < 2 && bytes > table_span<PrimaryFormat>(level)) ++level;
+  return add_object(name, "create object " + name + " with " + hex(bytes) + " bytes",
+                    "the size is a multiple of 4 KiB; a PTE root covers 2 MiB, a PMD root 1 GiB, a PUD root 512 GiB",
+                    [&](EmbeddedPlatform& p, EmbeddedObject& o) { return create(p, o.object, bytes, level); });
+}
+
+ObjectState EmbeddedTarget::clone_object(const std::string& base, const std::string& name)
+{
+  EmbeddedObject& from = find(base);
+  const ObjectState state = add_object(name, "clone object " + base + " as " + name, advice_for(Error::no_memory, from),
+                                       [&](EmbeddedPlatform& p, EmbeddedObject& o) {
+                                         EmbeddedPlatform base_platform(machine_, from);
+                                         if (const Status s = freeze(base_platform, from.object); !s) return s;
+                                         o.base = base;
+                                         return morsel::clone(p, from.object, o.object);
+                                       });
+  changed(base);
+  return state;
+}
+
+void EmbeddedTarget::destroy_object(const std::string& name)
+{
+  EmbeddedObject& o = find(name);
+  std::string clones;
+  for (const auto& other : objects_)
+    if (other->object.base == &o.object) clones += " " + other->name;
+  if (!clones.empty())
+    throw Failure(Exit::usage, "destroy object " + name, "clones use its tables and frames:" + clones,
+                  "destroy them first");
+  destroy(o);
 }
 
 void EmbeddedTarget::destroy(EmbeddedObject& o)
@@ -218,6 +265,62 @@ u64 EmbeddedTarget::protect(const std::string& name, Range range, Rights rights)
   EmbeddedObject& o = find(name);
   EmbeddedPlatform p(machine_, o);
   return value_or_failure(morsel::protect(p, o.object, range, rights), o, "protect " + text_of(range));
+}
+
+void EmbeddedTarget::split(const std::string& name, Range range, Level leaf_level)
+{
+  EmbeddedObject& o = find(name);
+  EmbeddedPlatform p(machine_, o);
+  const Status s = morsel::split(p, o.object, range, leaf_level);
+  value_or_failure(s ? Expected<u64>(0) : s.error(), o, "split " + text_of(range));
+}
+
+u64 EmbeddedTarget::merge(const std::string& name, Range range, Level leaf_level)
+{
+  EmbeddedObject& o = find(name);
+  EmbeddedPlatform p(machine_, o);
+  return value_or_failure(morsel::merge(p, o.object, range, leaf_level), o, "merge " + text_of(range));
+}
+
+u64 EmbeddedTarget::migrate(const std::string& name, Range range)
+{
+  EmbeddedObject& o = find(name);
+  EmbeddedPlatform p(machine_, o);
+  return value_or_failure(morsel::migrate(p, o.object, range), o, "migrate " + text_of(range));
+}
+
+session::HarvestReply EmbeddedTarget::harvest(const std::string& name, Range range)
+{
+  struct Report {
+    std::vector<Range> accessed_runs, dirty_runs;
+    void accessed(Range r) { accessed_runs.push_back(r); }
+    void dirty(Range r) { dirty_runs.push_back(r); }
+  } report;
+  EmbeddedObject& o = find(name);
+  EmbeddedPlatform p(machine_, o);
+  const Status s = morsel::harvest(p, o.object, range, report);
+  value_or_failure(s ? Expected<u64>(0) : s.error(), o, "harvest " + text_of(range));
+  return {session::joined(std::move(report.accessed_runs)), session::joined(std::move(report.dirty_runs))};
+}
+
+std::vector<session::MappedRun> EmbeddedTarget::populated(const std::string& name, Range range)
+{
+  EmbeddedObject& o = find(name);
+  EmbeddedPlatform p(machine_, o);
+  std::vector<session::MappedRun> runs;
+  const Status s = for_each_populated(p, o.object, range, [&](Range r, Rights rights) { runs.push_back({r, rights}); });
+  if (!s) throw Failure(Exit::usage, "ranges of " + text_of(range), error_name(s.error()), advice_for(s.error(), o));
+  return runs;
+}
+
+std::vector<Range> EmbeddedTarget::dirty(const std::string& name, Range range)
+{
+  EmbeddedObject& o = find(name);
+  EmbeddedPlatform p(machine_, o);
+  std::vector<Range> runs;
+  const Status s = for_each_dirty(p, o.object, range, [&](Range r) { runs.push_back(r); });
+  if (!s) throw Failure(Exit::usage, "ranges of " + text_of(range), error_name(s.error()), advice_for(s.error(), o));
+  return runs;
 }
 
 ViewState EmbeddedTarget::add_view(const std::string& name, FormatId format)
@@ -275,20 +378,34 @@ bool EmbeddedTarget::walk_and_touch(EmbeddedObject& o, const Tree& tree, const A
   return true;
 }
 
+bool EmbeddedTarget::allow(EmbeddedObject& o, Error reason, const AccessRequest& request, AccessReply& reply)
+{
+  if (!request.populate) return false;
+  EmbeddedPlatform p(machine_, o);
+  if (reason == Error::needs_populate && reply.outcome != AccessOutcome::populated) {
+    const u64 page = align_down(request.offset, page_bytes);
+    value_or_failure(morsel::populate(p, o.object, {page, page + page_bytes}, rights_rw | request.right, 0), o,
+                     "populate for an access");
+    reply.outcome = AccessOutcome::populated;
+    return true;
+  }
+  if (reason != Error::access_denied || !request.right.write()) return false;
+  const Expected<BreakOutcome> copy = break_copy(p, o.object, request.offset);
+  if (!copy && (copy.error() == Error::access_denied || copy.error() == Error::frozen)) return false;
+  if (value_or_failure(copy, o, "copy a page for an access") == BreakOutcome::writable) return false;
+  reply.outcome = AccessOutcome::copied;
+  return true;
+}
+
 AccessReply EmbeddedTarget::access_primary(EmbeddedObject& o, const AccessRequest& request)
 {
   AccessReply reply{AccessOutcome::hit, std::string(walker_name), 0};
   if (walk_and_touch(o, o.object.primary, request, reply)) return reply;
-  const u64 page = align_down(request.offset, page_bytes);
   EmbeddedPlatform p(machine_, o);
-  if (lookup(p, SyncPoint::load, o.object.primary, request.offset) || !request.populate) {
+  const bool mapped = static_cast<bool>(lookup(p, SyncPoint::load, o.object.primary, request.offset));
+  if (!allow(o, mapped ? Error::access_denied : Error::needs_populate, request, reply) ||
+      !walk_and_touch(o, o.object.primary, request, reply))
     reply.outcome = AccessOutcome::denied;
-    return reply;
-  }
-  value_or_failure(morsel::populate(p, o.object, {page, page + page_bytes}, rights_rw | request.right, 0), o,
-                   "populate for an access");
-  reply.outcome =
-      walk_and_touch(o, o.object.primary, request, reply) ? AccessOutcome::populated : AccessOutcome::denied;
   return reply;
 }
 
@@ -296,7 +413,6 @@ AccessReply EmbeddedTarget::access_view(EmbeddedObject& o, View& view, const Acc
 {
   AccessReply reply{AccessOutcome::hit, std::string(walker_name), 0};
   EmbeddedPlatform p(machine_, o);
-  const u64 page = align_down(request.offset, page_bytes);
   for (int faults = 0; !walk_and_touch(o, view.tree, request, reply); ++faults) {
     if (faults == max_faults)
       throw Failure(Exit::check_failed, "access view " + std::to_string(request.view) + " at " + hex(request.offset),
@@ -306,11 +422,8 @@ AccessReply EmbeddedTarget::access_view(EmbeddedObject& o, View& view, const Acc
     if (filled) {
       ++machine_.fills;
       if (reply.outcome == AccessOutcome::hit) reply.outcome = AccessOutcome::filled;
-    } else if (filled.error() == Error::needs_populate && request.populate &&
-               reply.outcome != AccessOutcome::populated) {
-      value_or_failure(morsel::populate(p, o.object, {page, page + page_bytes}, rights_rw | request.right, 0), o,
-                       "populate for an access");
-      reply.outcome = AccessOutcome::populated;
+    } else if (allow(o, filled.error(), request, reply)) {
+      continue;
     } else if (filled.error() == Error::needs_populate || filled.error() == Error::access_denied) {
       reply.outcome = AccessOutcome::denied;
       return reply;

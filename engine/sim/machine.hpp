@@ -28,6 +28,7 @@ struct RetiredList {
 struct EmbeddedObject {
   std::string name;
   u32 id = 0;
+  std::string base;  // the name of the object that it is a clone of
   Object object;
   std::map<TreeId, std::unique_ptr<View>> views;
   RetiredList retired;  // since the section that is open now began
@@ -66,6 +67,7 @@ class Machine {
 class EmbeddedPlatform {
  public:
   using Retired = RetiredList;
+  static constexpr bool own_walker = true;
   EmbeddedPlatform(Machine& machine, EmbeddedObject& object) : machine_(machine), object_(object) {}
 
   void enter() { ++object_.inside; }

@@ -54,6 +54,13 @@ class FakeTarget : public session::Target {
   u64 populate(const std::string&, Range, Rights, Level) override { refuse(); }
   u64 unmap(const std::string&, Range) override { refuse(); }
   u64 protect(const std::string&, Range, Rights) override { refuse(); }
+  void split(const std::string&, Range, Level) override { refuse(); }
+  u64 merge(const std::string&, Range, Level) override { refuse(); }
+  u64 migrate(const std::string&, Range) override { refuse(); }
+  session::HarvestReply harvest(const std::string&, Range) override { refuse(); }
+  std::vector<session::MappedRun> populated(const std::string&, Range) override { refuse(); }
+  std::vector<Range> dirty(const std::string&, Range) override { refuse(); }
+  session::ObjectState clone_object(const std::string&, const std::string&) override { refuse(); }
   session::ViewState add_view(const std::string&, FormatId) override { refuse(); }
   void drop_view(const std::string&, TreeId) override { refuse(); }
   session::AccessReply access(const session::AccessRequest&) override { refuse(); }

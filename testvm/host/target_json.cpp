@@ -121,6 +121,31 @@ session::AccessReply access_from_json(const Json& json)
   return reply;
 }
 
+std::vector<session::MappedRun> runs_from_json(const Json& json, const char* name, Range asked)
+{
+  if (!json.is_object()) refuse("an object was expected");
+  std::vector<session::MappedRun> runs;
+  for (const Json& item : list_field(json, name, max_line_bytes)) {
+    if (!item.is_array() || item.size() < 2 || item.size() > 3) refuse("a run is no list of numbers");
+    for (const Json& number : item)
+      if (!number.is_number_unsigned()) refuse("a run is no list of numbers");
+    const Range range{item[0].get<u64>(), item[1].get<u64>()};
+    const u64 rights = item.size() == 3 ? item[2].get<u64>() : 0;
+    if (range.empty() || !asked.contains(range) || !is_aligned(range.start | range.end, page_bytes))
+      refuse("a run lies beside the range that was asked for");
+    if (rights > rights_all.bits()) refuse("a run has rights that do not exist");
+    runs.push_back({range, Rights::from_bits(static_cast<u8>(rights))});
+  }
+  return runs;
+}
+
+u64 next_from_json(const Json& json, Range asked)
+{
+  const u64 next = number_field(json, "next");
+  if (next <= asked.start || next > asked.end) refuse("the rest begins beside the range that was asked for");
+  return next;
+}
+
 session::Counters counters_from_json(const Json& json)
 {
   session::Counters c;

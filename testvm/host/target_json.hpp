@@ -12,6 +12,9 @@ session::ObjectState object_from_json(const Json& json);
 std::vector<session::ObjectState> objects_from_json(const Json& json);
 session::ViewState view_from_json(const Json& json);
 session::AccessReply access_from_json(const Json& json);
+// A part of an answer about `asked`: runs [start, end, rights] or [start, end], and where the rest begins.
+std::vector<session::MappedRun> runs_from_json(const Json& json, const char* name, Range asked);
+u64 next_from_json(const Json& json, Range asked);  // behind the range's start, so that it comes to an end
 session::Counters counters_from_json(const Json& json);
 std::vector<session::InjectRule> rules_from_json(const Json& json);
 session::ProgramResult program_from_json(const Json& json);

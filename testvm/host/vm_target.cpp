@@ -102,6 +102,70 @@ u64 VmTarget::protect(const std::string& name, Range range, Rights rights)
   return number_field(connection_->request("object-protect", arguments), "changed_pages");
 }
 
+void VmTarget::split(const std::string& name, Range range, Level leaf_level)
+{
+  Json arguments = range_arguments(name, range);
+  arguments["leaf_level"] = leaf_level;
+  connection_->request("object-split", arguments);
+}
+
+u64 VmTarget::merge(const std::string& name, Range range, Level leaf_level)
+{
+  Json arguments = range_arguments(name, range);
+  arguments["leaf_level"] = leaf_level;
+  const u64 pages = number_field(connection_->request("object-merge", arguments), "changed_pages");
+  return pages / (entry_bytes<Amd64L4>(leaf_level) / page_bytes);
+}
+
+u64 VmTarget::migrate(const std::string& name, Range range)
+{
+  return number_field(connection_->request("object-migrate", range_arguments(name, range)), "changed_pages");
+}
+
+session::HarvestReply VmTarget::harvest(const std::string& name, Range range)
+{
+  std::vector<Range> accessed, dirty;
+  for (Range rest = range; !rest.empty();) {
+    const Json part = connection_->request("object-harvest", range_arguments(name, rest));
+    for (const auto& run : runs_from_json(part, "accessed", rest)) accessed.push_back(run.range);
+    for (const auto& run : runs_from_json(part, "dirty", rest)) dirty.push_back(run.range);
+    rest.start = next_from_json(part, rest);
+  }
+  return {session::joined(std::move(accessed)), session::joined(std::move(dirty))};
+}
+
+std::vector<session::MappedRun> VmTarget::ranges(const std::string& name, Range range, bool dirty)
+{
+  std::vector<session::MappedRun> runs;
+  for (Range rest = range; !rest.empty();) {
+    Json arguments = range_arguments(name, rest);
+    arguments["dirty"] = dirty;
+    const Json part = connection_->request("object-ranges", arguments);
+    const auto more = runs_from_json(part, "runs", rest);
+    runs.insert(runs.end(), more.begin(), more.end());
+    rest.start = next_from_json(part, rest);
+  }
+  return runs;
+}
+
+std::vector<session::MappedRun> VmTarget::populated(const std::string& name, Range range)
+{
+  return ranges(name, range, false);
+}
+
+std::vector<Range> VmTarget::dirty(const std::string& name, Range range)
+{
+  std::vector<Range> runs;
+  for (const auto& run : ranges(name, range, true)) runs.push_back(run.range);
+  return session::joined(std::move(runs));
+}
+
+session::ObjectState VmTarget::clone_object(const std::string& base, const std::string& name)
+{
+  throw Failure(Exit::usage, "clone object " + base + " as " + name,
+                "the kernel module makes no clones: they are the embedded machine's for now", "use --embedded");
+}
+
 session::ViewState VmTarget::add_view(const std::string& name, FormatId format)
 {
   const FormatInfo* info = find_format(format);

@@ -35,6 +35,14 @@ class VmTarget final : public session::Target {
   u64 populate(const std::string& name, Range range, Rights rights, Level leaf_level) override;
   u64 unmap(const std::string& name, Range range) override;
   u64 protect(const std::string& name, Range range, Rights rights) override;
+  void split(const std::string& name, Range range, Level leaf_level) override;
+  u64 merge(const std::string& name, Range range, Level leaf_level) override;
+  u64 migrate(const std::string& name, Range range) override;
+  session::HarvestReply harvest(const std::string& name, Range range) override;
+  std::vector<session::MappedRun> populated(const std::string& name, Range range) override;
+  std::vector<Range> dirty(const std::string& name, Range range) override;
+  // Refused: clones are the embedded machine's for now.
+  session::ObjectState clone_object(const std::string& base, const std::string& name) override;
 
   session::ViewState add_view(const std::string& name, FormatId format) override;
   void drop_view(const std::string& name, TreeId view) override;
@@ -53,6 +61,7 @@ class VmTarget final : public session::Target {
 
  private:
   void check_memory();
+  std::vector<session::MappedRun> ranges(const std::string& name, Range range, bool dirty);
 
   std::unique_ptr<VmConnection> connection_;
   GuestMemory memory_;

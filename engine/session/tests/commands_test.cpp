@@ -303,6 +303,15 @@ TEST_F(CommandsTest, BadValuesAreRefusedBeforeAnythingIsDone)
       {"object populate abc 0..8M", "leaves the object"},
       {"object populate abc 4K..2M --leaf 2M", "2 MiB"},
       {"object unmap abc 4M", "leaves the object"},
+      {"object split abc 1..4096", "0x0..0x1000"},
+      {"object merge abc 4K..2M", "2 MiB"},
+      {"object merge abc all --leaf 1G", "no leaf of 1 GiB fits"},
+      {"object migrate abc 4M", "leaves the object"},
+      {"object harvest abc 0..8M", "leaves the object"},
+      {"object ranges abc 1", "0x0..0x2000"},
+      {"object clone abc a/b", "letters"},
+      {"object clone abc abc", "exists"},
+      {"object clone nothing-like-it b", "Known: abc"},
       {"access abc ept 4 read", "multiple of 8"},
       {"access abc ept 4M read", "beyond the object"},
       {"access abc ept 0 read --value 3", "--value"},
@@ -330,7 +339,7 @@ TEST_F(CommandsTest, HelpTellsEveryCommand)
     EXPECT_NE(all.text.find(c.path), std::string::npos) << c.path;
     EXPECT_NE(markdown.text.find("### `" + c.usage() + "`"), std::string::npos) << c.path;
   }
-  EXPECT_EQ(run("help object").facts["commands"].size(), 7u);
+  EXPECT_EQ(run("help object").facts["commands"].size(), 13u);
   EXPECT_EQ(run("help tree").facts["commands"].size(), 1u);
   EXPECT_NE(failure("help tre").advice().find("tree"), std::string::npos);
 }
@@ -350,6 +359,17 @@ TEST_F(CommandsTest, TextIsRenderedFromTheJsonAlone)
                            "object protect a 4K r",
                            "inject add invalidate drop --view 1",
                            "object unmap a 0",
+                           "object ranges a",
+                           "object ranges a --dirty",
+                           "object harvest a all",
+                           "object harvest a all",
+                           "object migrate a 0..16K",
+                           "object split a all",
+                           "object merge a all",
+                           "object clone a b",
+                           "object show a",
+                           "object list",
+                           "object destroy b",
                            "inject list",
                            "tree a",
                            "diff a",

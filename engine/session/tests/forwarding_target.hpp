@@ -31,6 +31,19 @@ class ForwardingTarget : public Target {
   {
     return to_->protect(name, range, rights);
   }
+  void split(const std::string& name, Range range, Level level) override { to_->split(name, range, level); }
+  u64 merge(const std::string& name, Range range, Level level) override { return to_->merge(name, range, level); }
+  u64 migrate(const std::string& name, Range range) override { return to_->migrate(name, range); }
+  HarvestReply harvest(const std::string& name, Range range) override { return to_->harvest(name, range); }
+  std::vector<MappedRun> populated(const std::string& name, Range range) override
+  {
+    return to_->populated(name, range);
+  }
+  std::vector<Range> dirty(const std::string& name, Range range) override { return to_->dirty(name, range); }
+  ObjectState clone_object(const std::string& base, const std::string& name) override
+  {
+    return to_->clone_object(base, name);
+  }
   ViewState add_view(const std::string& name, FormatId format) override { return to_->add_view(name, format); }
   void drop_view(const std::string& name, TreeId view) override { to_->drop_view(name, view); }
   AccessReply access(const AccessRequest& request) override { return to_->access(request); }

@@ -86,6 +86,36 @@ TEST(EmbeddedTarget, EveryThingIsGivenBack)
   }
 }
 
+TEST(EmbeddedTarget, ClonesAreGivenBackBeforeTheirBase)
+{
+  auto t = target();
+  t->create_object("a", 4 * MiB, {});
+  t->populate("a", {0, 64 * KiB}, rights_rw, 0);
+  t->clone_object("a", "b");
+  t->access({"b", primary_tree, 0, right_write, 1, true});
+  t->clone_object("b", "c");
+  EXPECT_THROW(t->destroy_object("a"), Failure);
+  EXPECT_THROW(t->destroy_object("b"), Failure);
+  EXPECT_THROW(t->clone_object("a", "b"), Failure);
+  EXPECT_EQ(t->object("a").clones, 1u);
+  t->destroy_object("c");
+  EXPECT_EQ(t->object("b").clones, 0u);
+  EXPECT_TRUE(t->object("b").frozen);
+  t.reset();  // those that are left go in the right order
+}
+
+TEST(EmbeddedTarget, ACopyThatFindsNoMemoryChangesNothing)
+{
+  const auto t = target();
+  t->create_object("a", 4 * MiB, {});
+  t->access({"a", primary_tree, 0, right_write, 5, true});
+  t->clone_object("a", "b");
+  t->inject({0, SyncPoint::alloc, MORSEL_FAULT_FAIL, primary_tree, 1, 1, 0});
+  EXPECT_THROW(t->access({"b", primary_tree, 0, right_write, 6, true}), Failure);
+  EXPECT_EQ(t->access({"b", primary_tree, 0, right_read, 0, false}).value, 5u);
+  EXPECT_EQ(t->access({"b", primary_tree, 0, right_write, 6, true}).outcome, AccessOutcome::copied);
+}
+
 TEST(EmbeddedTarget, AFillThatNeverWorksEndsWithAClearMessage)
 {
   const auto t = target();

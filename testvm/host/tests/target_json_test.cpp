@@ -70,6 +70,25 @@ TEST(AgentReplies, AreRefusedWithNumbersOutOfRange)
   expect_refused(object_from_json, crowded);
 }
 
+TEST(AgentReplies, TellRunsInsideTheRangeAskedFor)
+{
+  constexpr Range asked{0x1000, 0x9000};
+  const auto runs = runs_from_json(Json::parse(R"({"runs":[[4096,8192,3],[8192,36864]]})"), "runs", asked);
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs[0].rights, rights_rw);
+  EXPECT_EQ(runs[1].range.end, 0x9000u);
+  const auto read = [&](const Json& json) { return runs_from_json(json, "runs", asked); };
+  for (const char* bad : {R"({})", R"([])", R"({"runs":7})", R"({"runs":[7]})", R"({"runs":[[4096]]})",
+                          R"({"runs":[[4096,8192,3,4]]})", R"({"runs":[["a",8192]]})", R"({"runs":[[-4096,8192]]})",
+                          R"({"runs":[[0,8192]]})", R"({"runs":[[4096,40960]]})", R"({"runs":[[8192,8192]]})",
+                          R"({"runs":[[4097,8192]]})", R"({"runs":[[4096,8192,8]]})"})
+    expect_refused(read, Json::parse(bad));
+  const auto next = [&](const Json& json) { return next_from_json(json, asked); };
+  EXPECT_EQ(next(Json::parse(R"({"next":36864})")), 0x9000u);
+  for (const char* bad : {R"({})", R"({"next":4096})", R"({"next":40960})", R"({"next":"x"})"})
+    expect_refused(next, Json::parse(bad));
+}
+
 TEST(AgentReplies, NameOutcomesOfAccesses)
 {
   const auto reply = access_from_json(Json::parse(R"({"result":"filled","walker":"engine","value":77})"));

@@ -80,6 +80,33 @@ TEST_F(VmTargetTest, CountsThePagesOfRanges)
   EXPECT_GE(object.tables, 3u);
 }
 
+TEST_F(VmTargetTest, SplitsMergesMigratesAndHarvests)
+{
+  target->create_object("o", 64 * mebibyte, {});
+  target->populate("o", {0, 4 * mebibyte}, rights_rw, 1);
+  const auto view = target->add_view("o", FormatId::npt);
+  target->harvest("o", {0, 64 * mebibyte});
+  const session::AccessRequest write{
+      .object = "o", .view = view.number, .offset = 0x5000, .right = right_write, .value = 77};
+  target->split("o", {0, 2 * mebibyte}, 0);
+  target->access(write);
+  EXPECT_EQ(target->dirty("o", {0, 4 * mebibyte}).size(), 1u);
+  const auto harvest = target->harvest("o", {0, 64 * mebibyte});
+  ASSERT_EQ(harvest.dirty.size(), 1u);
+  EXPECT_EQ(harvest.dirty[0].start, 0x5000u);
+  EXPECT_EQ(harvest.dirty[0].end, 0x6000u);
+  EXPECT_TRUE(target->harvest("o", {0, 64 * mebibyte}).dirty.empty());
+  EXPECT_EQ(target->merge("o", {0, 4 * mebibyte}, 1), 1u);
+  EXPECT_EQ(target->migrate("o", {0, 4 * mebibyte}), 1024u);
+  const auto runs = target->populated("o", {0, 64 * mebibyte});
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0].range.end, 4 * mebibyte);
+  EXPECT_EQ(runs[0].rights, rights_rw);
+  const session::AccessRequest read{.object = "o", .view = view.number, .offset = 0x5000};
+  EXPECT_EQ(target->access(read).value, 77u);
+  EXPECT_THROW(target->clone_object("o", "p"), session::Failure);
+}
+
 TEST_F(VmTargetTest, FillsAViewOnAccessOnly)
 {
   target->create_object("o", 64 * mebibyte, {});
