@@ -75,6 +75,7 @@ void kernel_flush(struct engine_actor *actor, unsigned int number, engine_u64 st
 	bool used = false;
 
 	morsel_count(MORSEL_FLUSHES, 1);
+	morsel_wait_for_touches(actor->object);
 	spin_lock(&tree->lock);
 	list_for_each_entry(user, &tree->users, node) {
 		outdate(user->context->notifier.mm);

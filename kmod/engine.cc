@@ -45,18 +45,36 @@ u64 bits_of_use(FormatId format, Rights want)
                               [&]<class F>() { return F::accessed_bit | (want.write() ? F::dirty_bit : 0); });
 }
 
-// The access itself, as hardware would do it. Marking the entry used fails if it changed meanwhile.
-Status touch(KernelPlatform& p, const Tree& tree, u64 offset, Rights want, engine_u64* value)
+// As hardware would. False if the entry changed meanwhile.
+bool mark_used(const Leaf& leaf, u64 bits)
+{
+  const u64 marked = leaf.word | bits;
+  if (marked == leaf.word) return __atomic_load_n(leaf.entry.word, __ATOMIC_SEQ_CST) == leaf.word;
+  return kernel_compare_exchange(reinterpret_cast<engine_u64*>(leaf.entry.word), leaf.word, marked) != 0;
+}
+
+// While it lasts, flushes and copies of frames wait. No point lies within.
+class Touch {
+ public:
+  explicit Touch(engine_actor* actor) : actor_(actor) { kernel_begin_touch(actor_); }
+  ~Touch() { kernel_end_touch(actor_); }
+  Touch(const Touch&) = delete;
+  Touch& operator=(const Touch&) = delete;
+
+ private:
+  engine_actor* actor_;
+};
+
+// The access itself.
+Status touch(engine_actor* actor, KernelPlatform& p, const Tree& tree, u64 offset, Rights want, engine_u64* value)
 {
   const GraceSection section(p);
   for (;;) {
     const auto leaf = lookup(p, SyncPoint::load, tree, offset);
     if (!leaf) return leaf.error();
     if (!leaf->rights.includes(want)) return Error::access_denied;
-    const u64 marked = leaf->word | bits_of_use(tree.format, want);
-    if (marked != leaf->word &&
-        !kernel_compare_exchange(reinterpret_cast<engine_u64*>(leaf->entry.word), leaf->word, marked))
-      continue;
+    const Touch lasts(actor);
+    if (!mark_used(*leaf, bits_of_use(tree.format, want))) continue;
     u64* const word = p.words(leaf->frame) + (offset & (page_bytes - 1)) / sizeof(u64);
     if (want.write())
       __atomic_store_n(word, u64{*value}, __ATOMIC_SEQ_CST);
@@ -114,6 +132,61 @@ int engine_protect(engine_actor* actor, engine_object* object, engine_u64 start,
   return store(protect(p, of(object), {start, end}, Rights::from_bits(static_cast<u8>(rights))), pages);
 }
 
+int engine_split(engine_actor* actor, engine_object* object, engine_u64 start, engine_u64 end)
+{
+  KernelPlatform p(actor);
+  return status(split(p, of(object), {start, end}, 0));
+}
+
+int engine_merge(engine_actor* actor, engine_object* object, engine_u64 start, engine_u64 end, engine_u64* pages)
+{
+  KernelPlatform p(actor);
+  const auto leaves = merge(p, of(object), {start, end}, 1);
+  if (leaves) *pages = *leaves * table_entries<PrimaryFormat>(0);
+  return static_cast<int>(leaves.error());
+}
+
+int engine_migrate(engine_actor* actor, engine_object* object, engine_u64 start, engine_u64 end, engine_u64* pages)
+{
+  KernelPlatform p(actor);
+  return store(migrate(p, of(object), {start, end}), pages);
+}
+
+int engine_harvest(engine_actor* actor, engine_object* object, engine_u64 start, engine_u64 end, engine_u64* accessed,
+                   engine_u64* dirty)
+{
+  struct Bitmaps {
+    void mark(engine_u64* bits, Range pages) const
+    {
+      for (u64 at = (pages.start - first) >> page_lg2; at < (pages.end - first) >> page_lg2; ++at)
+        bits[at / 64] |= engine_u64{1} << at % 64;
+    }
+    void accessed(Range pages) const { mark(accessed_bits, pages); }
+    void dirty(Range pages) const { mark(dirty_bits, pages); }
+    u64 first;
+    engine_u64* accessed_bits;
+    engine_u64* dirty_bits;
+  } report{start, accessed, dirty};
+  KernelPlatform p(actor);
+  return status(harvest(p, of(object), {start, end}, report));
+}
+
+int engine_ranges(engine_actor* actor, engine_object* object, engine_u64 start, engine_u64 end, int dirty,
+                  morsel_run* runs, engine_u64 room, engine_u64* count, engine_u64* next)
+{
+  KernelPlatform p(actor);
+  *count = 0;
+  *next = end;
+  const auto add = [&](Range pages, Rights rights) {
+    if (*count < room)
+      runs[(*count)++] = {pages.start, pages.end, rights.bits(), 0};
+    else if (*next == end)
+      *next = pages.start;
+  };
+  if (!dirty) return status(for_each_populated(p, of(object), {start, end}, add));
+  return status(for_each_dirty(p, of(object), {start, end}, [&](Range pages) { add(pages, {}); }));
+}
+
 int engine_add_view(engine_actor* actor, engine_object* object, engine_view* view, unsigned format, unsigned number)
 {
   KernelPlatform p(actor);
@@ -167,7 +240,7 @@ int engine_touch(engine_actor* actor, engine_object* object, engine_view* view, 
                  engine_u64* value)
 {
   KernelPlatform p(actor);
-  return status(touch(p, tree_of(object, view), offset, Rights::from_bits(static_cast<u8>(right)), value));
+  return status(touch(actor, p, tree_of(object, view), offset, Rights::from_bits(static_cast<u8>(right)), value));
 }
 
 int engine_find(engine_actor* actor, engine_object* object, engine_view* view, engine_u64 offset, int hold,

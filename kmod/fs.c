@@ -65,7 +65,7 @@ static const struct file_operations file_operations = {
 };
 
 static const struct address_space_operations address_space_operations = {
-	.dirty_folio = noop_dirty_folio,
+	.dirty_folio = morsel_dirty_folio,
 };
 
 static struct inode *new_morsel_inode(struct super_block *sb, const struct inode *directory, umode_t mode)

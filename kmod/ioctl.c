@@ -38,37 +38,133 @@ static void zap_single_pages(struct morsel_object *object, u64 start, u64 end)
 		unmap_mapping_range(object->inode->i_mapping, start, end - start, 1);
 }
 
-static long change_range(struct morsel_object *object, unsigned int command, void __user *argument)
+static int apply(struct morsel_object *object, unsigned int command, const struct morsel_range *range,
+		 engine_u64 *pages)
 {
 	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
+	struct engine_object *engine = &object->engine;
+	int error;
+
+	switch (command) {
+	case MORSEL_IOC_POPULATE:
+		return engine_populate(&actor, engine, range->start, range->end, range->rights, range->leaf_level,
+				       pages);
+	case MORSEL_IOC_UNMAP:
+		return engine_unmap(&actor, engine, range->start, range->end, pages);
+	case MORSEL_IOC_PROTECT:
+		return engine_protect(&actor, engine, range->start, range->end, range->rights, pages);
+	case MORSEL_IOC_SPLIT:
+		return engine_split(&actor, engine, range->start, range->end);
+	case MORSEL_IOC_MERGE:
+		return engine_merge(&actor, engine, range->start, range->end, pages);
+	default:
+		/* Pages that stand in tables of the kernel's own would stay where they are. */
+		zap_single_pages(object, range->start, range->end);
+		inode_lock(object->inode);	/* a resize writes the last page's end */
+		error = engine_migrate(&actor, engine, range->start, range->end, pages);
+		inode_unlock(object->inode);
+		return error;
+	}
+}
+
+static int check_range(unsigned int command, const struct morsel_range *range)
+{
+	const bool sets_rights = command == MORSEL_IOC_POPULATE || command == MORSEL_IOC_PROTECT;
+	const bool merges = command == MORSEL_IOC_MERGE;
+
+	if (range->reserved || range->start > range->end)
+		return -EINVAL;
+	if (!sets_rights && range->rights)
+		return -EINVAL;
+	if (command != MORSEL_IOC_POPULATE && range->leaf_level != (merges ? 1 : 0))
+		return -EINVAL;
+	return 0;
+}
+
+static long change_range(struct morsel_object *object, unsigned int command, void __user *argument)
+{
 	struct morsel_range range;
 	engine_u64 pages = 0;
 	int error = morsel_get_request(&range, sizeof(range), argument);
 
+	if (!error)
+		error = check_range(command, &range);
 	if (error)
 		return error;
-	if (range.reserved || range.start > range.end)
-		return -EINVAL;
-	if (command == MORSEL_IOC_UNMAP && range.rights)
-		return -EINVAL;
-	if (command != MORSEL_IOC_POPULATE && range.leaf_level)
-		return -EINVAL;
-
-	if (command == MORSEL_IOC_POPULATE)
-		error = engine_populate(&actor, &object->engine, range.start, range.end, range.rights, range.leaf_level,
-					&pages);
-	else if (command == MORSEL_IOC_UNMAP)
-		error = engine_unmap(&actor, &object->engine, range.start, range.end, &pages);
-	else
-		error = engine_protect(&actor, &object->engine, range.start, range.end, range.rights, &pages);
+	error = apply(object, command, &range, &pages);
 	/* Also after a failure: a part may have been changed. */
-	if (command != MORSEL_IOC_POPULATE && error != ENGINE_OUT_OF_RANGE && error != ENGINE_UNALIGNED &&
-	    error != ENGINE_INVALID)
+	if ((command == MORSEL_IOC_UNMAP || command == MORSEL_IOC_PROTECT) && error != ENGINE_OUT_OF_RANGE &&
+	    error != ENGINE_UNALIGNED && error != ENGINE_INVALID)
 		zap_single_pages(object, range.start, range.end);
 	if (error)
 		return morsel_errno(error);
 	range.changed_pages = pages;
 	return put_reply(argument, &range, sizeof(range));
+}
+
+/* Entries in the kernel's own tables tell the dirty log when they go (morsel_dirty_folio), and come back by a fault. */
+static int harvest_into(struct morsel_object *object, const struct morsel_harvest *request, engine_u64 *accessed,
+			engine_u64 *dirty, size_t bytes)
+{
+	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
+	int error;
+
+	zap_single_pages(object, request->start, request->end);
+	error = engine_harvest(&actor, &object->engine, request->start, request->end, accessed, dirty);
+	if (error)
+		return morsel_errno(error);
+	if (copy_to_user(u64_to_user_ptr(request->accessed), accessed, bytes) ||
+	    copy_to_user(u64_to_user_ptr(request->dirty), dirty, bytes))
+		return -EFAULT;
+	return 0;
+}
+
+static long harvest(struct morsel_object *object, void __user *argument)
+{
+	struct morsel_harvest request;
+	engine_u64 *bits;
+	size_t words;
+	int error = morsel_get_request(&request, sizeof(request), argument);
+
+	if (error)
+		return error;
+	if (request.reserved || request.start >= request.end || request.end - request.start > MORSEL_HARVEST_BYTES)
+		return -EINVAL;
+	words = DIV_ROUND_UP((request.end - request.start) >> PAGE_SHIFT, 64);
+	bits = kvcalloc(2 * words, sizeof(*bits), GFP_KERNEL_ACCOUNT);
+	if (!bits)
+		return -ENOMEM;
+	error = harvest_into(object, &request, bits, bits + words, words * sizeof(*bits));
+	kvfree(bits);
+	return error;
+}
+
+static long ranges(struct morsel_object *object, void __user *argument)
+{
+	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
+	struct morsel_ranges request;
+	struct morsel_run *runs;
+	engine_u64 room, count, next;
+	int error = morsel_get_request(&request, sizeof(request), argument);
+
+	if (error)
+		return error;
+	if (request.kind > MORSEL_RANGES_DIRTY || !request.room)
+		return -EINVAL;
+	room = min_t(u64, request.room, MORSEL_RANGES_ROOM);
+	runs = kvcalloc(room, sizeof(*runs), GFP_KERNEL_ACCOUNT);
+	if (!runs)
+		return -ENOMEM;
+	error = morsel_errno(engine_ranges(&actor, &object->engine, request.start, request.end,
+					   request.kind == MORSEL_RANGES_DIRTY, runs, room, &count, &next));
+	if (!error && copy_to_user(u64_to_user_ptr(request.runs), runs, count * sizeof(*runs)))
+		error = -EFAULT;
+	kvfree(runs);
+	if (error)
+		return error;
+	request.count = count;
+	request.next = next;
+	return put_reply(argument, &request, sizeof(request));
 }
 
 static long add_view(struct morsel_object *object, void __user *argument)
@@ -239,8 +335,20 @@ static long map_view(struct file *file, struct morsel_object *object, void __use
 
 static bool changes_object(unsigned int command)
 {
-	return command == MORSEL_IOC_POPULATE || command == MORSEL_IOC_UNMAP || command == MORSEL_IOC_PROTECT ||
-	       command == MORSEL_IOC_VIEW_ADD || command == MORSEL_IOC_VIEW_DROP;
+	switch (command) {
+	case MORSEL_IOC_POPULATE:
+	case MORSEL_IOC_UNMAP:
+	case MORSEL_IOC_PROTECT:
+	case MORSEL_IOC_SPLIT:
+	case MORSEL_IOC_MERGE:
+	case MORSEL_IOC_MIGRATE:
+	case MORSEL_IOC_HARVEST:
+	case MORSEL_IOC_VIEW_ADD:
+	case MORSEL_IOC_VIEW_DROP:
+		return true;
+	default:
+		return false;
+	}
 }
 
 long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long argument)
@@ -256,7 +364,14 @@ long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long ar
 	case MORSEL_IOC_POPULATE:
 	case MORSEL_IOC_UNMAP:
 	case MORSEL_IOC_PROTECT:
+	case MORSEL_IOC_SPLIT:
+	case MORSEL_IOC_MERGE:
+	case MORSEL_IOC_MIGRATE:
 		return change_range(object, command, user);
+	case MORSEL_IOC_HARVEST:
+		return harvest(object, user);
+	case MORSEL_IOC_RANGES:
+		return ranges(object, user);
 	case MORSEL_IOC_VIEW_ADD:
 		return add_view(object, user);
 	case MORSEL_IOC_VIEW_DROP:

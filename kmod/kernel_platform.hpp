@@ -41,6 +41,7 @@ on:
 class KernelPlatform {
  public:
   using Retired = engine_retired;
+  static constexpr bool own_walker = true;
 
   explicit KernelPlatform(engine_actor* actor) : actor_(actor) {}
 
@@ -105,7 +106,7 @@ class KernelPlatform {
         report(at, e, expected, expected, action);
         return action == MORSEL_FAULT_DROP && __atomic_load_n(e.word, __ATOMIC_SEQ_CST) == expected;
       }
-    if (at == SyncPoint::change && expected == 0)
+    if ((at == SyncPoint::change && expected == 0) || at == SyncPoint::install)
       kernel_place_frame(PrimaryFormat::address(desired, e.level).value, e.offset);
     const bool done = kernel_compare_exchange(word_of(e), expected, desired) != 0;
     if (done) left_primary(at, e, expected);
@@ -167,10 +168,12 @@ class KernelPlatform {
     note(at, {}, dirty, 0);
     return dirty;
   }
+  bool is_held(PhysAddr frame, Level) { return kernel_is_held(frame.value) != 0; }
+  bool are_one(PhysAddr frame, Level level) { return level == 1 && kernel_is_one_frame(frame.value) != 0; }
   void copy_frame(SyncPoint at, PhysAddr from, PhysAddr to, Level level)
   {
     if (dropped(at, primary_tree)) return;
-    kernel_copy_frame(from.value, to.value, level);
+    kernel_copy_frame(actor_, from.value, to.value, level);
     note(at, {nullptr, 0, primary_tree, level}, from.value, to.value);
   }
   void wait_for_grace_period(SyncPoint at)

@@ -39,6 +39,7 @@ struct morsel_object *morsel_object_new(struct inode *inode, u64 bytes, unsigned
 	object->root_level = root_level;
 	spin_lock_init(&object->lock);
 	mutex_init(&object->attach_mutex);
+	init_rwsem(&object->touches);
 	for (i = 0; i < ARRAY_SIZE(object->trees); i++)
 		init_tree(object, i);
 	object->trees[0].state = MORSEL_TREE_LIVE;

@@ -14,6 +14,7 @@
 #include <linux/kref.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/srcu.h>
 #include <linux/wait.h>
@@ -88,6 +89,7 @@ struct morsel_object {
 	bool faulty;			/* an access was dropped by injection: frames are kept to the end. Sticky */
 	spinlock_t lock;
 	struct mutex attach_mutex;
+	struct rw_semaphore touches;	/* held for reading while the engine's walker accesses memory */
 	struct morsel_reclaim reclaim;
 	struct morsel_tree trees[1 + MORSEL_MAX_VIEWS];
 };
@@ -135,6 +137,12 @@ static inline struct engine_actor morsel_actor(struct morsel_object *object, enu
 {
 	return (struct engine_actor){ .object = object, .kind = kind, .id = task_pid_nr(current) };
 }
+/* Accesses of the engine's walker that began before: see kernel_begin_touch(). */
+static inline void morsel_wait_for_touches(struct morsel_object *object)
+{
+	down_write(&object->touches);
+	up_write(&object->touches);
+}
 
 /* module.c */
 extern unsigned int morsel_granularity;
@@ -165,6 +173,7 @@ int morsel_settle(struct morsel_object *object);
 int morsel_reclaim_start(void);
 void morsel_reclaim_stop(void);
 void morsel_frame_put(struct morsel_object *object, struct page *page, unsigned int pages);
+bool morsel_dirty_folio(struct address_space *mapping, struct folio *folio);
 
 /* attach.c */
 struct morsel_user *morsel_user_get(struct mm_struct *mm, struct morsel_tree *tree);

@@ -138,8 +138,6 @@ void morsel_frame_put(struct morsel_object *object, struct page *page, unsigned 
 	struct page *head = compound_head(page);
 	unsigned int i;
 
-	for (i = 0; i < pages; i++)
-		ClearPagePrivate2(page + i);	/* the dirty log; Linux wants it gone from pages that are freed */
 	atomic64_sub(pages, &object->frames);
 	morsel_count(MORSEL_FRAMES, -(s64)pages);
 	if (PageCompound(head)) {
@@ -147,7 +145,10 @@ void morsel_frame_put(struct morsel_object *object, struct page *page, unsigned 
 			return;
 		head->lru.prev = NULL;
 	}
-	head->mapping = NULL;
+	WRITE_ONCE(head->mapping, NULL);
+	smp_mb();	/* no mapping any more, then the log's bits: morsel_dirty_folio() does it the other way round */
+	for (i = 0; i < compound_nr(head); i++)
+		ClearPagePrivate2(head + i);	/* Linux wants them gone from pages that are freed */
 	put_page(head);
 }
 
@@ -177,6 +178,23 @@ void kernel_carry(struct engine_actor *actor, engine_u64 frame, unsigned int lev
 		SetPagePrivate2(page + i);
 }
 
+/*
+ * Linux says that a folio was written: a table of its own had a dirty entry for it, or who had pinned it wrote it. Who
+ * calls has a reference, but the frame may be on its way out.
+ */
+bool morsel_dirty_folio(struct address_space *mapping, struct folio *folio)
+{
+	long i;
+
+	for (i = 0; i < folio_nr_pages(folio); i++)
+		SetPagePrivate2(folio_page(folio, i));
+	smp_mb();	/* the log's bits, then the mapping: see morsel_frame_put() */
+	if (READ_ONCE(folio->mapping) != mapping)
+		for (i = 0; i < folio_nr_pages(folio); i++)
+			ClearPagePrivate2(folio_page(folio, i));
+	return noop_dirty_folio(mapping, folio);
+}
+
 int kernel_is_dirty(engine_u64 frame)
 {
 	return PagePrivate2(page_at(frame));
@@ -187,14 +205,51 @@ int kernel_take_dirty(engine_u64 frame)
 	return TestClearPagePrivate2(page_at(frame));
 }
 
-void kernel_copy_frame(engine_u64 from, engine_u64 to, unsigned int level)
+/*
+ * A frame has one reference of ours, whatever its size. Another one is a pin (get_user_pages), or an entry in a table
+ * of the kernel's own (kmod/fault.c): such a page must not move, because it is written without the primary's leave.
+ *
+ * The answer is final when the primary's entry is moving and everybody was flushed. New references are taken from
+ * entries: under the table's lock, as entries are changed; or by get_user_pages_fast() with interrupts off, for which
+ * the flush's interrupt waits, if it did not see the change anyway; or by a fault that maps single pages, which lets go
+ * of the page when it finds that the leaf has changed.
+ */
+int kernel_is_held(engine_u64 frame)
+{
+	return page_count(compound_head(page_at(frame))) != 1;
+}
+
+/* Single pages that happen to lie side by side stay single: they are counted and given back one by one. */
+int kernel_is_one_frame(engine_u64 frame)
+{
+	struct page *page = page_at(frame);
+
+	return PageHead(page) && compound_order(page) == PMD_SHIFT - PAGE_SHIFT;
+}
+
+void kernel_copy_frame(struct engine_actor *actor, engine_u64 from, engine_u64 to, unsigned int level)
 {
 	unsigned int i;
 
+	morsel_wait_for_touches(actor->object);
 	for (i = 0; i < (level ? PTRS_PER_PMD : 1); i++) {
 		copy_highpage(page_at(to) + i, page_at(from) + i);
 		cond_resched();
 	}
+}
+
+/*
+ * The engine's walker in the module caches nothing, but an access of its own may be under way, which saw a leaf as it
+ * was: whoever changed the leaf waits for it in morsel_wait_for_touches(), as it waits for CPUs by the flush.
+ */
+void kernel_begin_touch(struct engine_actor *actor)
+{
+	down_read(&actor->object->touches);
+}
+
+void kernel_end_touch(struct engine_actor *actor)
+{
+	up_read(&actor->object->touches);
 }
 
 engine_u64 kernel_exchange(engine_u64 *word, engine_u64 desired)

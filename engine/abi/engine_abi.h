@@ -92,6 +92,19 @@ int engine_unmap(struct engine_actor *actor, struct engine_object *object, engin
 int engine_protect(struct engine_actor *actor, struct engine_object *object, engine_u64 start, engine_u64 end,
 		   unsigned int rights, engine_u64 *pages);
 
+int engine_split(struct engine_actor *actor, struct engine_object *object, engine_u64 start, engine_u64 end);
+int engine_merge(struct engine_actor *actor, struct engine_object *object, engine_u64 start, engine_u64 end,
+		 engine_u64 *pages);
+int engine_migrate(struct engine_actor *actor, struct engine_object *object, engine_u64 start, engine_u64 end,
+		   engine_u64 *pages);
+/* Sets bits of pages, counted from `start`. */
+int engine_harvest(struct engine_actor *actor, struct engine_object *object, engine_u64 start, engine_u64 end,
+		   engine_u64 *accessed, engine_u64 *dirty);
+/* *count runs, as many as there is room for; *next is where the first one left out begins, else `end`. */
+struct morsel_run;
+int engine_ranges(struct engine_actor *actor, struct engine_object *object, engine_u64 start, engine_u64 end,
+		  int dirty, struct morsel_run *runs, engine_u64 room, engine_u64 *count, engine_u64 *next);
+
 int engine_add_view(struct engine_actor *actor, struct engine_object *object, struct engine_view *view,
 		    unsigned int format, unsigned int number);
 void engine_drop_view(struct engine_actor *actor, struct engine_object *object, struct engine_view *view);
@@ -144,7 +157,11 @@ void kernel_flush(struct engine_actor *actor, unsigned int tree, engine_u64 star
 void kernel_carry(struct engine_actor *actor, engine_u64 frame, unsigned int level);
 int kernel_is_dirty(engine_u64 frame);		/* the dirty log's bit of a 4-KiB frame */
 int kernel_take_dirty(engine_u64 frame);	/* the same, and clear it */
-void kernel_copy_frame(engine_u64 from, engine_u64 to, unsigned int level);
+void kernel_begin_touch(struct engine_actor *actor);	/* the engine's walker looks at a leaf and accesses memory */
+void kernel_end_touch(struct engine_actor *actor);
+int kernel_is_held(engine_u64 frame);		/* somebody else has a reference to it */
+int kernel_is_one_frame(engine_u64 frame);	/* 2 MiB that were allocated as one */
+void kernel_copy_frame(struct engine_actor *actor, engine_u64 from, engine_u64 to, unsigned int level);
 void kernel_wait_for_grace_period(struct engine_actor *actor);
 void kernel_note_table(struct engine_actor *actor, struct engine_retired *retired, unsigned int tree,
 		       unsigned int level, engine_u64 table);

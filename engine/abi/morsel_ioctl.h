@@ -90,15 +90,57 @@ struct morsel_create {
 	__u32 reserved;
 };
 
-/* populate, unmap, protect */
+/*
+ * populate, unmap, protect; split, merge, migrate.
+ *
+ * Split turns 2-MiB leaves into 4-KiB ones, merge turns them back: only what was one 2-MiB frame once, and only while
+ * no process has ever mapped the object (else EBUSY; also while another merge is under way). Migrate moves pages to
+ * other frames; a page stays where it is if anybody holds a reference to its frame: a pipe, a device, or a mapping that
+ * is served page by page.
+ */
 struct morsel_range {
 	__u32 size;
-	__u32 rights;			/* populate, protect: MORSEL_READ [| WRITE | EXEC]; unmap: 0 */
+	__u32 rights;			/* populate, protect: MORSEL_READ [| WRITE | EXEC]; others: 0 */
+	__u64 start;			/* bytes, multiples of 4096 (merge: 2 MiB); half-open */
+	__u64 end;
+	__u32 leaf_level;		/* populate: 0 for 4-KiB leaves, 1 for 2-MiB leaves; merge: 1; others: 0 */
+	__u32 reserved;
+	__u64 changed_pages;		/* out; split: 0; merge: of the leaves made */
+};
+
+/*
+ * Harvest: which pages were accessed and which written since the last one, through any tree or mapping; it is
+ * forgotten. Bit n of a bitmap (in 64-bit words) is the page at start + n * 4096. A page that a device writes by a pin
+ * of long standing is dirty when the pin is given back as such.
+ */
+#define MORSEL_HARVEST_BYTES (1ull << 30)	/* at most from start to end */
+struct morsel_harvest {
+	__u32 size;
+	__u32 reserved;
 	__u64 start;			/* bytes, multiples of 4096; half-open */
 	__u64 end;
-	__u32 leaf_level;		/* populate: 0 for 4-KiB leaves, 1 for 2-MiB leaves */
+	__u64 accessed;			/* user pointer to (end - start) / 4096 bits, in whole words; overwritten */
+	__u64 dirty;			/* the same */
+};
+
+/* Runs of mapped pages with the same rights, or of pages written since the last harvest as far as is seen by now. */
+enum morsel_ranges_kind { MORSEL_RANGES_POPULATED = 0, MORSEL_RANGES_DIRTY = 1 };
+#define MORSEL_RANGES_ROOM 4096		/* no more are given by one request */
+struct morsel_run {
+	__u64 start;
+	__u64 end;
+	__u32 rights;			/* DIRTY: 0 */
 	__u32 reserved;
-	__u64 changed_pages;		/* out */
+};
+struct morsel_ranges {
+	__u32 size;
+	__u32 kind;			/* enum morsel_ranges_kind */
+	__u64 start;			/* bytes, multiples of 4096; half-open */
+	__u64 end;
+	__u64 runs;			/* user pointer to struct morsel_run[room] */
+	__u64 room;
+	__u64 count;			/* out */
+	__u64 next;			/* out: `start` of the request for the rest; `end` if there is none */
 };
 
 struct morsel_view_add {
@@ -222,5 +264,10 @@ struct morsel_list {
 #define MORSEL_IOC_ACCESS _IOWR(MORSEL_IOC_MAGIC, 38, struct morsel_access)
 #define MORSEL_IOC_MAP_VIEW _IOWR(MORSEL_IOC_MAGIC, 39, struct morsel_map_view)
 #define MORSEL_IOC_SETTLE _IO(MORSEL_IOC_MAGIC, 40)
+#define MORSEL_IOC_SPLIT _IOWR(MORSEL_IOC_MAGIC, 41, struct morsel_range)
+#define MORSEL_IOC_MERGE _IOWR(MORSEL_IOC_MAGIC, 42, struct morsel_range)
+#define MORSEL_IOC_MIGRATE _IOWR(MORSEL_IOC_MAGIC, 43, struct morsel_range)
+#define MORSEL_IOC_HARVEST _IOWR(MORSEL_IOC_MAGIC, 44, struct morsel_harvest)
+#define MORSEL_IOC_RANGES _IOWR(MORSEL_IOC_MAGIC, 45, struct morsel_ranges)
 
 #endif /* MORSEL_IOCTL_H */

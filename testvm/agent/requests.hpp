@@ -34,6 +34,7 @@ struct RequestKind {
 };
 
 std::span<const RequestKind> object_requests();
+std::span<const RequestKind> page_requests();
 std::span<const RequestKind> machine_requests();
 
 // Finds the kind, refuses arguments that it does not know, and calls its handler.

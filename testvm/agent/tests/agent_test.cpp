@@ -60,6 +60,43 @@ TEST(Agent, MakesAndDescribesObjects)
   EXPECT_EQ(host.refused("object-info", {{"name", "b"}}), "ENOENT");
 }
 
+TEST(Agent, ReportsPagesInPartsThatFitALine)
+{
+  Host host;
+  constexpr std::uint64_t bytes = std::uint64_t{1} << 30;
+  host.done("object-create", {{"name", "a"}, {"bytes", bytes}});
+  const Json small = host.done("object-harvest", {{"name", "a"}, {"start", 4096}, {"end", 5 * 4096}});
+  EXPECT_EQ(small["accessed"], Json::parse("[[4096,20480]]"));
+  EXPECT_EQ(small["dirty"], Json::parse("[[4096,8192],[12288,16384]]"));
+  EXPECT_EQ(small["next"], 5 * 4096);
+  std::size_t runs = 0, parts = 0;
+  for (std::uint64_t at = 0; at < bytes; ++parts) {
+    const Json part = host.done("object-harvest", {{"name", "a"}, {"start", at}, {"end", bytes}});
+    runs += part["dirty"].size();
+    ASSERT_GT(part["next"].get<std::uint64_t>(), at);
+    at = part["next"].get<std::uint64_t>();
+  }
+  EXPECT_EQ(runs, bytes / 8192);
+  EXPECT_GT(parts, 1u);
+  const Json ranges = host.done("object-ranges", {{"name", "a"}, {"start", 0}, {"end", bytes}});
+  EXPECT_EQ(ranges["runs"].size(), std::size_t{MORSEL_RANGES_ROOM});
+  EXPECT_EQ(ranges["runs"][1], Json::parse("[8192,12288,3]"));
+  EXPECT_EQ(ranges["next"], 8192 * MORSEL_RANGES_ROOM);
+  EXPECT_EQ(host.refused("object-harvest", {{"name", "a"}, {"start", 4096}, {"end", 4096}}), "EINVAL");
+  EXPECT_EQ(host.refused("object-harvest", {{"name", "a"}, {"start", 8192}, {"end", 4096}}), "EINVAL");
+  EXPECT_EQ(host.refused("object-ranges", {{"name", "a"}, {"start", 0}, {"end", bytes + 4096}}), "EINVAL");
+}
+
+TEST(Agent, PassesOnWhatChangesLeavesAndFrames)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 4 << 20}});
+  EXPECT_EQ(host.done("object-migrate", {{"name", "a"}, {"start", 0}, {"end", 8192}})["changed_pages"], 2);
+  host.done("object-split", {{"name", "a"}, {"start", 0}, {"end", 2 << 20}});
+  EXPECT_EQ(host.refused("object-merge", {{"name", "a"}, {"start", 0}, {"end", 2 << 20}}), "EBUSY");
+  EXPECT_EQ(host.refused("object-migrate", {{"name", "a"}, {"start", 1}, {"end", 8192}}), "EINVAL");
+}
+
 TEST(Agent, ListsMoreObjectsThanItsFirstBufferHolds)
 {
   Host host;

@@ -40,13 +40,19 @@ class FakeModule final : public Module {
   {
     const auto found = objects_.find(name);
     if (found == objects_.end()) throw RequestError(ENOENT, "opening /morsel/" + name);
-    if (code != MORSEL_IOC_INFO && how != Open::for_writing) throw RequestError(EBADF, "not open for writing");
+    if (code != MORSEL_IOC_INFO && code != MORSEL_IOC_RANGES && how != Open::for_writing)
+      throw RequestError(EBADF, "not open for writing");
     morsel_info& object = found->second;
     switch (code) {
       case MORSEL_IOC_INFO: *static_cast<morsel_info*>(argument) = object; return;
       case MORSEL_IOC_POPULATE: return change(object, *static_cast<morsel_range*>(argument), +1);
       case MORSEL_IOC_UNMAP: return change(object, *static_cast<morsel_range*>(argument), -1);
       case MORSEL_IOC_PROTECT: return change(object, *static_cast<morsel_range*>(argument), 0);
+      case MORSEL_IOC_SPLIT:
+      case MORSEL_IOC_MIGRATE: return change(object, *static_cast<morsel_range*>(argument), 0);
+      case MORSEL_IOC_MERGE: throw RequestError(EBUSY, "merging");
+      case MORSEL_IOC_HARVEST: return harvest(object, *static_cast<morsel_harvest*>(argument));
+      case MORSEL_IOC_RANGES: return ranges(object, *static_cast<morsel_ranges*>(argument));
       case MORSEL_IOC_VIEW_ADD: return add_view(object, *static_cast<morsel_view_add*>(argument));
       case MORSEL_IOC_VIEW_DROP: return drop_view(object, *static_cast<morsel_view_drop*>(argument));
       case MORSEL_IOC_ACCESS:
@@ -118,6 +124,26 @@ class FakeModule final : public Module {
     }
     if (sign > 0) object.frames += range.changed_pages;
     if (sign < 0) object.frames -= range.changed_pages;
+  }
+  // Every page was accessed, every other one written: the longest reply there can be.
+  static void harvest(const morsel_info& object, const morsel_harvest& request)
+  {
+    if (request.start >= request.end || request.end > object.bytes ||
+        request.end - request.start > MORSEL_HARVEST_BYTES)
+      throw RequestError(EINVAL, "harvesting");
+    for (std::uint64_t word = 0; word < (request.end - request.start + (4096 * 64 - 1)) / 4096 / 64; ++word) {
+      reinterpret_cast<std::uint64_t*>(request.accessed)[word] = ~std::uint64_t{0};
+      reinterpret_cast<std::uint64_t*>(request.dirty)[word] = 0x5555555555555555;
+    }
+  }
+  // One run after the other, with a hole between, as many as there is room for.
+  static void ranges(const morsel_info& object, morsel_ranges& request)
+  {
+    if (request.start >= request.end || request.end > object.bytes) throw RequestError(EINVAL, "asking for ranges");
+    std::uint64_t at = request.start;
+    for (; at < request.end && request.count < request.room; at += 8192)
+      reinterpret_cast<morsel_run*>(request.runs)[request.count++] = {at, at + 4096, request.kind == 0 ? 3u : 0u, 0};
+    request.next = at < request.end ? at : request.end;
   }
   static void add_view(morsel_info& object, morsel_view_add& request)
   {

@@ -79,6 +79,11 @@ TEST_F(KernelModule, LetsTheCpuWalkViewsAtEachGranularity)
   for (const char* granularity : {"1g", "2m"}) run_suite("view", granularity);
 }
 
+TEST_F(KernelModule, ReshapesMovesAndHarvestsPagesAtEachGranularity)
+{
+  for (const char* granularity : {"1g", "2m"}) run_suite("pages", granularity);
+}
+
 TEST_F(KernelModule, RefusesWrongRequests) { run_suite("request"); }
 
 TEST_F(KernelModule, InjectsFaultsAndShowsPoints) { run_suite("inject"); }
