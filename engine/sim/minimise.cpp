@@ -57,7 +57,7 @@ class Minimiser {
     bool smaller = true;
     while (smaller) smaller = drop_something();
     if (const auto found = find(best_.scenario)) keep_if_smaller(*found);
-    while (fewer_blocks() || shorter_blocks()) continue;
+    while (best_.schedule.size() < max_steps && (fewer_blocks() || shorter_blocks())) continue;  // else without end
     return best_;
   }
 
