@@ -210,13 +210,13 @@ ObjectState EmbeddedTarget::create_object(const std::string& name, u64 bytes, st
 ObjectState EmbeddedTarget::clone_object(const std::string& base, const std::string& name)
 {
   EmbeddedObject& from = find(base);
-  const ObjectState state = add_object(name, "clone object " + base + " as " + name, advice_for(Error::no_memory, from),
-                                       [&](EmbeddedPlatform& p, EmbeddedObject& o) {
-                                         EmbeddedPlatform base_platform(machine_, from);
-                                         if (const Status s = freeze(base_platform, from.object); !s) return s;
-                                         o.base = base;
-                                         return morsel::clone(p, from.object, o.object);
-                                       });
+  ObjectState state = add_object(name, "clone object " + base + " as " + name, advice_for(Error::no_memory, from),
+                                 [&](EmbeddedPlatform& p, EmbeddedObject& o) {
+                                   EmbeddedPlatform base_platform(machine_, from);
+                                   if (const Status s = freeze(base_platform, from.object); !s) return s;
+                                   o.base = base;
+                                   return morsel::clone(p, from.object, o.object);
+                                 });
   changed(base);
   return state;
 }
