@@ -78,6 +78,7 @@ constexpr Row operations[] = {
     {"harvest_against_upgrade", "populate:p0-1,rwx fill:p0,w write:p0 -- harvest:p0 fill:p0,x"},
     {"harvest_against_harvest", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 harvest:p0"},
     {"harvest_against_migrate", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 migrate:p0"},
+    {"harvest_migrate_fill", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 migrate:p0 fill:p0,w"},
     {"harvest_against_dropped_view", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 drop_view"},
     {"split_operation_against_fill", "watch:p0,p1 populate:m0,2M -- split:m0 fill:p0"},
     {"merge_against_fill", "populate:m0,2M split:m0 fill:p0 -- merge:m0,2M fill:p1"},
