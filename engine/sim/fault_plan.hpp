@@ -16,7 +16,7 @@ enum class Twist : u8 {
   none,
   plain,     // a change of an entry is a load and a plain store, which others see later
   blind,     // a compare-and-swap of an entry stores whatever stands there
-  old,       // a load of an entry gives what the actor saw there last
+  old,       // a load of an entry or a word gives what the actor saw there before
   unmarked,  // a reservation does not say that it is stale
   leaf,      // a flush leaves cached pointers to tables alone
   late,      // the access happens behind the actor's next one at the point `until`, or else before it leaves
