@@ -321,7 +321,7 @@ static void harvest_misses_nothing(int which)
 			done += before[page] = __atomic_load_n(&written[page], __ATOMIC_ACQUIRE);
 		harvest(fd);
 		for (unsigned page = 0; page < PAGES; page++) {
-			reported[page] |= bit(bitmaps.dirty, page);
+			reported[page] = reported[page] || bit(bitmaps.dirty, page);
 			CHECK(reported[page] || !before[page]);
 		}
 	}
