@@ -95,8 +95,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         BadWords{"", "no command", "help"}, BadWords{"objct create a 4M", "'objct' is no command", "'object create'"},
         BadWords{"object creat a 4M", "'object creat' is no command", "'object create'"},
-        BadWords{"object", "'object' is no command", "object create, object list"},
-        BadWords{"object frobnicate", "no command", "object create, object list"},
+        BadWords{"object", "'object' is no command", "object create, object clone, object list"},
+        BadWords{"object frobnicate", "no command", "object create, object clone, object list"},
         BadWords{"zzzzzzzzzzzz", "no command", "'help'"}, BadWords{"tre a", "'tre' is no command", "'tree'"},
         BadWords{"tree", "NAME is missing", "tree NAME"}, BadWords{"tree a b", "'b' is one word too many", "tree NAME"},
         BadWords{"tree a --dept 3", "unknown option --dept", "'--depth'"},
