@@ -351,10 +351,12 @@ CrashVerdict replay_crash(const std::string& token)
   };
   point.second_at = number('b');
   point.crash_at = number('c');
-  if (text != end && *text == 'i' && text + 1 == end)
-    ++text;
-  else
-    for (char letter = 'i'; text != end; letter = '.') point.script.push_back(number(letter));
+  if (text + 1 == end && *text == 'i') text = end;  // no line was uncertain
+  char letter = 'i';
+  while (text != end) {
+    point.script.push_back(number(letter));
+    letter = '.';
+  }
 
   CrashStage stage(scenario);
   const Allowed allowed(stage);
