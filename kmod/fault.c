@@ -226,14 +226,16 @@ static bool own_table(struct vm_fault *vmf)
 	return !pmd_none(*vmf->pmd);
 }
 
-/* With the page locked, the leaf is looked at once more: see kernel_leaf_changed(). */
-static bool still_maps(struct work *work, struct page *page)
+/* With the page locked, the leaf is looked at once more: see kernel_leaf_changed(). 0: it maps something else by now. */
+static unsigned int rights_to(struct work *work, struct page *page)
 {
 	struct engine_actor actor = morsel_actor(work->tree->object, MORSEL_ACTOR_PROCESS_PRIMARY);
 	struct engine_leaf leaf;
 
-	return engine_find(&actor, &work->tree->object->engine, NULL, work->offset, 0, &leaf) == ENGINE_DONE &&
-	       leaf.frame >> PAGE_SHIFT == page_to_pfn(page) && (leaf.rights & work->want) == work->want;
+	if (engine_find(&actor, &work->tree->object->engine, NULL, work->offset, 0, &leaf) != ENGINE_DONE ||
+	    leaf.frame >> PAGE_SHIFT != page_to_pfn(page))
+		return 0;
+	return leaf.rights;
 }
 
 static vm_fault_t map_one_page(struct vm_fault *vmf, struct work *work)
@@ -257,7 +259,7 @@ static vm_fault_t map_one_page(struct vm_fault *vmf, struct work *work)
 		}
 		page = pfn_to_page(leaf.frame >> PAGE_SHIFT);
 		lock_page(page);
-		if (still_maps(work, page))
+		if ((rights_to(work, page) & work->want) == work->want)
 			break;
 		unlock_page(page);
 		put_page(page);
@@ -328,6 +330,7 @@ vm_fault_t morsel_huge_fault(struct vm_fault *vmf, enum page_entry_size size)
 vm_fault_t morsel_mkwrite(struct vm_fault *vmf)
 {
 	struct page *page = vmf->page;
+	unsigned int rights;
 	struct work work;
 
 	init_work(&work, vmf, true);
@@ -338,13 +341,10 @@ vm_fault_t morsel_mkwrite(struct vm_fault *vmf)
 	if (!page || morsel_is_view(work.tree))
 		return VM_FAULT_SIGBUS;
 	lock_page(page);
-	if (still_maps(&work, page))
+	rights = rights_to(&work, page);	/* one look: a move may begin or be undone between two */
+	if (rights & MORSEL_WRITE)
 		return VM_FAULT_LOCKED;
-	work.want = MORSEL_READ;
-	if (still_maps(&work, page)) {	/* the same page, but not for writing */
-		unlock_page(page);
-		return VM_FAULT_SIGSEGV;
-	}
 	unlock_page(page);
-	return VM_FAULT_NOPAGE;		/* another page: what maps this one is on its way out */
+	/* The same page, but not for writing; or another: then what maps this one is on its way out. */
+	return rights ? VM_FAULT_SIGSEGV : VM_FAULT_NOPAGE;
 }

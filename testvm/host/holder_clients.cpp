@@ -124,6 +124,7 @@ void HolderVm::execute(u64 number, const Json& message)
     tell_all({{"event", "TARGET_LOST"}, {"data", {{"reason", "the VM was ended"}, {"console", ""}}}});
     return finish(0);
   }
+  if (state_ == State::over) return;  // it was told why, and its connection ends
   if (state_ != State::ready)
     return answer(number, {{"error", {{"class", "EAGAIN"}, {"desc", "the VM is still starting"}}}}, id);
   Client* client = find_client(number);
