@@ -226,7 +226,7 @@ static bool own_table(struct vm_fault *vmf)
 	return !pmd_none(*vmf->pmd);
 }
 
-/* With the page locked, the leaf is looked at once more: see kernel_leaf_changed(). 0: it maps something else by now. */
+/* With the page locked, the leaf is looked at once more: see kernel_leaf_changed(). 0: it maps another page by now. */
 static unsigned int rights_to(struct work *work, struct page *page)
 {
 	struct engine_actor actor = morsel_actor(work->tree->object, MORSEL_ACTOR_PROCESS_PRIMARY);
