@@ -48,7 +48,7 @@ inline constexpr u64 shared_bit = bit(9);  // table: it belongs to the base
 
 // Mark of a present entry of a persistent primary that may not have reached persistent memory yet
 // (engine/morsel/persistent.hpp).
-inline constexpr u64 unpersisted_bit = bit(11);
+inline constexpr u64 unpersisted_bit = bit(10);  // not 11, which Linux sets in leaves: soft-dirty
 
 constexpr bool is_software(u64 word)
 {
