@@ -100,7 +100,8 @@ class FakeModule final : public Module {
     info.bytes = request.bytes;
     info.root_pa = 0x1000ull * last_id_;
     info.root_level = request.root_level;
-    std::strncpy(info.name, request.name, sizeof info.name - 1);
+    static_assert(sizeof info.name == sizeof request.name);
+    std::memcpy(info.name, request.name, sizeof info.name);
     objects_[request.name] = info;
     request.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
   }
