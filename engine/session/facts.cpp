@@ -81,6 +81,10 @@ std::string_view action_name(morsel_fault_action action)
     case MORSEL_FAULT_NONE: return "none";
     case MORSEL_FAULT_DROP: return "drop";
     case MORSEL_FAULT_FAIL: return "fail";
+    case MORSEL_FAULT_DELAY: return "delay";
+    case MORSEL_FAULT_DUPLICATE: return "duplicate";
+    case MORSEL_FAULT_CORRUPT: return "corrupt";
+    case MORSEL_FAULT_CRASH: return "crash";
   }
   return "unknown";
 }

@@ -3,8 +3,8 @@
 // A target: a machine that holds objects. The embedded machine and the test VM stand behind this one interface, and
 // command line and window know nothing else. Every request throws Failure when it cannot be done.
 //
-// Thread safety: one thread at a time calls requests; listeners are called from the target's own thread or from within
-// a request, and must not call back.
+// Thread safety: one thread at a time calls requests; while the gate is closed (engine/session/stepping.hpp) several may,
+// each an actor. Listeners are called from the target's own thread or from within a request, and must not call back.
 #pragma once
 #include <algorithm>
 #include <functional>
@@ -20,6 +20,8 @@
 #include "engine/inspect/snapshot.hpp"
 #include "engine/platform/platform.hpp"
 #include "engine/session/failure.hpp"
+#include "engine/session/journal_source.hpp"
+#include "engine/session/stepping.hpp"
 
 namespace morsel::session {
 
@@ -101,6 +103,13 @@ struct InjectRule {
   u64 nth = 1;                  // fires at the nth matching access from now on
   u64 times = 1;
   u64 fired = 0;
+  std::optional<Range> range{};  // empty: any offset
+  std::optional<u32> actor{};   // its id; empty: any
+  u64 interval = 1;             // of those that follow, at every so many
+  u32 probability = 100;        // percent, drawn from `seed`
+  u64 seed = 0;
+  SyncPoint until = SyncPoint::leave;  // MORSEL_FAULT_DELAY: the access happens when the actor has passed this point
+  u64 bits = 0;                 // MORSEL_FAULT_CORRUPT: flipped in the word that is stored
 };
 
 // What the target holds; all zero when the last object is gone.
@@ -118,9 +127,18 @@ struct TargetInfo {
 };
 
 struct Event {
-  enum class Kind : u8 { object_changed, program_ended, target_lost } kind = Kind::object_changed;
-  std::string object;      // object_changed: its name
-  std::string text;        // for people
+  enum class Kind : u8 {
+    object_changed,
+    program_ended,
+    target_lost,
+    stopped,      // an actor waits at a point, or the gate was closed
+    resumed,      // the gate was opened
+    fault_fired,  // a rule of injection
+  } kind = Kind::object_changed;
+  std::string object{};    // object_changed: its name
+  std::string text{};      // for people
+  u32 actor = 0;           // stopped, fault_fired: who
+  u32 rule = 0;            // fault_fired
 };
 
 // A program in the guest (the VM only).
@@ -169,6 +187,10 @@ class Target {
   virtual u32 inject(const InjectRule& rule) = 0;
   virtual std::vector<InjectRule> injected() = 0;
   virtual void clear_injected() = 0;
+
+  // Null for a target that cannot be stepped (or has no journal).
+  virtual Stepping* stepping() { return nullptr; }
+  virtual JournalSource* journal() { return nullptr; }
 
   // Runs a program in the guest until it ends. Targets without a guest throw Failure(Exit::skipped).
   virtual ProgramResult run_program(const std::vector<std::string>& argv) = 0;

@@ -25,7 +25,7 @@ ARROWS = {
     "program": ["gui", "testvm", "gdbstub", "engine/session"],
 }
 # What every kind of target implements: an interface below the embedded machine, though it stands with the session.
-TARGET = ("engine/session/target.hpp", "engine/session/failure.hpp")
+TARGET = tuple(f"engine/session/{name}.hpp" for name in ("target", "failure", "stepping", "journal_source"))
 PROGRAMS = ("gui/main.cpp", "gui/open_vm.", "scripts/morselctl/")
 
 FREESTANDING = ("engine/base", "engine/format", "engine/platform", "engine/table", "engine/morsel")

@@ -16,7 +16,7 @@ TEST(Agent, GreetsWithTheModulesVersions)
   const Json greeting = host.receive_greeting();
   EXPECT_EQ(greeting["agent"], 1);
   EXPECT_EQ(greeting["abi"], MORSEL_ABI_VERSION);
-  EXPECT_EQ(greeting["points"], 40);
+  EXPECT_EQ(greeting["points"], MORSEL_POINT_COUNT);
   EXPECT_EQ(greeting["journal"], 1);
   EXPECT_GT(greeting["memory_bytes"], 0u);
   EXPECT_GT(greeting["cpus"], 0);

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "engine/abi/morsel_ioctl.h"
+#include "engine/abi/morsel_journal.h"
+#include "engine/abi/morsel_points.h"
 #include "testvm/agent/error.hpp"
 #include "testvm/agent/module.hpp"
 
@@ -87,8 +89,8 @@ class FakeModule final : public Module {
   static void version(morsel_version& v)
   {
     v.abi_version = MORSEL_ABI_VERSION;
-    v.point_count = 40;
-    v.journal_version = 1;
+    v.point_count = MORSEL_POINT_COUNT;
+    v.journal_version = MORSEL_JOURNAL_VERSION;
   }
   void create(morsel_create& request)
   {
