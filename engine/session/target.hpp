@@ -3,7 +3,7 @@
 // A target: a machine that holds objects. The embedded machine and the test VM stand behind this one interface, and
 // command line and window know nothing else. Every request throws Failure when it cannot be done.
 //
-// Thread safety: one thread at a time calls requests; while the gate is closed (engine/session/stepping.hpp) several may,
+// Thread safety: one thread at a time calls requests; with the gate closed (engine/session/stepping.hpp) several do,
 // each an actor. Listeners are called from the target's own thread or from within a request, and must not call back.
 #pragma once
 #include <algorithm>

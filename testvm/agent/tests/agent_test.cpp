@@ -17,7 +17,7 @@ TEST(Agent, GreetsWithTheModulesVersions)
   EXPECT_EQ(greeting["agent"], 1);
   EXPECT_EQ(greeting["abi"], MORSEL_ABI_VERSION);
   EXPECT_EQ(greeting["points"], MORSEL_POINT_COUNT);
-  EXPECT_EQ(greeting["journal"], 1);
+  EXPECT_EQ(greeting["journal"], MORSEL_JOURNAL_VERSION);
   EXPECT_GT(greeting["memory_bytes"], 0u);
   EXPECT_GT(greeting["cpus"], 0);
   EXPECT_TRUE(greeting["la57"].is_boolean());
