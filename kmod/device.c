@@ -161,6 +161,18 @@ static long inject(unsigned int command, void __user *argument)
 	return copy_to_user(argument, &rule, sizeof(rule)) ? -EFAULT : 0;
 }
 
+static long switch_journal(void __user *argument)
+{
+	struct morsel_journal_switch request;
+	int error = morsel_get_request(&request, sizeof(request), argument);
+
+	if (!error)
+		error = morsel_journal_switch(&request);
+	if (error)
+		return error;
+	return copy_to_user(argument, &request, sizeof(request)) ? -EFAULT : 0;
+}
+
 static long device_ioctl(struct file *file, unsigned int command, unsigned long argument)
 {
 	void __user *user = (void __user *)argument;
@@ -182,6 +194,8 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 	case MORSEL_IOC_INJECT_CLEAR:
 		morsel_inject_clear();
 		return 0;
+	case MORSEL_IOC_JOURNAL:
+		return switch_journal(user);
 	case MORSEL_IOC_IDLE:
 		return argument ? -EINVAL : morsel_wait_until_idle();
 	default:

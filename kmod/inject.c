@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Observation of the engine's accesses: fault injection and tracepoints. Both are behind one static key, which is off
- * unless a rule exists or a tracepoint is enabled.
+ * Observation of the engine's accesses: fault injection and tracepoints; the journal (kmod/journal.c) is told from
+ * here. All are behind one static key, which is off unless a rule exists, a tracepoint is enabled or the journal
+ * records.
  *
  * A rule counts the accesses that match its point and tree, and fires at the nth and the following ones, `times` of
  * them. Not every access may be dropped here: this is a live kernel, and an operation that believes to have unlinked or
@@ -31,6 +32,7 @@ static struct rule rules[MAX_RULES];
 static unsigned int rule_count;
 static DEFINE_SPINLOCK(rules_lock);
 
+/* Tracepoints want an int. */
 int morsel_observe_on(void)
 {
 	static_branch_inc(&morsel_observed_key);
@@ -150,27 +152,44 @@ static bool fires(struct rule *rule, unsigned int point, unsigned int tree)
 	return true;
 }
 
-unsigned int kernel_inject(struct engine_actor *actor, unsigned int point, unsigned int tree)
+/* A table word of a view is never dropped: the engine would free a table that is still linked. */
+static bool would_keep_table(const struct engine_point_event *event)
+{
+	u64 word = 0;
+
+	if (event->point == MORSEL_POINT_invalidate && event->level)
+		word = READ_ONCE(*(const u64 *)event->word);
+	return (word & 7) && !(word & _PAGE_PSE);
+}
+
+/* What happens at this access. */
+static unsigned int choose_action(const struct engine_point_event *event)
 {
 	unsigned int action = MORSEL_FAULT_NONE;
 	unsigned int i;
 
-	if (!READ_ONCE(rule_count))
+	if (!READ_ONCE(rule_count) || would_keep_table(event))
 		return action;
 	spin_lock(&rules_lock);
 	for (i = 0; i < rule_count; i++)
-		if (fires(&rules[i], point, tree) && action == MORSEL_FAULT_NONE)
+		if (fires(&rules[i], event->point, event->tree) && action == MORSEL_FAULT_NONE)
 			action = rules[i].request.action;
 	spin_unlock(&rules_lock);
-	if (action == MORSEL_FAULT_DROP)
-		WRITE_ONCE(actor->object->faulty, true);
 	return action;
+}
+
+void kernel_arrive(struct engine_actor *actor, struct engine_point_event *event)
+{
+	event->action = choose_action(event);
+	if (event->action == MORSEL_FAULT_DROP)
+		WRITE_ONCE(actor->object->faulty, true);
 }
 
 void kernel_observe(struct engine_actor *actor, const struct engine_point_event *event)
 {
 	const unsigned int object = actor->object->id;
 
+	morsel_journal_end(actor, event);
 	switch (event->point) {
 #define MORSEL_POINT_EMIT(number, name, text)				\
 	case number:							\

@@ -3,8 +3,10 @@
 // The engine's platform in the kernel: pages for tables and frames, an SRCU domain for grace sections, interrupts to
 // other CPUs for flushes, all by the C functions of engine/abi/engine_abi.h.
 //
-// Observation (tracepoints, injected faults) costs one patched-out jump for each access: the static key
-// morsel_observed_key, which C owns and this file reads through the kernel's jump table.
+// Observation (tracepoints, journal, gate, injected faults) costs one patched-out jump for each access: the static key
+// morsel_observed_key, which C owns and this file reads through the kernel's jump table. An observed access takes a way
+// of its own, watch(): it waits at the gate, asks for a fault, and is done under the journal's lock, so that the order
+// of the records is that of the accesses.
 //
 // Entries in tables that Linux walks too are changed under the table's split lock, because Linux updates accessed and
 // dirty bits there by plain stores under it (kernel_exchange, kernel_compare_exchange).
@@ -41,26 +43,29 @@ on:
 class KernelPlatform {
  public:
   using Retired = engine_retired;
+  using Event = engine_point_event;
   static constexpr bool own_walker = true;
 
   explicit KernelPlatform(engine_actor* actor) : actor_(actor) {}
 
   void enter()
   {
+    if (observed()) arrive(event_of(SyncPoint::enter));
     kernel_enter(actor_);
-    note(SyncPoint::enter, {}, 0, 0);
+    if (observed()) report(event_of(SyncPoint::enter));
   }
   void leave()
   {
-    note(SyncPoint::leave, {}, 0, 0);
+    if (observed()) watch(event_of(SyncPoint::leave), [](Event&) {});
     kernel_leave(actor_);
   }
 
   Expected<PhysAddr> allocate_table(TreeId tree, Level level, u32 order = 0)
   {
-    const u64 pa = fails(tree) ? 0 : kernel_allocate_table(actor_, tree, level, order);
-    note(SyncPoint::alloc, {nullptr, 0, tree, level}, 0, pa);
-    return pa ? Expected<PhysAddr>(PhysAddr{pa}) : Error::no_memory;
+    if (observed())
+      return allocated(tree, level, MORSEL_RECORD_TABLE,
+                       [=, this] { return kernel_allocate_table(actor_, tree, level, order); });
+    return known(kernel_allocate_table(actor_, tree, level, order));
   }
   void discard_table(TreeId, Level, PhysAddr table) { kernel_free_table(actor_, table.value, 0); }
   void free_table(TreeId, Level, PhysAddr table, u32 order) { kernel_free_table(actor_, table.value, order); }
@@ -68,117 +73,126 @@ class KernelPlatform {
 
   Expected<PhysAddr> allocate_frame(Level level)
   {
-    const u64 pa = fails(primary_tree) ? 0 : kernel_allocate_frame(actor_, level);
-    note(SyncPoint::alloc, {nullptr, 0, primary_tree, level}, 0, pa);
-    return pa ? Expected<PhysAddr>(PhysAddr{pa}) : Error::no_memory;
+    if (observed())
+      return allocated(primary_tree, level, 0, [=, this] { return kernel_allocate_frame(actor_, level); });
+    return known(kernel_allocate_frame(actor_, level));
   }
   void discard_frame(PhysAddr frame, Level level) { kernel_free_frame(actor_, frame.value, level); }
   void free_frame(PhysAddr frame, Level level) { kernel_free_frame(actor_, frame.value, level); }
 
   u64 load(SyncPoint at, const EntryRef& e)
   {
-    const u64 word = __atomic_load_n(e.word, __ATOMIC_SEQ_CST);
-    note(at, e, word, word);
-    return word;
+    if (observed()) return watched_load(at, copy_of(e));
+    return __atomic_load_n(e.word, __ATOMIC_SEQ_CST);
   }
   void store_private(SyncPoint at, const EntryRef& e, u64 word)
   {
     kernel_place_frame(PrimaryFormat::address(word, e.level).value, e.offset);
+    if (observed()) return watched_store(at, copy_of(e), word);
     *e.word = word;
-    note(at, e, 0, word);
   }
   u64 exchange(SyncPoint at, const EntryRef& e, u64 desired)
   {
-    if (observed() && injected(at, e) == MORSEL_FAULT_DROP) {
-      const u64 found = __atomic_load_n(e.word, __ATOMIC_SEQ_CST);
-      report(at, e, found, found, MORSEL_FAULT_DROP);
-      return found;
-    }
-    const u64 before = kernel_exchange(word_of(e), desired);
+    const u64 before = observed() ? watched_exchange(at, copy_of(e), desired) : kernel_exchange(word_of(e), desired);
     left_primary(at, e, before);
-    note(at, e, before, desired);
     return before;
   }
   bool compare_exchange(SyncPoint at, const EntryRef& e, u64 expected, u64 desired)
   {
-    if (observed())
-      if (const unsigned action = injected(at, e); action != MORSEL_FAULT_NONE) {
-        report(at, e, expected, expected, action);
-        return action == MORSEL_FAULT_DROP && __atomic_load_n(e.word, __ATOMIC_SEQ_CST) == expected;
-      }
     if ((at == SyncPoint::change && expected == 0) || at == SyncPoint::install)
       kernel_place_frame(PrimaryFormat::address(desired, e.level).value, e.offset);
-    const bool done = kernel_compare_exchange(word_of(e), expected, desired) != 0;
+    const bool done = observed() ? watched_compare_exchange(at, copy_of(e), expected, desired)
+                                 : kernel_compare_exchange(word_of(e), expected, desired) != 0;
     if (done) left_primary(at, e, expected);
-    note(at, e, expected, done ? desired : expected);
     return done;
   }
   void add(SyncPoint at, TreeId tree, Counter& counter, int delta)
   {
-    if (dropped(at, tree)) return;
-    const u32 after = __atomic_add_fetch(&counter.value, static_cast<u32>(delta), __ATOMIC_SEQ_CST);
-    note(at, {nullptr, 0, tree, 0}, after - static_cast<u32>(delta), after);
+    if (!observed()) {
+      __atomic_add_fetch(&counter.value, static_cast<u32>(delta), __ATOMIC_SEQ_CST);
+      return;
+    }
+    watch(event_of(at, tree, ENGINE_ADD, &counter.value, static_cast<u32>(delta)), [&counter, delta](Event& event) {
+      if (event.action == MORSEL_FAULT_DROP) return nothing_done(event);
+      event.before = __atomic_fetch_add(&counter.value, static_cast<u32>(delta), __ATOMIC_SEQ_CST);
+      event.after = static_cast<u32>(event.before) + static_cast<u32>(delta);
+    });
   }
   u32 read(SyncPoint at, TreeId tree, const Counter& counter)
   {
-    const u32 value = __atomic_load_n(&counter.value, __ATOMIC_SEQ_CST);
-    note(at, {nullptr, 0, tree, 0}, value, value);
-    return value;
+    if (observed()) return static_cast<u32>(watched_read(event_of(at, tree, ENGINE_READ_COUNTER, &counter.value)));
+    return __atomic_load_n(&counter.value, __ATOMIC_SEQ_CST);
   }
   u64 load_word(SyncPoint at, const u64& word)
   {
-    const u64 value = __atomic_load_n(&word, __ATOMIC_SEQ_CST);
-    note(at, {}, value, value);
-    return value;
+    if (observed()) return watched_read(event_of(at, primary_tree, ENGINE_READ, &word));
+    return __atomic_load_n(&word, __ATOMIC_SEQ_CST);
   }
   void store_word(SyncPoint at, u64& word, u64 value)
   {
-    const u64 before = __atomic_exchange_n(&word, value, __ATOMIC_SEQ_CST);
-    note(at, {}, before, value);
+    if (!observed()) return __atomic_store_n(&word, value, __ATOMIC_SEQ_CST);
+    watch(event_of(at, primary_tree, ENGINE_STORE, &word, value), [&word, value](Event& event) {
+      event.before = __atomic_exchange_n(&word, value, __ATOMIC_SEQ_CST);
+      event.after = value;
+    });
   }
   void* load_pointer(SyncPoint at, void* const& slot)
   {
-    void* const value = __atomic_load_n(&slot, __ATOMIC_SEQ_CST);
-    note(at, {}, value != nullptr, value != nullptr);
+    void* value = nullptr;
+    const auto access = [&](Event& event) {
+      value = __atomic_load_n(&slot, __ATOMIC_SEQ_CST);
+      event.before = event.after = value != nullptr;
+    };
+    if (!observed()) return __atomic_load_n(&slot, __ATOMIC_SEQ_CST);
+    watch(event_of(at), access);
     return value;
   }
   void store_pointer(SyncPoint at, void*& slot, void* value)
   {
-    void* const before = __atomic_exchange_n(&slot, value, __ATOMIC_SEQ_CST);
-    note(at, {}, before != nullptr, value != nullptr);
+    if (!observed()) return __atomic_store_n(&slot, value, __ATOMIC_SEQ_CST);
+    watch(event_of(at), [&slot, value](Event& event) {
+      event.before = __atomic_exchange_n(&slot, value, __ATOMIC_SEQ_CST) != nullptr;
+      event.after = value != nullptr;
+    });
   }
 
   void flush(SyncPoint at, const FlushRequest& request)
   {
-    if (dropped(at, request.tree)) return;
-    kernel_flush(actor_, request.tree, request.range.start, request.range.end);
-    note(at, {nullptr, request.range.start, request.tree, 0}, request.range.start, request.range.end);
+    const auto& [tree, range] = request;
+    if (!observed()) return kernel_flush(actor_, tree, range.start, range.end);
+    Event event = event_of(at, tree, ENGINE_OTHER, nullptr, range.end);
+    event.offset = event.before = range.start;
+    event.end = event.after = range.end;
+    perform(event, [&] { kernel_flush(actor_, tree, range.start, range.end); });
   }
   void carry(SyncPoint at, PhysAddr frame, Level level)
   {
-    if (dropped(at, primary_tree)) return;
-    kernel_carry(actor_, frame.value, level);
-    note(at, {nullptr, 0, primary_tree, level}, frame.value, frame.value);
+    if (!observed()) return kernel_carry(actor_, frame.value, level);
+    perform(event_of_frame(at, level, frame, frame), [&] { kernel_carry(actor_, frame.value, level); });
   }
 
   bool is_dirty(PhysAddr frame) { return kernel_is_dirty(frame.value) != 0; }
   bool take_dirty(SyncPoint at, PhysAddr frame)
   {
-    const bool dirty = kernel_take_dirty(frame.value) != 0;
-    note(at, {}, dirty, 0);
+    if (!observed()) return kernel_take_dirty(frame.value) != 0;
+    bool dirty = false;
+    watch(event_of(at), [&](Event& event) {
+      dirty = kernel_take_dirty(frame.value) != 0;
+      event.before = dirty;
+      event.after = 0;
+    });
     return dirty;
   }
   bool is_held(PhysAddr frame, Level) { return kernel_is_held(frame.value) != 0; }
   bool are_one(PhysAddr frame, Level level) { return level == 1 && kernel_is_one_frame(frame.value) != 0; }
   void copy_frame(SyncPoint at, PhysAddr from, PhysAddr to, Level level)
   {
-    if (dropped(at, primary_tree)) return;
-    kernel_copy_frame(actor_, from.value, to.value, level);
-    note(at, {nullptr, 0, primary_tree, level}, from.value, to.value);
+    if (!observed()) return kernel_copy_frame(actor_, from.value, to.value, level);
+    perform(event_of_frame(at, level, from, to), [&] { kernel_copy_frame(actor_, from.value, to.value, level); });
   }
   void wait_for_grace_period(SyncPoint at)
   {
-    note(at, {}, 0, 0);
+    if (observed()) watch(event_of(at), [](Event&) {});
     kernel_wait_for_grace_period(actor_);
   }
 
@@ -199,8 +213,8 @@ class KernelPlatform {
   }
   void retire(SyncPoint at, Retired& retired)
   {
+    if (observed()) watch(event_of(at), [](Event&) {});
     kernel_retire(actor_, &retired);
-    note(at, {}, 0, 0);
   }
 
   u64 token() { return kernel_token(actor_); }
@@ -215,31 +229,133 @@ class KernelPlatform {
       kernel_leaf_changed(actor_, PrimaryFormat::address(before, e.level).value);
   }
 
-  // A table word is never dropped: the engine would free a table that is still linked.
-  unsigned injected(SyncPoint at, const EntryRef& e)
+  // ---- observed accesses ----
+
+  static Event event_of(SyncPoint at, TreeId tree = primary_tree, unsigned access = ENGINE_OTHER,
+                        const void* word = nullptr, u64 desired = 0)
   {
-    const u64 word = __atomic_load_n(e.word, __ATOMIC_SEQ_CST);
-    const bool table = e.level > 0 && (word & 7) != 0 && (word & Amd64Bits::page_size) == 0;
-    if (table && at == SyncPoint::invalidate) return MORSEL_FAULT_NONE;
-    return kernel_inject(actor_, static_cast<unsigned>(at), e.tree);
+    Event event{};
+    event.point = static_cast<unsigned>(at);
+    event.tree = tree;
+    event.access = access;
+    event.word = word;
+    event.after = desired;
+    return event;
   }
-  bool dropped(SyncPoint at, TreeId tree)
+  static Event event_of(SyncPoint at, const EntryRef& e, unsigned access, u64 desired = 0)
   {
-    if (!observed() || kernel_inject(actor_, static_cast<unsigned>(at), tree) != MORSEL_FAULT_DROP) return false;
-    report(at, {nullptr, 0, tree, 0}, 0, 0, MORSEL_FAULT_DROP);
-    return true;
+    Event event = event_of(at, e.tree, access, e.word, desired);
+    event.level = e.level;
+    event.offset = e.offset;
+    event.end = e.offset + entry_bytes<PrimaryFormat>(e.level);
+    return event;
   }
-  bool fails(TreeId tree) { return observed() && kernel_inject(actor_, MORSEL_POINT_alloc, tree) == MORSEL_FAULT_FAIL; }
-  void note(SyncPoint at, const EntryRef& e, u64 before, u64 after)
+  static Event event_of_frame(SyncPoint at, Level level, PhysAddr from, PhysAddr to)
   {
-    if (observed()) report(at, e, before, after, MORSEL_FAULT_NONE);
-  }
-  [[gnu::noinline, gnu::cold]] void report(SyncPoint at, const EntryRef& e, u64 before, u64 after, unsigned action)
-  {
-    const engine_point_event event{static_cast<unsigned>(at), e.tree, e.level, action, e.offset, before, after};
-    kernel_observe(actor_, &event);
+    Event event = event_of(at, primary_tree, ENGINE_OTHER, nullptr, to.value);
+    event.level = level;
+    event.before = from.value;
+    return event;
   }
 
+  // Waits at the gate; what fault is injected is in event.action afterwards.
+  [[gnu::noinline, gnu::cold]] void arrive(Event&& event) { kernel_arrive(actor_, &event); }
+  [[gnu::noinline, gnu::cold]] void report(Event&& event)
+  {
+    kernel_begin_record(&event);
+    kernel_observe(actor_, &event);
+  }
+  // `access` must not sleep. It fills in `before` and `after`.
+  template <class Access>
+  [[gnu::noinline, gnu::cold]] void watch(Event&& event, Access&& access)
+  {
+    kernel_arrive(actor_, &event);
+    kernel_begin_record(&event);
+    access(event);
+    kernel_observe(actor_, &event);
+  }
+  // One that may sleep: its record follows it.
+  template <class Work>
+  [[gnu::noinline, gnu::cold]] void perform(Event event, Work&& work)
+  {
+    kernel_arrive(actor_, &event);
+    if (event.action != MORSEL_FAULT_DROP) work();
+    if (event.action == MORSEL_FAULT_DUPLICATE) work();
+    report(std::move(event));
+  }
+  static void nothing_done(Event& event)
+  {
+    event.before = event.after = event.access == ENGINE_ADD
+                                     ? __atomic_load_n(static_cast<const u32*>(event.word), __ATOMIC_SEQ_CST)
+                                     : __atomic_load_n(static_cast<const u64*>(event.word), __ATOMIC_SEQ_CST);
+  }
+
+  static Expected<PhysAddr> known(u64 pa) { return pa ? Expected<PhysAddr>(PhysAddr{pa}) : Error::no_memory; }
+  template <class Allocate>
+  [[gnu::noinline, gnu::cold]] Expected<PhysAddr> allocated(TreeId tree, Level level, unsigned flags,
+                                                            Allocate&& allocate)
+  {
+    Event event = event_of(SyncPoint::alloc, tree);
+    event.level = level;
+    kernel_arrive(actor_, &event);
+    event.after = event.action == MORSEL_FAULT_FAIL ? 0 : allocate();
+    if (event.after) event.flags |= flags;
+    const u64 pa = event.after;
+    report(std::move(event));
+    return known(pa);
+  }
+  [[gnu::noinline, gnu::cold]] u64 watched_read(Event&& event)
+  {
+    u64 value = 0;
+    watch(std::move(event), [&value](Event& seen) {
+      nothing_done(seen);
+      value = seen.before;
+    });
+    return value;
+  }
+  [[gnu::noinline, gnu::cold]] u64 watched_load(SyncPoint at, const EntryRef& e)
+  {
+    return watched_read(event_of(at, e, ENGINE_READ));
+  }
+  [[gnu::noinline, gnu::cold]] void watched_store(SyncPoint at, const EntryRef& e, u64 word)
+  {
+    watch(event_of(at, e, ENGINE_STORE, word), [&e, word](Event& event) {
+      *e.word = word;
+      event.flags |= MORSEL_RECORD_PRIVATE;
+      event.before = kernel_physical(e.word);
+      event.after = word;
+    });
+  }
+  [[gnu::noinline, gnu::cold]] u64 watched_exchange(SyncPoint at, const EntryRef& e, u64 desired)
+  {
+    u64 before = 0;
+    watch(event_of(at, e, ENGINE_STORE, desired), [&](Event& event) {
+      if (event.action == MORSEL_FAULT_DROP) {
+        nothing_done(event);
+      } else {
+        event.before = kernel_exchange(word_of(e), desired);
+        event.after = desired;
+      }
+      before = event.before;
+    });
+    return before;
+  }
+  [[gnu::noinline, gnu::cold]] bool watched_compare_exchange(SyncPoint at, const EntryRef& e, u64 expected, u64 desired)
+  {
+    bool done = false;
+    watch(event_of(at, e, ENGINE_STORE, desired), [&](Event& event) {
+      if (event.action == MORSEL_FAULT_DROP || event.action == MORSEL_FAULT_FAIL) {
+        nothing_done(event);
+        done = event.action == MORSEL_FAULT_DROP && event.before == expected;
+      } else {
+        done = kernel_compare_exchange(word_of(e), expected, desired) != 0;
+        if (!done) nothing_done(event);
+        if (done) event.before = expected, event.after = desired;
+      }
+      if (!done) event.flags |= MORSEL_RECORD_LOST;
+    });
+    return done;
+  }
   engine_actor* actor_;
 };
 static_assert(Platform<KernelPlatform>);

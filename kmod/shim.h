@@ -204,8 +204,15 @@ long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long ar
 int morsel_get_request(void *request, size_t size, const void __user *from);
 
 /* inject.c */
+int morsel_observe_on(void);
+void morsel_observe_off(void);
 int morsel_inject_add(struct morsel_inject *rule);
 int morsel_inject_list(struct morsel_inject *rule);
 void morsel_inject_clear(void);
+
+/* journal.c */
+int morsel_journal_switch(struct morsel_journal_switch *request);
+void morsel_journal_end(struct engine_actor *actor, const struct engine_point_event *event);
+void morsel_journal_stop(void);
 
 #endif /* MORSEL_KMOD_SHIM_H */

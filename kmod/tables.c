@@ -93,6 +93,11 @@ engine_u64 *kernel_words(engine_u64 pa)
 	return __va(pa);
 }
 
+engine_u64 kernel_physical(const void *word)
+{
+	return __pa(word);
+}
+
 /*
  * Frames cannot be reclaimed: objects together get three quarters of memory, and then an error, as files of a tmpfs do.
  */

@@ -15,8 +15,7 @@
 #include "engine/abi/engine_abi.h"
 #include "engine/abi/morsel_points.h"
 
-int morsel_observe_on(void);
-void morsel_observe_off(void);
+#include "kmod/shim.h"
 
 DECLARE_EVENT_CLASS(morsel_point,
 	TP_PROTO(unsigned int object, unsigned int actor_kind, const struct engine_point_event *event),

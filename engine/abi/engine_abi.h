@@ -69,15 +69,28 @@ struct engine_retired {
 	void *frames, *last_frame;
 };
 
+/* How an access uses its word, for who waits before it: what `before` and `after` would be now. */
+enum engine_access_kind {
+	ENGINE_OTHER,			/* no word: `before` and `after` are as the engine has filled them in */
+	ENGINE_READ,
+	ENGINE_STORE,			/* `after` will stand there */
+	ENGINE_READ_COUNTER,		/* 32 bits */
+	ENGINE_ADD,			/* 32 bits, `after` is added */
+};
+
 /* One access at a point, for those who observe. */
 struct engine_point_event {
 	unsigned int point;		/* enum morsel_point */
 	unsigned int tree;
 	unsigned int level;
 	unsigned int action;		/* enum morsel_fault_action that was injected */
-	engine_u64 offset;
+	unsigned int access;		/* enum engine_access_kind */
+	unsigned int flags;		/* MORSEL_RECORD_... */
+	int recording;			/* the journal's lock is held */
+	engine_u64 offset, end;		/* the span that the entry covers */
 	engine_u64 before;
 	engine_u64 after;
+	const void *word;
 };
 
 /* ---- the engine's operations (kmod/engine.cc) ---- */
@@ -170,9 +183,15 @@ void *kernel_next_table(void *table, unsigned int *tree, unsigned int *level, en
 void kernel_retire(struct engine_actor *actor, struct engine_retired *retired);
 engine_u64 kernel_token(struct engine_actor *actor);
 
-/* Only called while morsel_observed_key is on (a tracepoint is enabled or a fault is injected). */
-unsigned int kernel_inject(struct engine_actor *actor, unsigned int point, unsigned int tree);
+/*
+ * Only called while morsel_observed_key is on: a tracepoint is enabled, a fault is injected, the journal records, or
+ * somebody controls the gate. An observed access is kernel_arrive(), kernel_begin_record(), the access,
+ * kernel_observe(); between the last two calls nothing sleeps.
+ */
+void kernel_arrive(struct engine_actor *actor, struct engine_point_event *event);	/* fills in action and flags */
+void kernel_begin_record(struct engine_point_event *event);
 void kernel_observe(struct engine_actor *actor, const struct engine_point_event *event);
+engine_u64 kernel_physical(const void *word);	/* of a word in a table */
 
 #ifdef __cplusplus
 }

@@ -212,6 +212,23 @@ struct morsel_inject {
 	__u32 reserved;
 };
 
+/*
+ * Global: switches the journal (morsel_journal.h). On: recording begins in empty rings, of 2^capacity_lg2 records for
+ * each CPU; sequences go on where they were. Off: what is in the rings stays there. The rings' memory lasts until it is
+ * switched on with another capacity, or the module goes.
+ */
+#define MORSEL_JOURNAL_MAX_CAPACITY_LG2 15
+#define MORSEL_JOURNAL_ROOM 1024	/* no more CPUs are supported */
+struct morsel_journal_switch {
+	__u32 size;
+	__u32 on;			/* 1 or 0 */
+	__u32 capacity_lg2;		/* 6 to MORSEL_JOURNAL_MAX_CAPACITY_LG2; with on = 0: 0 */
+	__u32 count;			/* out: rings */
+	__u64 next_sequence;		/* out: of the next record */
+	__u64 rings;			/* user pointer to __u64[room]: out, physical addresses of the rings */
+	__u64 room;
+};
+
 /* Global: what the module holds right now; all zero after the last object is gone. */
 struct morsel_counters {
 	__u32 size;
@@ -255,6 +272,7 @@ struct morsel_list {
 #define MORSEL_IOC_INJECT_CLEAR _IO(MORSEL_IOC_MAGIC, 5)
 #define MORSEL_IOC_LIST _IOWR(MORSEL_IOC_MAGIC, 6, struct morsel_list)
 #define MORSEL_IOC_IDLE _IO(MORSEL_IOC_MAGIC, 7)
+#define MORSEL_IOC_JOURNAL _IOWR(MORSEL_IOC_MAGIC, 8, struct morsel_journal_switch)
 #define MORSEL_IOC_INFO _IOWR(MORSEL_IOC_MAGIC, 32, struct morsel_info)
 #define MORSEL_IOC_POPULATE _IOWR(MORSEL_IOC_MAGIC, 33, struct morsel_range)
 #define MORSEL_IOC_UNMAP _IOWR(MORSEL_IOC_MAGIC, 34, struct morsel_range)

@@ -10,7 +10,7 @@ namespace {
 
 const RequestKind* find_kind(const std::string& name)
 {
-  for (const auto kinds : {object_requests(), page_requests(), machine_requests()}) {
+  for (const auto kinds : {object_requests(), page_requests(), watch_requests(), machine_requests()}) {
     const auto found = std::find_if(kinds.begin(), kinds.end(), [&name](auto& kind) { return kind.name == name; });
     if (found != kinds.end()) return &*found;
   }

@@ -35,6 +35,7 @@ struct RequestKind {
 
 std::span<const RequestKind> object_requests();
 std::span<const RequestKind> page_requests();
+std::span<const RequestKind> watch_requests();
 std::span<const RequestKind> machine_requests();
 
 // Finds the kind, refuses arguments that it does not know, and calls its handler.

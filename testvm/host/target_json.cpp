@@ -172,6 +172,20 @@ std::vector<session::InjectRule> rules_from_json(const Json& json)
   return rules;
 }
 
+JournalRings rings_from_json(const Json& json)
+{
+  JournalRings result;
+  for (const Json& ring : list_field(json, "rings", MORSEL_JOURNAL_ROOM)) {
+    if (!ring.is_number_unsigned()) refuse("a ring's address is no number");
+    result.rings.push_back({ring.get<u64>()});
+  }
+  result.capacity_lg2 = small_field<u32>(json, "capacity_lg2");
+  if (result.capacity_lg2 > MORSEL_JOURNAL_MAX_CAPACITY_LG2) refuse("rings are larger than rings may be");
+  result.next_sequence = number_field(json, "next_sequence");
+  if (result.next_sequence == 0) refuse("a journal begins with record 0");
+  return result;
+}
+
 session::ProgramResult program_from_json(const Json& json)
 {
   session::ProgramResult result;

@@ -4,6 +4,7 @@
 // Failure(target_lost).
 #pragma once
 #include "engine/session/target.hpp"
+#include "testvm/host/journal_reader.hpp"
 #include "testvm/host/message.hpp"
 
 namespace morsel::testvm {
@@ -17,6 +18,7 @@ std::vector<session::MappedRun> runs_from_json(const Json& json, const char* nam
 u64 next_from_json(const Json& json, Range asked);  // behind the range's start, so that it comes to an end
 session::Counters counters_from_json(const Json& json);
 std::vector<session::InjectRule> rules_from_json(const Json& json);
+JournalRings rings_from_json(const Json& json);
 session::ProgramResult program_from_json(const Json& json);
 std::optional<session::Event> event_from_json(const Json& json);  // empty: none that a session knows
 

@@ -6,7 +6,7 @@
 
 #include "engine/session/target.hpp"
 #include "testvm/host/guest_memory.hpp"
-#include "testvm/host/vm_connection.hpp"
+#include "testvm/host/vm_journal.hpp"
 
 namespace morsel::testvm {
 
@@ -52,6 +52,8 @@ class VmTarget final : public session::Target {
   std::vector<session::InjectRule> injected() override;
   void clear_injected() override;
 
+  VmJournal* journal() override { return &journal_; }
+
   session::ProgramResult run_program(const std::vector<std::string>& argv) override;
   u32 start_program(const std::vector<std::string>& argv) override;
   session::ProgramResult end_program(u32 pid) override;
@@ -65,6 +67,7 @@ class VmTarget final : public session::Target {
 
   std::unique_ptr<VmConnection> connection_;
   GuestMemory memory_;
+  VmJournal journal_;
 };
 
 }  // namespace morsel::testvm
