@@ -28,6 +28,7 @@ enum class Access : u8 {
   begin_wait,  // for a grace period
   end_wait,
   hardware_write,  // by a walker
+  hardware_read,   // ...
   attach,          // hardware's root pointer comes or goes
   look,            // around, for a check that is not the engine's
   finish,          // its act has returned

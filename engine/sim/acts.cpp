@@ -19,6 +19,8 @@ void do_fill(Stage& s, const Act& a) { (void)fill(s.p, s.object, a.view, a.range
 
 void do_write(Stage& s, const Act& a) { s.p.hardware_write(a.view, a.range.start); }
 
+void do_read(Stage& s, const Act& a) { s.p.hardware_read(a.view, a.range.start); }
+
 void do_unmap(Stage& s, const Act& a) { (void)unmap(s.p, s.object, a.range); }
 
 void do_protect(Stage& s, const Act& a) { (void)protect(s.p, s.object, a.range, a.rights); }
@@ -108,6 +110,7 @@ constexpr ActInfo table[] = {
     {Kind::freeze, "freeze", "p", Effect::sets_rights, do_freeze},
     {Kind::clone, "clone", "", Effect::changes, do_clone},
     {Kind::harvest, "harvest", "p", Effect::none, do_harvest},
+    {Kind::read, "read", "pv", Effect::none, do_read},
 };
 static_assert(
     [] {

@@ -35,9 +35,10 @@ struct Act {
     freeze,
     clone,
     harvest,
+    read,
   };
   Kind kind = Kind::fill;
-  Range range;  // fill, write: its first page; resize: the object ends where it begins
+  Range range;  // fill, write, read: its first page; resize: the object ends where it begins
   TreeId view = 1;
   Rights rights = right_read;       // fill: wanted; protect, populate: given
   Level leaf_level = 0;             // populate, split, merge

@@ -154,7 +154,7 @@ std::string entry_text(FormatId format, Level level, u64 word)
 bool is_about_a_tree(Access access)
 {
   return access == Access::add || access == Access::begin_flush || access == Access::end_flush ||
-         access == Access::hardware_write || access == Access::attach;
+         access == Access::hardware_write || access == Access::hardware_read || access == Access::attach;
 }
 
 }  // namespace

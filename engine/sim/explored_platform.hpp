@@ -176,10 +176,7 @@ class ExploredPlatform {
       request.range = intersect(request.range, range_of(world_.scenario.actors[number_ - 1]));
     if (drops(rule) || twist_of(rule) == Twist::late) return finish(rule, {.step = step, .request = request});
     const auto pointers = twist_of(rule) == Twist::leaf ? Hardware::Pointers::kept : Hardware::Pointers::forgotten;
-    world_.begin_flush(number_, request.tree);
-    step.access = Access::end_flush;
-    actor_->pause(step);
-    world_.end_flush(number_, request, pointers);
+    flush_cores(step, request, pointers);
     do_later(at);
   }
   void carry(SyncPoint at, PhysAddr frame, Level level)
@@ -239,7 +236,12 @@ class ExploredPlatform {
   void hardware_write(TreeId tree, u64 page)
   {
     pause({.access = Access::hardware_write, .point = SyncPoint::harvest, .entry = {nullptr, page, tree, 0}});
-    world_.write(tree, page);
+    world_.write(number_, tree, page);
+  }
+  void hardware_read(TreeId tree, u64 page)
+  {
+    pause({.access = Access::hardware_read, .point = SyncPoint::harvest, .entry = {nullptr, page, tree, 0}});
+    world_.read(number_, tree, page);
   }
   void attach(TreeId tree, bool attached)
   {
@@ -358,13 +360,21 @@ class ExploredPlatform {
       case Access::add: static_cast<Counter*>(d.target)->value += static_cast<u32>(d.value); break;
       case Access::store: std::memcpy(d.target, &d.value, sizeof d.value); break;
       case Access::begin_flush:
-        world_.begin_flush(number_, d.request.tree);
-        actor_->pause({.access = Access::end_flush, .point = d.step.point, .entry = d.step.entry});
-        world_.end_flush(number_, d.request, Hardware::Pointers::forgotten);
+        flush_cores(d.step, d.request, Hardware::Pointers::forgotten);
         break;
       case Access::carry: world_.carry(d.frame, d.level); break;
       case Access::retire: world_.retire(d.step.list); break;
       default: break;
+    }
+  }
+
+  void flush_cores(PendingStep step, const FlushRequest& request, Hardware::Pointers pointers)
+  {
+    world_.begin_flush(number_, request.tree);
+    step.access = Access::end_flush;
+    for (u32 turn = 0; turn < world_.cores_reached(); ++turn) {
+      actor_->pause(step);
+      world_.end_flush(number_, turn, request, pointers);
     }
   }
 

@@ -113,15 +113,20 @@ void ExploredRun::check(const Promise& promise)
 {
   for (TreeId id = 0; id <= max_views; ++id) {
     if (!world_.core.exists[id]) continue;
-    for (const CachedLeaf& l : world_.hardware(id).leaves())
-      for (u32 i = 0; i < promise.count; ++i) {
-        if (l.page != promise.pages[i].page || l.frame != promise.pages[i].frame) continue;
-        if (!promise.read_only)
-          world_.violation("I2 a walker can still use what a returned operation removed");
-        else if (l.rights.write())
-          world_.violation("I2 a walker can still write after a returned protect");
-      }
+    for (const Hardware& core : world_.cores(id)) check(promise, core);
   }
+}
+
+void ExploredRun::check(const Promise& promise, const Hardware& core)
+{
+  for (const CachedLeaf& l : core.leaves())
+    for (u32 i = 0; i < promise.count; ++i) {
+      if (l.page != promise.pages[i].page || l.frame != promise.pages[i].frame) continue;
+      if (!promise.read_only)
+        world_.violation("I2 a walker can still use what a returned operation removed");
+      else if (l.rights.write())
+        world_.violation("I2 a walker can still write after a returned protect");
+    }
 }
 
 u32 ExploredRun::choices() const

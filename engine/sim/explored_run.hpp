@@ -92,6 +92,7 @@ class ExploredRun {
   Promise promise_of(const Act& act, Actor& actor);
   bool somebody_allows_writing() const;
   void check(const Promise& promise);
+  void check(const Promise& promise, const Hardware& core);
 
   ExploredWorld world_;
   std::vector<std::unique_ptr<Actor>> actors_;

@@ -20,7 +20,8 @@ ExploredWorld::ExploredWorld(const Scenario& s) : scenario(s), memory(log_)
   for (const std::vector<Act>* acts : {&s.before, &s.actors})
     for (const Act& act : *acts)
       if (act.kind == Act::Kind::add_view) trees = std::max(trees, std::size_t{act.view} + 1);
-  hardware_.resize(trees);
+  trees_ = static_cast<TreeId>(trees);
+  hardware_.resize(trees * s.cores);
   core.exists[primary_tree] = core.attached[primary_tree] = s.primary_walked;
 }
 
@@ -59,9 +60,10 @@ void ExploredWorld::write_entry(const EntryRef& e, u64 value)
 
 void ExploredWorld::free_table(PhysAddr table, u32 order)
 {
-  for (TreeId id = 0; id < hardware_.size(); ++id)
-    for (const CachedTable& t : hardware_[id].tables())
-      if (t.table == table) violation("I3 a table of " + tree_name(id) + " is freed while a walker can reach it");
+  for (TreeId id = 0; id < trees_; ++id)
+    for (const Hardware& walker : cores(id))
+      for (const CachedTable& t : walker.tables())
+        if (t.table == table) violation("I3 a table of " + tree_name(id) + " is freed while a walker can reach it");
   if (!memory.free_table(table, order)) violation("I3 a table is freed twice");
   for (u32 i = 0; i < 1u << order; ++i) freed_tables.push_back(table + i * page_bytes);
 }
@@ -74,10 +76,11 @@ void ExploredWorld::free_frame(PhysAddr frame, Level level)
     if ((flags & PageFlags::written_back) && !(flags & PageFlags::carried_back))
       violation("I4 a frame is judged clean at release, but it was written");
   }
-  for (TreeId id = 0; id < hardware_.size(); ++id)
-    for (const CachedLeaf& l : hardware_[id].leaves())
-      if (l.frame.value - frame.value < bytes)
-        violation("I3 a frame is freed while a walker of " + tree_name(id) + " can use it");
+  for (TreeId id = 0; id < trees_; ++id)
+    for (const Hardware& walker : cores(id))
+      for (const CachedLeaf& l : walker.leaves())
+        if (l.frame.value - frame.value < bytes)
+          violation("I3 a frame is freed while a walker of " + tree_name(id) + " can use it");
   if (!memory.free_frame(frame, level)) violation("I3 a frame is freed twice");
   forget_copy(frame);
 }
@@ -232,25 +235,34 @@ void ExploredWorld::release_expired()
 
 void ExploredWorld::begin_flush(u32 actor, TreeId tree)
 {
-  hardware_[tree].begin_flush(actor);
+  for (u32 turn = 0; turn < cores_reached(); ++turn)
+    cores(tree)[(core_of(actor) + turn) % scenario.cores].begin_flush(actor);
   core.changed_trees |= 1u << tree;
 }
 
-void ExploredWorld::end_flush(u32 actor, const FlushRequest& request, Hardware::Pointers pointers)
+void ExploredWorld::end_flush(u32 actor, u32 turn, const FlushRequest& request, Hardware::Pointers pointers)
 {
-  hardware_[request.tree].end_flush(actor, request.range, pointers);
+  cores(request.tree)[(core_of(actor) + turn) % scenario.cores].end_flush(actor, request.range, pointers);
   core.changed_trees |= 1u << request.tree;
 }
 
-bool ExploredWorld::write(TreeId id, u64 page)
+bool ExploredWorld::write(u32 actor, TreeId id, u64 page)
 {
   PhysAddr frame;
   u64* set = nullptr;
-  const bool done = hardware_[id].write(memory, tree(id), walked(id), page, frame, set);
+  const bool done = cores(id)[core_of(actor)].write(memory, tree(id), walked(id), page, frame, set);
   if (set) dirtied.push_back(set);
   if (done) memory.set_flags(frame, PageFlags::written);
   core.changed_trees |= 1u << id;
   return done;
+}
+
+void ExploredWorld::read(u32 actor, TreeId id, u64 page)
+{
+  u64* set = nullptr;
+  cores(id)[core_of(actor)].read(memory, tree(id), walked(id), page, set);
+  if (set) dirtied.push_back(set);
+  core.changed_trees |= 1u << id;
 }
 
 const u64* ExploredWorld::delayed(u32 actor, const u64* word) const
@@ -297,11 +309,11 @@ u64 ExploredWorld::hash() const
   add(core.object.slots);
   add(u64{core.changes_in_flight} << 16 | u64{core.inside});
   add(u64{core.object.frozen.value} << 32 | u64{core.object.merging.value});
-  for (TreeId id = 0; id < hardware_.size(); ++id) {
+  for (TreeId id = 0; id < trees_; ++id) {
     const Tree& t = id == primary_tree ? core.object.primary : core.views[id - 1u].tree;
     add(t.root.value);
     add(u64{t.pending.value} << 32 | u64{t.attached.value} << 2 | u64{core.exists[id]} << 1 | u64{core.attached[id]});
-    add(hardware_[id].hash());
+    for (u32 i = 0; i < scenario.cores; ++i) add(hardware_[id * scenario.cores + i].hash());
     if (id != primary_tree) add(core.object.views[id - 1u] != nullptr);
   }
   u64 sum = 0;

@@ -71,7 +71,9 @@ class ExploredWorld {
   View& view(TreeId id) { return core.views[id - 1u]; }
   Tree& tree(TreeId id) { return id == primary_tree ? core.object.primary : view(id).tree; }
   bool walked(TreeId id) const { return core.attached[id]; }
-  Hardware& hardware(TreeId id) { return hardware_[id]; }
+  // Those that walk a tree: each core has its own caches. An actor uses the core of its number.
+  std::span<Hardware> cores(TreeId id) { return std::span(hardware_).subspan(id * scenario.cores, scenario.cores); }
+  u32 core_of(u32 actor) const { return (actor + scenario.cores - 1) % scenario.cores; }
   View& make_view(TreeId id);
   void attach(TreeId id, bool attached);
 
@@ -96,9 +98,14 @@ class ExploredWorld {
   // A batch whose grace period ends when this actor leaves; one with tables.
   bool frees_by_leaving(u32 actor) const;
   bool frees_tables_by_leaving(u32 actor) const;
+  // A flush reaches the cores one after the other; the last is behind `cores_reached`.
   void begin_flush(u32 actor, TreeId tree);
-  void end_flush(u32 actor, const FlushRequest& request, Hardware::Pointers pointers);
-  void forget(TreeId tree) { hardware_[tree] = {}; }  // a flush while nobody else is there
+  u32 cores_reached() const { return scenario.local_flush ? 1 : scenario.cores; }
+  void end_flush(u32 actor, u32 turn, const FlushRequest& request, Hardware::Pointers pointers);
+  void forget(TreeId tree)  // a flush while nobody else is there
+  {
+    for (Hardware& walker : cores(tree)) walker = {};
+  }
   void carry(PhysAddr frame, Level level);
   bool take_dirty(PhysAddr frame);
   void copy_frame(PhysAddr from, PhysAddr to, Level level);
@@ -108,7 +115,8 @@ class ExploredWorld {
   std::array<PhysAddr, max_hardware_pages> written_frames(Range range);
   void check_harvest(const std::array<PhysAddr, max_hardware_pages>& due, u32 reported);
   std::size_t acts_of(Act::Kind kind) const;
-  bool write(TreeId id, u64 page);  // by hardware
+  bool write(u32 actor, TreeId id, u64 page);  // by hardware
+  void read(u32 actor, TreeId id, u64 page);   // ... where it may
   void violation(const std::string& what)
   {
     if (violation_.empty()) violation_ = what;
@@ -146,7 +154,7 @@ class ExploredWorld {
   ExploredMemory memory;
   // What the last step touched besides what could be known before.
   std::vector<PhysAddr> freed_tables;
-  std::vector<const u64*> dirtied;  // entries whose D bit was set
+  std::vector<const u64*> dirtied;  // entries whose A or D bit was set
 
  private:
   struct Node {
@@ -161,14 +169,17 @@ class ExploredWorld {
   void release_list(u32 list);
   u32 sweep_table(u32 list, const RetiredTable& table);
   void check_caches();
-  void check_mirror(TreeId id, std::span<const Expected<Leaf>> truth);
+  void assume_writes(const Hardware& walker);
+  const CachedLeaf* disagreement(TreeId id, const Hardware& one, const Hardware& two) const;
+  void check_mirror(TreeId id, const Hardware& walker, std::span<const Expected<Leaf>> truth);
   void check_copies(std::span<const Expected<Leaf>> truth);
   void forget_copy(PhysAddr to);
   bool has_evidence(PhysAddr frame);
   u64 hash_of_list(u32 list) const;
 
   FaultPlan faults_;
-  std::vector<Hardware> hardware_;  // by tree
+  TreeId trees_ = 0;
+  std::vector<Hardware> hardware_;  // by tree, then by core
   std::vector<Node> nodes_;
   std::string violation_;
 };

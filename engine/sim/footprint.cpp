@@ -60,7 +60,8 @@ class Builder {
       case Access::retire: retire(); break;
       case Access::begin_wait: begin_wait(); break;
       case Access::end_wait: f_.read(waits); break;
-      case Access::hardware_write: hardware_write(); break;
+      case Access::hardware_write:
+      case Access::hardware_read: hardware_access(); break;
       case Access::attach: change_cache(step_.entry.tree); break;
       case Access::finish: finish(); break;
     }
@@ -160,7 +161,7 @@ class Builder {
   {
     for (u32 i = 1; i <= run_.actors(); ++i) f_.read(inside(i));
   }
-  void hardware_write()
+  void hardware_access()
   {
     f_.unknown = true;
     f_.write(frames);

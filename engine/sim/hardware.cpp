@@ -13,6 +13,50 @@ constexpr bool covers(const CachedTable& t, u64 page)
   return Range{t.offset, t.offset + table_span<F>(t.level)}.contains(page);
 }
 
+// Flags that software must have set in a leaf: without them an access, or a write, faults.
+constexpr u64 needed_to_access(const void*) { return 0; }
+constexpr u64 needed_to_access(const Arm64Bits*) { return Arm64Bits::access_flag; }
+template <unsigned depth, RiscvStage stage>
+constexpr u64 needed_to_access(const Riscv<depth, stage>*)
+{
+  return Riscv<depth, stage>::accessed;
+}
+constexpr u64 needed_to_write(const void*) { return 0; }
+template <unsigned depth, RiscvStage stage>
+constexpr u64 needed_to_write(const Riscv<depth, stage>*)
+{
+  return Riscv<depth, stage>::dirty;
+}
+
+template <PageFormat F>
+Rights usable(u64 leaf, Level level)
+{
+  constexpr const F* format = nullptr;
+  if (~leaf & needed_to_access(format)) return {};
+  const Rights rights = F::access(leaf, level);
+  return ~leaf & needed_to_write(format) ? rights & (right_read | right_exec) : rights;
+}
+
+// Sets the bits in the leaf below this table, if it still gives what is cached and at least these rights.
+template <PageFormat F>
+u64* set_bits_below(ExploredMemory& memory, PhysAddr table, Level level, const CachedLeaf& leaf, Rights needed,
+                    u64 bits)
+{
+  for (;; --level) {
+    u64* const word = memory.words(table) + entry_index<F>(leaf.page, level);
+    const EntryKind kind = F::kind(*word, level);
+    if (kind == EntryKind::leaf) {
+      const PhysAddr frame = F::address(*word, level) + page_within<F>(leaf.page, level);
+      if (frame != leaf.frame || !usable<F>(*word, level).includes(needed)) return nullptr;
+      memory.write(word, *word | bits);
+      return word;
+    }
+    if (kind != EntryKind::table) return nullptr;
+    table = F::address(*word, level);
+    if (!memory.holds(table)) return nullptr;
+  }
+}
+
 }  // namespace
 
 u64 Hardware::hash() const
@@ -33,7 +77,8 @@ bool Hardware::walk(const ExploredMemory& memory, PhysAddr table, Level level, u
     const EntryKind kind = F::kind(word, level);
     if (kind == EntryKind::leaf) {
       const PhysAddr frame = F::address(word, level) + page_within<F>(page, level);
-      return leaves_.insert({page, frame, level, F::access(word, level), F::may_be_dirty(word, level), fresh});
+      const Rights rights = usable<F>(word, level);
+      return rights.none() || leaves_.insert({page, frame, level, rights, F::may_be_dirty(word, level), fresh});
     }
     if (kind != EntryKind::table) return true;
     table = F::address(word, level);
@@ -84,36 +129,37 @@ void Hardware::end_flush(u32 actor, Range range, Pointers pointers)
 }
 
 template <PageFormat F>
-u64* Hardware::set_dirty(ExploredMemory& memory, PhysAddr table, Level level, const CachedLeaf& leaf)
+u64* Hardware::set_bits(ExploredMemory& memory, const Tree& tree, bool attached, const CachedLeaf& leaf, Rights needed,
+                        u64 bits)
 {
-  for (;; --level) {
-    u64* const word = memory.words(table) + entry_index<F>(leaf.page, level);
-    const EntryKind kind = F::kind(*word, level);
-    if (kind == EntryKind::leaf) {
-      const PhysAddr frame = F::address(*word, level) + page_within<F>(leaf.page, level);
-      if (frame != leaf.frame || !F::access(*word, level).write()) return nullptr;
-      memory.write(word, *word | F::dirty_bit | F::accessed_bit);
-      return word;
-    }
-    if (kind != EntryKind::table) return nullptr;
-    table = F::address(*word, level);
-    if (!memory.holds(table)) return nullptr;
-  }
+  u64* set = attached ? set_bits_below<F>(memory, tree.root, tree.root_level, leaf, needed, bits) : nullptr;
+  for (const CachedTable& t : tables_)
+    if (!set && covers<F>(t, leaf.page)) set = set_bits_below<F>(memory, t.table, t.level, leaf, needed, bits);
+  return set;
 }
 
 bool Hardware::write(ExploredMemory& memory, const Tree& tree, bool attached, u64 page, PhysAddr& written,
-                     u64*& dirtied)
+                     u64*& changed)
 {
   return AllFormats::dispatch(tree.format, false, [&]<class F>() {
     for (const CachedLeaf& leaf : leaves_) {
       if (leaf.page != page || !leaf.rights.write()) continue;
       written = leaf.frame;
       if (leaf.dirty) return true;
-      if (attached && (dirtied = set_dirty<F>(memory, tree.root, tree.root_level, leaf))) return true;
-      for (const CachedTable& t : tables_)
-        if (covers<F>(t, page) && (dirtied = set_dirty<F>(memory, t.table, t.level, leaf))) return true;
+      changed = set_bits<F>(memory, tree, attached, leaf, right_write, F::dirty_bit | F::accessed_bit);
+      if (changed) return true;
     }
     return false;
+  });
+}
+
+void Hardware::read(ExploredMemory& memory, const Tree& tree, bool attached, u64 page, u64*& changed)
+{
+  AllFormats::dispatch(tree.format, false, [&]<class F>() {
+    for (const CachedLeaf& leaf : leaves_)
+      if (F::accessed_bit != 0 && !changed && leaf.page == page && leaf.rights.read())
+        changed = set_bits<F>(memory, tree, attached, leaf, right_read, F::accessed_bit);
+    return true;
   });
 }
 

@@ -2,7 +2,12 @@
 //
 // A pessimistic model of the hardware that walks a tree: everything that any walker may hold in a TLB or in a cache of
 // intermediate tables. Caching is eager (more cached translations only ever mean more behaviour), so it needs no steps
-// of its own; only setting a dirty bit is one. A flush removes what was cached before it began.
+// of its own; only setting an accessed or dirty bit is one. A flush removes what was cached before it began.
+// One of these stands for one core, which is a CPU's or a device's walker with caches of its own.
+//
+// Accessed and dirty bits are the format's: hardware sets them (amd64, npt, ept); nobody does, and whatever may be
+// written counts as written (ept_no_ad, vtd, amd_iommu); or software does, and an access without them faults (arm64
+// without FEAT_HAFDBS, RISC-V with Svade).
 //
 // Plain data without pointers: a state is saved by copying it.
 #pragma once
@@ -84,8 +89,10 @@ class Hardware {
   void end_flush(u32 actor, Range range, Pointers pointers);
 
   // One write through a cached translation. If it is not dirty yet, hardware walks again to set D: false if that walk
-  // no longer finds the leaf, so that the write faults. `dirtied`: the entry whose D bit was set, if any.
-  bool write(ExploredMemory& memory, const Tree& tree, bool attached, u64 page, PhysAddr& written, u64*& dirtied);
+  // no longer finds the leaf, so that the write faults. `changed`: the entry whose bits were set, if any.
+  bool write(ExploredMemory& memory, const Tree& tree, bool attached, u64 page, PhysAddr& written, u64*& changed);
+  // One read, whose walk sets A if the leaf that is cached still stands there.
+  void read(ExploredMemory& memory, const Tree& tree, bool attached, u64 page, u64*& changed);
 
  private:
   template <PageFormat F>
@@ -93,7 +100,8 @@ class Hardware {
   template <PageFormat F>
   bool observe_as(const ExploredMemory& memory, const Tree& tree, bool attached, std::span<const u64> pages);
   template <PageFormat F>
-  u64* set_dirty(ExploredMemory& memory, PhysAddr table, Level level, const CachedLeaf& leaf);
+  u64* set_bits(ExploredMemory& memory, const Tree& tree, bool attached, const CachedLeaf& leaf, Rights needed,
+                u64 bits);
 
   SmallSet<CachedLeaf, 40> leaves_;
   SmallSet<CachedTable, 24> tables_;

@@ -174,6 +174,8 @@ constexpr Ingredient rows[] = {
      "view:none populate:p0 -- add_view:v1,ept fill:p0 unmap:p0 late:list~list@a#1", "I3"},
     {engine, "no_unlist", "a dropped view stays on the list",
      "populate:p0 -- drop_view fill:p0 drop:unlist", "I3"},
+    {engine, "local_flush", "a flush reaches only the core that asks for it",
+     "cores:2 populate:p0 fill:p0 -- unmap:p0 local_flush", "I3"},
     {persistence, "persist_nothing", "nothing is written back",
      "watch:p0,p1 -- populate:p0 drop:persist", "I6"},
     {persistence, "persist_no_frame", "a new frame is not written back before it is mapped",

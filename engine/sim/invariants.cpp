@@ -14,21 +14,29 @@ void ExploredWorld::settle()
 {
   if (!scenario.slow_release && frees_by_leaving(max_owners)) release_expired();
   if (core.changed_trees == 0 && !core.check_due) return;
-  for (TreeId id = 0; id < hardware_.size(); ++id) {
+  for (TreeId id = 0; id < trees_; ++id) {
     if (!core.exists[id] || !(core.changed_trees >> id & 1)) continue;
-    if (!hardware_[id].observe(memory, tree(id), walked(id), scenario.pages))
-      violation("exploration: walkers cache more than the model can hold");
-    for (const CachedLeaf& l : hardware_[id].leaves()) {
-      if (!l.rights.write()) continue;
-      if (l.dirty) memory.set_flags(l.frame, PageFlags::written);  // it may write unnoticed: assume that it does
-      for (u32 i = 0; i < core.copy_count; ++i)
-        if (l.frame.value - core.copies[i].from.value < page_bytes << (9u * core.copies[i].level))
-          core.copies[i].outdated = true;
+    for (Hardware& walker : cores(id)) {
+      if (!walker.observe(memory, tree(id), walked(id), scenario.pages))
+        violation("exploration: walkers cache more than the model can hold");
+      assume_writes(walker);
     }
   }
   core.changed_trees = 0;
   core.check_due = false;
   check_caches();
+}
+
+// Through every leaf that it has cached writable.
+void ExploredWorld::assume_writes(const Hardware& walker)
+{
+  for (const CachedLeaf& l : walker.leaves()) {
+    if (!l.rights.write()) continue;
+    if (l.dirty) memory.set_flags(l.frame, PageFlags::written);  // it may write unnoticed: assume that it does
+    for (u32 i = 0; i < core.copy_count; ++i)
+      if (l.frame.value - core.copies[i].from.value < page_bytes << (9u * core.copies[i].level))
+        core.copies[i].outdated = true;
+  }
 }
 
 // I1 outside every mutator's window, I10 always: in the primary, whose format is amd64, of two leaf sizes.
@@ -41,21 +49,29 @@ void ExploredWorld::check_caches()
       truth[i] = lookup_in<PrimaryFormat>(quiet, SyncPoint::load, core.object.primary, scenario.pages[i]);
   const std::span<const Expected<Leaf>> known(truth.data(), scenario.pages.size());
   if (core.copy_count != 0) check_copies(known);
-  for (TreeId id = 0; id < hardware_.size(); ++id) {
+  for (TreeId id = 0; id < trees_; ++id) {
     if (!core.exists[id]) continue;
-    const auto& leaves = hardware_[id].leaves();
-    for (const CachedLeaf& l : leaves)
-      for (const CachedLeaf& other : leaves)
-        if (other.page == l.page && (other.level != l.level || (id != primary_tree && other.frame != l.frame)))
-          return violation("I10 two translations of page " + to_text(Range{l.page, l.page + page_bytes}) +
+    for (const Hardware& one : cores(id))
+      for (const Hardware& two : cores(id))
+        if (const CachedLeaf* const l = disagreement(id, one, two))
+          return violation("I10 two translations of page " + to_text(Range{l->page, l->page + page_bytes}) +
                            " are cached in " + tree_name(id) + " at once");
-    if (id != primary_tree && core.changes_in_flight == 0) check_mirror(id, known);
+    if (id == primary_tree || core.changes_in_flight != 0) continue;
+    for (const Hardware& walker : cores(id)) check_mirror(id, walker, known);
   }
 }
 
-void ExploredWorld::check_mirror(TreeId id, std::span<const Expected<Leaf>> truth)
+const CachedLeaf* ExploredWorld::disagreement(TreeId id, const Hardware& one, const Hardware& two) const
 {
-  for (const CachedLeaf& l : hardware_[id].leaves()) {
+  for (const CachedLeaf& l : one.leaves())
+    for (const CachedLeaf& other : two.leaves())
+      if (other.page == l.page && (other.level != l.level || (id != primary_tree && other.frame != l.frame))) return &l;
+  return nullptr;
+}
+
+void ExploredWorld::check_mirror(TreeId id, const Hardware& walker, std::span<const Expected<Leaf>> truth)
+{
+  for (const CachedLeaf& l : walker.leaves()) {
     const auto page = std::find(scenario.pages.begin(), scenario.pages.end(), l.page) - scenario.pages.begin();
     const Expected<Leaf>& t = truth[static_cast<std::size_t>(page)];
     const std::string where = " at " + to_text(Range{l.page, l.page + page_bytes});
@@ -156,7 +172,7 @@ bool ExploredWorld::has_evidence(PhysAddr frame)
     });
   };
   if (shows(core.object.primary)) return true;
-  for (TreeId id = 1; id < hardware_.size(); ++id)
+  for (TreeId id = 1; id < trees_; ++id)
     if (core.object.views[id - 1u] && shows(tree(id))) return true;
   return false;
 }
@@ -177,7 +193,7 @@ void ExploredWorld::check_end()
                              ((flags & PageFlags::written_back) && !(flags & PageFlags::carried_back));
       if (forgotten && !has_evidence(leaf->frame)) violation("I4 a write that nothing remembers");
     }
-  for (TreeId id = 1; id < hardware_.size(); ++id) {
+  for (TreeId id = 1; id < trees_; ++id) {
     if (!core.object.views[id - 1u]) continue;
     if (view(id).tree.pending.value != 0) violation("a pending count is not lowered: " + tree_name(id));
     core.attached[id] = false;

@@ -170,6 +170,11 @@ bool parse_setting(Scenario& s, std::string_view word)
     s.no_grace_periods = true;
   } else if (word == "slow_release") {
     s.slow_release = true;
+  } else if (name == "cores") {
+    s.cores = static_cast<u32>(std::min(parse_number(word, rest), max_cores + 1));
+    if (s.cores == 0 || s.cores > max_cores) wrong(word, "no number of cores", "cores:1 to cores:4");
+  } else if (word == "local_flush") {
+    s.local_flush = true;
   } else {
     return parse_fault(s, word, name, rest);
   }
@@ -188,7 +193,8 @@ void check_trees(const Scenario& s)
   for (const std::vector<Act>* acts : {&s.before, &s.actors})
     for (const Act& act : *acts) {
       if (info(act.kind).arguments.find('v') == std::string_view::npos) continue;
-      if (!known[act.view] || (act.view == primary_tree && act.kind != Act::Kind::write))
+      const bool by_walker = act.kind == Act::Kind::write || act.kind == Act::Kind::read;
+      if (!known[act.view] || (act.view == primary_tree && !by_walker))
         wrong(to_text(act), "there is no such tree",
               "Views are numbered as they stand: view:ept is v1; walkers of v0, the primary, need 'walked'.");
     }
@@ -246,6 +252,8 @@ std::string to_text(const Scenario& s)
   if (s.reuse_tokens) add("same_token");
   if (s.no_grace_periods) add("no_grace");
   if (s.slow_release) add("slow_release");
+  if (s.cores != 1) add("cores:" + std::to_string(s.cores));
+  if (s.local_flush) add("local_flush");
   return text;
 }
 

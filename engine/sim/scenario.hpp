@@ -13,6 +13,9 @@
 //   plain: blind: old: ... POINT, late: early: POINT~POINT          other twists (engine/sim/fault_plan.hpp)
 //   ...@v1 ...@a ...?idle ...#2                                     only in this tree, by this actor, if; only the 2nd
 //   slow_release      what is retired is released when all have returned: lawful, and no fault
+//   cores:2           every tree is walked by two cores with caches of their own, which a flush reaches in turn; actor
+//                     a is on the first, b on the second, c on the first
+//   local_flush       a flush reaches only the core that asks for it
 //
 // behind -- stand the acts (engine/sim/acts.hpp) that run at once, each by an actor of its own: a, b, c ...
 #pragma once
@@ -27,6 +30,7 @@ namespace morsel::sim {
 
 inline constexpr u32 max_actors = 7;
 inline constexpr std::size_t max_hardware_pages = 4;
+inline constexpr u64 max_cores = 4;
 
 struct Scenario {
   std::string name;
@@ -41,6 +45,8 @@ struct Scenario {
   bool reuse_tokens = false;      // all reservations bear the same token
   bool no_grace_periods = false;  // what is retired is reused at once
   bool slow_release = false;      // what is retired is released when all actors have returned
+  u32 cores = 1;                  // that walk each tree
+  bool local_flush = false;       // a flush reaches the actor's own core only
 };
 
 // Throws session::Failure: which word is wrong, and what it may be.

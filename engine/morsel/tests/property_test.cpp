@@ -1,187 +1,418 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Random sequences of operations against a plain map from page to (frame, rights). After every operation each view is
-// held against it page by page by the slow walker (I1), and at the end nothing is left. A failure prints the seed;
-// MORSEL_SEED=<n> replays it.
-#include <cstdlib>
+// Sequences of operations against a plain map from page to what stands there. After every operation each tree is held
+// against it page by page by the slow walker (I1), and at the end nothing is left. RapidCheck draws the sequences and
+// shrinks one that fails; it prints how to run it again (RC_PARAMS).
 #include <map>
-#include <random>
+#include <set>
 
 #include "engine/morsel/tests/engine_fixture.hpp"
+// Behind gtest.h, which it does not include.
+#include <rapidcheck/gtest.h>
+
+namespace morsel::testing_support {
+
+constexpr u32 pages = 3 * 512;  // of the largest object
+constexpr u32 block = 512;      // pages of a 2-MiB leaf
+constexpr std::size_t most_views = 4;
+constexpr std::size_t most_clones = 3;
+
+struct Op {
+  enum class Kind : u8 {
+    populate,
+    populate_large,
+    unmap,
+    protect,
+    split,
+    merge,
+    migrate,
+    fill,
+    write,
+    harvest,
+    invalidate,
+    resize,
+    add_view,
+    drop_view,
+    clone,
+    break_copy,
+  };
+  Kind kind = Kind::populate;
+  u32 first = 0, count = 1;  // pages
+  u8 rights = 0;             // 1: write, 2: exec, besides read
+  u8 which = 0;              // view or format
+};
+
+constexpr const char* names[] = {"populate", "populate_large", "unmap",    "protect",   "split", "merge",
+                                 "migrate",  "fill",           "write",    "harvest",   "invalidate",
+                                 "resize",   "add_view",       "drop_view", "clone",    "break_copy"};
+
+void showValue(const Op& op, std::ostream& to)
+{
+  to << names[static_cast<u8>(op.kind)] << " p" << op.first << "+" << op.count << " rights " << int{op.rights}
+     << " which " << int{op.which};
+}
+
+}  // namespace morsel::testing_support
+
+template <>
+struct rc::Arbitrary<morsel::testing_support::Op> {
+  static Gen<morsel::testing_support::Op> arbitrary()
+  {
+    using morsel::u32, morsel::u8, morsel::testing_support::Op;
+    constexpr u32 pages = morsel::testing_support::pages;
+    using Kind = Op::Kind;
+    return gen::build<Op>(
+        gen::set(&Op::kind, gen::weightedElement<Kind>(
+                                {{4, Kind::populate}, {2, Kind::populate_large}, {2, Kind::unmap}, {2, Kind::protect},
+                                 {1, Kind::split}, {1, Kind::merge}, {2, Kind::migrate}, {6, Kind::fill},
+                                 {4, Kind::write}, {2, Kind::harvest}, {1, Kind::invalidate}, {1, Kind::resize},
+                                 {1, Kind::add_view}, {1, Kind::drop_view}, {1, Kind::clone}, {2, Kind::break_copy}})),
+        gen::set(&Op::first,
+                 gen::weightedOneOf<u32>({{1, gen::inRange<u32>(0, 16)}, {2, gen::inRange<u32>(0, pages)}})),
+        gen::set(&Op::count,
+                 gen::weightedOneOf<u32>({{3, gen::inRange<u32>(1, 9)}, {1, gen::inRange<u32>(1, pages + 1)}})),
+        gen::set(&Op::rights, gen::inRange<u8>(0, 4)), gen::set(&Op::which, gen::inRange<u8>(0, 64)));
+  }
+};
 
 namespace morsel::testing_support {
 namespace {
 
-constexpr u64 object_bytes = 8 * MiB;
-constexpr u64 views_at_once = 5;
-
 struct Page {
-  u64 frame;
-  Rights rights;
+  u64 frame = 0;
+  Rights granted;        // to the holder
+  bool shared = false;   // the frame belongs to a frozen object: nobody writes it
+  bool written = false;  // since the last harvest
+  Rights rights() const { return shared ? granted & (right_read | right_exec) : granted; }
+};
+
+// An object and what should stand in it.
+struct Modelled {
+  std::unique_ptr<sim::EmbeddedObject> own;  // of a clone
+  sim::EmbeddedObject& o;
+  std::map<u64, Page> map;
+};
+
+struct Report {
+  std::set<u64> pages;
+  void accessed(Range) {}
+  void dirty(Range r)
+  {
+    for (u64 o = r.start; o < r.end; o += page_bytes) pages.insert(o);
+  }
 };
 
 class Sequence {
  public:
-  Sequence(u64 seed, Level root_level) : random_(seed), f_(object_bytes, root_level)
+  Sequence(Level root_level, const std::vector<FormatId>& formats) : f_(u64{pages} * page_bytes, root_level)
   {
-    for (u64 i = 0; i < views_at_once; ++i)  // other formats for each seed
-      views_.push_back(&f_.add(format_table[(views_at_once * seed + i) % format_table.size()].id));
+    stack_.push_back({nullptr, f_.o, {}});
+    for (const FormatId format : formats) add_view(format);
   }
-
-  void run(int steps)
+  ~Sequence()
   {
-    for (int i = 0; i < steps && !testing::Test::HasFatalFailure(); ++i) {
-      step();
-      check();
+    for (; stack_.size() > 1; stack_.pop_back()) {
+      while (!top().o.views.empty()) drop_view(top().o.views.begin()->first);
+      auto p = platform();
+      destroy(p, top().o.object);
+      EXPECT_EQ(top().o.tables, 0u) << "a clone's tables leaked";
+      EXPECT_EQ(top().o.frames, 0u) << "a clone's frames leaked";
     }
+  }
+  Sequence(const Sequence&) = delete;
+  Sequence& operator=(const Sequence&) = delete;
+
+  sim::FaultPlan& faults() { return f_.machine.faults(); }
+  void run(const Op& op)
+  {
+    op_ = op;
+    range_ = {u64{op.first} * page_bytes, std::min(u64{op.first} + op.count, u64{pages}) * page_bytes};
+    rights_ = right_read | Rights::from_bits(static_cast<u8>(op.rights << 1));
+    perform();
+    check();
   }
 
  private:
-  u64 below(u64 limit) { return std::uniform_int_distribution<u64>(0, limit - 1)(random_); }
-  Range random_range(u64 granule)
+  Modelled& top() { return stack_.back(); }
+  Object& object() { return top().o.object; }
+  sim::EmbeddedPlatform platform() { return {f_.machine, top().o}; }
+  View* view()
   {
-    const u64 units = object_bytes / granule;
-    const u64 first = below(units);
-    const u64 count = 1 + below(std::min<u64>(units - first, below(3) ? 8 : units));
-    return {first * granule, (first + count) * granule};
+    auto& views = top().o.views;
+    if (views.empty()) return nullptr;
+    return std::next(views.begin(), static_cast<long>(op_.which % views.size()))->second.get();
   }
-  Rights random_rights() { return right_read | Rights::from_bits(static_cast<u8>(below(8) & 6)); }
-
-  void step()
+  void widen_to_blocks()
   {
-    switch (below(12)) {
-      case 0: return populate(4 * KiB, 0);
-      case 1: return populate(2 * MiB, 1);
-      case 2: return unmap();
-      case 3: return protect();
-      case 4: {
-        auto p = f_.platform();
-        ASSERT_TRUE(invalidate(p, f_.o.object, *views_[below(views_.size())], random_range(4 * KiB)));
-        return;
-      }
-      case 5: return split_leaves();
-      case 6: return merge_tables();
-      case 7: return migrate_pages();
-      default: fill();
+    range_.start = align_down(range_.start, 2 * MiB);
+    range_.end = align_down(range_.end + 2 * MiB - 1, 2 * MiB);
+  }
+
+  void perform()
+  {
+    switch (op_.kind) {
+      case Op::Kind::populate: return populate_pages(0);
+      case Op::Kind::populate_large: return widen_to_blocks(), populate_pages(1);
+      case Op::Kind::unmap: return unmap_pages();
+      case Op::Kind::protect: return protect_pages();
+      case Op::Kind::split: return split_leaves();
+      case Op::Kind::merge: return widen_to_blocks(), merge_tables();
+      case Op::Kind::migrate: return migrate_pages();
+      case Op::Kind::fill: return (void)fill_page(right_read | rights_);
+      case Op::Kind::write: return write_page();
+      case Op::Kind::harvest: return harvest_pages();
+      case Op::Kind::invalidate: return invalidate_view();
+      case Op::Kind::resize: return resize_object();
+      case Op::Kind::add_view: return add_view(format_table[op_.which % format_table.size()].id);
+      case Op::Kind::drop_view: return drop_view(view() ? view()->tree.id : primary_tree);
+      case Op::Kind::clone: return clone_object();
+      case Op::Kind::break_copy: return break_page();
     }
   }
 
-  void populate(u64 granule, Level level)
+  // Whether the operation could reach what it was asked for; if it could not, that it says so.
+  template <class R>
+  bool succeeded(const R& result)
   {
-    const Range r = random_range(granule);
-    const Rights rights = random_rights();
-    const Expected<u64> n = f_.populate(r, rights, level);
-    ASSERT_TRUE(n) << error_name(n.error());
+    if (range_.end > object().bytes) {
+      RC_ASSERT(!result);
+      RC_ASSERT(result.error() == Error::out_of_range);
+    } else {
+      RC_ASSERT(result.error() == Error::none);
+    }
+    return static_cast<bool>(result);
+  }
+  template <class Visitor>
+  u64 for_mapped(Visitor&& visit)
+  {
+    u64 count = 0;
+    for (auto it = top().map.lower_bound(range_.start); it != top().map.end() && it->first < range_.end; ++it)
+      count += visit(it->first, it->second) ? 1 : 0;
+    return count;
+  }
+  u64 frame_at(u64 offset)
+  {
+    const auto t = f_.translation(object().primary, offset);
+    RC_ASSERT(t.has_value());
+    return t->address;
+  }
+
+  void populate_pages(Level level)
+  {
+    auto p = platform();
+    const Expected<u64> n = populate(p, object(), range_, rights_, level);
+    if (!succeeded(n)) return;
     u64 added = 0;
-    for (u64 o = r.start; o < r.end; o += 4 * KiB)
-      if (!map_.count(o)) {
-        const auto t = f_.primary(o);
-        ASSERT_TRUE(t);
-        map_[o] = {t->address, rights};
-        ++added;
-      }
-    ASSERT_EQ(*n, added);
+    for (u64 o = range_.start; o < range_.end; o += page_bytes)
+      if (!top().map.count(o)) top().map[o] = {frame_at(o), rights_}, ++added;
+    RC_ASSERT(*n == added);
   }
-  void unmap()
+  void unmap_pages()
   {
-    const Range r = random_range(4 * KiB);
-    const Expected<u64> n = f_.unmap(r);
-    ASSERT_TRUE(n) << error_name(n.error());
-    u64 removed = 0;
-    for (u64 o = r.start; o < r.end; o += 4 * KiB) removed += map_.erase(o);
-    ASSERT_EQ(*n, removed);
+    auto p = platform();
+    const Expected<u64> n = unmap(p, object(), range_);
+    if (!succeeded(n)) return;
+    const u64 mapped = for_mapped([](u64, Page&) { return true; });
+    top().map.erase(top().map.lower_bound(range_.start), top().map.lower_bound(range_.end));
+    RC_ASSERT(*n == mapped);
   }
-  void protect()
+  void protect_pages()
   {
-    const Range r = random_range(4 * KiB);
-    const Rights rights = random_rights();
-    ASSERT_TRUE(f_.protect(r, rights));
-    for (auto it = map_.lower_bound(r.start); it != map_.end() && it->first < r.end; ++it) it->second.rights = rights;
+    auto p = platform();
+    if (succeeded(protect(p, object(), range_, rights_)))
+      for_mapped([this](u64, Page& page) { return page.granted = rights_, true; });
   }
   void split_leaves()
   {
-    auto p = f_.platform();
-    ASSERT_TRUE(split(p, f_.o.object, random_range(4 * KiB), 0));
+    auto p = platform();
+    (void)succeeded(split(p, object(), range_, 0));
   }
   void merge_tables()
   {
-    auto p = f_.platform();
-    ASSERT_TRUE(merge(p, f_.o.object, random_range(2 * MiB), 1));
+    auto p = platform();
+    (void)succeeded(merge(p, object(), range_, 1));
   }
+  // A page has another frame then, unless it is the base's.
   void migrate_pages()
   {
-    const Range r = random_range(4 * KiB);
-    auto p = f_.platform();
-    const Expected<u64> n = migrate(p, f_.o.object, r);
-    ASSERT_TRUE(n) << error_name(n.error());
-    u64 moved = 0;
-    for (auto it = map_.lower_bound(r.start); it != map_.end() && it->first < r.end; ++it, ++moved) {
-      const auto t = f_.primary(it->first);
-      ASSERT_TRUE(t);
-      ASSERT_NE(t->address, it->second.frame) << "a moved page has another frame";
-      it->second.frame = t->address;
-    }
-    ASSERT_EQ(*n, moved);
+    auto p = platform();
+    const Expected<u64> n = migrate(p, object(), range_);
+    if (!succeeded(n)) return;
+    const u64 moved = for_mapped([this](u64 offset, Page& page) {
+      const u64 frame = frame_at(offset);
+      RC_ASSERT((frame == page.frame) == page.shared);
+      page.frame = frame;
+      return !page.shared;
+    });
+    RC_ASSERT(*n == moved);
   }
-  void fill()
+  bool fill_page(Rights want)
   {
-    View& v = *views_[below(views_.size())];
-    for (int i = 0; i < 20; ++i) {
-      const u64 offset = below(object_bytes / (4 * KiB)) * 4 * KiB;
-      const Rights want = Rights::from_bits(static_cast<u8>(1u << below(3)));
-      const Expected<FillOutcome> r = f_.fill(v, offset, want);
-      const auto page = map_.find(offset);
-      if (page == map_.end()) {
-        ASSERT_FALSE(r);
-        ASSERT_EQ(r.error(), Error::needs_populate);
-      } else {
-        const Rights given = find_format(v.tree.format)->reduce(page->second.rights);
-        ASSERT_EQ(static_cast<bool>(r), given.includes(want)) << error_name(r.error());
-      }
+    View* const v = view();
+    if (!v) return false;
+    auto p = platform();
+    const Expected<FillOutcome> r = fill(p, object(), *v, range_.start, want);
+    const auto page = top().map.find(range_.start);
+    if (range_.start >= object().bytes) {
+      RC_ASSERT(r.error() == Error::out_of_range);
+    } else if (page == top().map.end()) {
+      RC_ASSERT(r.error() == Error::needs_populate);
+    } else {
+      const Rights given = find_format(v->tree.format)->reduce(page->second.rights());
+      RC_ASSERT(r.error() == (given.includes(want) ? Error::none : Error::access_denied));
+    }
+    return static_cast<bool>(r);
+  }
+  // By a walker of the view.
+  void write_page()
+  {
+    if (!fill_page(right_read | right_write)) return;
+    auto p = platform();
+    const FormatInfo& format = *find_format(view()->tree.format);
+    *lookup(p, SyncPoint::load, view()->tree, range_.start)->entry.word |= format.accessed_bit | format.dirty_bit;
+    top().map.at(range_.start).written = true;
+  }
+  void harvest_pages()
+  {
+    auto p = platform();
+    Report report, again;
+    if (!succeeded(harvest(p, object(), range_, report))) return;
+    for (const u64 page : report.pages) RC_ASSERT(range_.contains(page) && top().map.count(page) == 1);
+    for_mapped([&](u64 offset, Page& page) {
+      RC_ASSERT(!page.written || report.pages.count(offset) == 1);
+      return page.written = false;
+    });
+    RC_ASSERT(harvest(p, object(), range_, again).error() == Error::none);
+    RC_ASSERT(again.pages.empty());
+  }
+  void invalidate_view()
+  {
+    auto p = platform();
+    if (View* const v = view()) (void)invalidate(p, object(), *v, range_);
+  }
+  void resize_object()
+  {
+    const u64 bytes = range_.end;
+    auto p = platform();
+    RC_ASSERT(resize(p, object(), bytes).error() == Error::none);
+    top().map.erase(top().map.lower_bound(bytes), top().map.end());
+  }
+  void add_view(FormatId format)
+  {
+    auto& views = top().o.views;
+    if (views.size() == most_views) return;
+    TreeId number = 1;
+    while (views.count(number)) ++number;
+    views[number] = std::make_unique<View>();
+    auto p = platform();
+    RC_ASSERT(morsel::add_view(p, object(), *views[number], format, number).error() == Error::none);
+  }
+  void drop_view(TreeId number)
+  {
+    if (number == primary_tree) return;
+    auto p = platform();
+    morsel::drop_view(p, object(), *top().o.views.at(number));
+    top().o.views.erase(number);
+  }
+  // What stands is frozen, its views stay, and the sequence goes on with a clone.
+  void clone_object()
+  {
+    if (stack_.size() == most_clones) return;
+    auto p = platform();
+    RC_ASSERT(freeze(p, object()).error() == Error::none);
+    for (auto& [offset, page] : top().map) page.shared = true, page.written = false;
+    RC_ASSERT(populate(p, object(), {0, page_bytes}, rights_, 0).error() == Error::frozen || object().bytes == 0);
+    auto next = std::make_unique<sim::EmbeddedObject>();
+    sim::EmbeddedPlatform of_clone(f_.machine, *next);
+    RC_ASSERT(clone(of_clone, object(), next->object).error() == Error::none);
+    sim::EmbeddedObject& o = *next;
+    stack_.push_back({std::move(next), o, std::map(top().map)});
+  }
+  void break_page()
+  {
+    auto p = platform();
+    const Expected<BreakOutcome> r = break_copy(p, object(), range_.start);
+    const auto page = top().map.find(range_.start);
+    if (range_.start >= object().bytes) {
+      RC_ASSERT(r.error() == Error::out_of_range);
+    } else if (page == top().map.end()) {
+      RC_ASSERT(r.error() == Error::needs_populate);
+    } else if (!page->second.granted.write()) {
+      RC_ASSERT(r.error() == Error::access_denied);
+    } else {
+      RC_ASSERT(r.error() == Error::none);
+      RC_ASSERT((*r == BreakOutcome::copied) == page->second.shared);
+      if (!page->second.shared) return;
+      const u64 frame = frame_at(range_.start);
+      RC_ASSERT(frame != page->second.frame);
+      page->second = {frame, page->second.granted, false, true};
     }
   }
 
-  // I1 for every page: the primary is the map, and each view's translation lies within it.
+  // I1 for every page of every object: the primary is the map, and each view's translation lies within it.
   void check()
   {
-    for (u64 o = 0; o < object_bytes; o += 4 * KiB) {
-      const auto page = map_.find(o);
-      const auto p = f_.primary(o);
-      ASSERT_EQ(p.has_value(), page != map_.end()) << "offset " << o;
-      if (p) {
-        ASSERT_EQ(p->address, page->second.frame) << "offset " << o;
-        ASSERT_EQ(p->write, page->second.rights.write()) << "offset " << o;
-        ASSERT_EQ(p->exec, page->second.rights.exec()) << "offset " << o;
+    for (Modelled& m : stack_)
+      for (u64 o = 0; o < u64{pages} * page_bytes; o += page_bytes) {
+        const auto page = m.map.find(o);
+        const auto p = f_.translation(m.o.object.primary, o);
+        if (p.has_value() != (page != m.map.end())) RC_FAIL("the primary maps other pages than the map");
+        if (p && (p->address != page->second.frame || p->write != page->second.rights().write() ||
+                  p->exec != page->second.rights().exec()))
+          RC_FAIL("the primary's leaf is not what the map says");
+        for (const auto& [number, v] : m.o.views) {
+          const auto t = f_.translation(v->tree, o);
+          if (!t) continue;
+          if (!p || t->address != p->address) RC_FAIL("I1: a view's leaf is stale");
+          if ((t->write && !p->write) || (t->exec && !p->exec)) RC_FAIL("I1: a view's leaf has more rights");
+        }
       }
-      for (View* v : views_) {
-        const auto t = f_.translation(v->tree, o);
-        if (!t) continue;
-        ASSERT_TRUE(p) << "stale: view " << v->tree.id << " offset " << o;
-        ASSERT_EQ(t->address, p->address) << "view " << v->tree.id << " offset " << o;
-        ASSERT_TRUE((!t->write || p->write) && (!t->exec || p->exec)) << "widened: view " << v->tree.id << " at " << o;
-      }
-    }
   }
 
-  std::mt19937_64 random_;
   EngineFixture f_;
-  std::vector<View*> views_;
-  std::map<u64, Page> map_;
+  std::vector<Modelled> stack_;  // an object, its clone, the clone's clone
+  Op op_;
+  Range range_;
+  Rights rights_;
 };
 
-TEST(OperationSequences, MirrorAPlainMapInEveryFormat)
+rc::Gen<FormatId> any_format()
 {
-  std::vector<u64> seeds;
-  if (const char* given = std::getenv("MORSEL_SEED"))
-    seeds = {std::strtoull(given, nullptr, 0)};
-  else
-    for (u64 seed = 1; seed <= 12; ++seed) seeds.push_back(seed);
-  for (const u64 seed : seeds)
-    for (const Level root_level : {Level{1}, Level{2}}) {
-      SCOPED_TRACE(testing::Message() << "replay with MORSEL_SEED=" << seed);
-      Sequence(seed, root_level).run(60);
-      if (testing::Test::HasFailure()) return;
+  return rc::gen::map(rc::gen::inRange<std::size_t>(0, format_table.size()),
+                      [](std::size_t i) { return format_table[i].id; });
+}
+
+struct Drawn {
+  Level root_level = *rc::gen::inRange<Level>(1, 3);
+  std::vector<FormatId> formats = *rc::gen::container<std::vector<FormatId>>(most_views, any_format());
+  std::vector<Op> operations = *rc::gen::arbitrary<std::vector<Op>>();
+};
+
+RC_GTEST_PROP(OperationSequences, MirrorAPlainMapInEveryFormat, ())
+{
+  const Drawn drawn;
+  Sequence sequence(drawn.root_level, drawn.formats);
+  for (const Op& op : drawn.operations) sequence.run(op);
+}
+
+TEST(OperationSequences, FindALostDirtyBitAndShrinkToTheOperationsThatLoseIt)
+{
+  std::vector<Op> failed;
+  const auto result = rc::detail::checkTestable([&failed] {
+    const Drawn drawn;
+    Sequence sequence(drawn.root_level, drawn.formats);
+    sequence.faults().add({.point = SyncPoint::carry, .action = MORSEL_FAULT_DROP, .times = ~u64{0}});
+    try {
+      for (const Op& op : drawn.operations) sequence.run(op);
+    } catch (...) {
+      failed = drawn.operations;
+      throw;
     }
+  });
+  EXPECT_TRUE(result.is<rc::detail::FailureResult>());
+  ASSERT_EQ(failed.size(), 3u);
+  EXPECT_EQ(failed[1].kind, Op::Kind::write);
+  EXPECT_EQ(failed[2].kind, Op::Kind::harvest);
 }
 
 }  // namespace

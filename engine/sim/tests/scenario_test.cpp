@@ -17,7 +17,7 @@ TEST(ScenarioText, PrintsWhatItParses)
         "root:pte -- fill:p0 drop:flush drop:invalidate@v1#2 fail:alloc#3 plain:change@v0 same_token no_grace",
         "-- fill:p0 unmap:p0 late:flush~unpend@b old:read_primary@a unmarked:reserve leaf:flush blind:link",
         "-- unmap:p0 early:read_pending~read_list drop:flush@v1@a?stale#2 alone:mark slow_release",
-        "size:8K view:none -- populate:p0"})
+        "size:8K view:none -- populate:p0", "populate:p0 fill:p0 -- read:p0 write:p0 unmap:p0 cores:2 local_flush"})
     EXPECT_EQ(to_text(parse_scenario(text)), text);
 }
 
@@ -42,6 +42,8 @@ TEST(ScenarioText, SaysWhatIsWrong)
   EXPECT_NE(complaint("watch:p0,p1,p2,p3,p4 -- fill:p0").find("too many pages"), std::string::npos);
   EXPECT_NE(complaint("-- fill:p0,v2").find("there is no such tree"), std::string::npos);
   EXPECT_NE(complaint("-- write:p0,v0").find("need 'walked'"), std::string::npos);
+  EXPECT_NE(complaint("-- read:p0,v0").find("need 'walked'"), std::string::npos);
+  EXPECT_NE(complaint("-- fill:p0 cores:5").find("cores:1 to cores:4"), std::string::npos);
   EXPECT_NE(complaint("size:4 -- fill:p0").find("For example: size:4M"), std::string::npos);
 }
 
