@@ -72,6 +72,7 @@ std::string render_run(const Json& facts, const Style& style);
 std::string render_kernel_log(const Json& facts, const Style& style);
 
 // commands_help.cpp
+Json command_facts(const Command& command);  // path, usage, help, arguments with their kinds
 Outcome help(Session& session, const Arguments& arguments);
 std::string render_help(const Json& facts, const Style& style);
 

@@ -12,23 +12,32 @@ namespace morsel::session {
 
 namespace {
 
+std::string_view kind_name(ArgumentKind kind)
+{
+  switch (kind) {
+    case ArgumentKind::text: return "text";
+    case ArgumentKind::number: return "number";
+    case ArgumentKind::range: return "range";
+    case ArgumentKind::rights: return "rights";
+    case ArgumentKind::level: return "level";
+    case ArgumentKind::format: return "format";
+    case ArgumentKind::point: return "point";
+    case ArgumentKind::choice: return "choice";
+    case ArgumentKind::flag: return "flag";
+    case ArgumentKind::rest: return "rest";
+  }
+  return "text";
+}
+
 Json argument_facts(const Argument& a)
 {
-  Json facts{{"name", a.name}, {"help", a.help}, {"optional", a.optional || a.is_option()}};
+  Json facts{{"name", a.name},
+             {"kind", kind_name(a.kind)},
+             {"help", a.help},
+             {"optional", a.optional || a.is_option()}};
   if (!a.value.empty()) facts["value"] = a.value;
   if (!a.choices.empty()) facts["choices"] = a.choices;
   return facts;
-}
-
-Json command_facts(const Command& c)
-{
-  Json arguments = Json::array();
-  for (const Argument& a : c.arguments) arguments.push_back(argument_facts(a));
-  return {{"group", c.group},
-          {"path", c.path},
-          {"usage", c.usage()},
-          {"help", c.help},
-          {"arguments", std::move(arguments)}};
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -87,10 +96,11 @@ constexpr std::string_view markdown_head = R"(# Commands
 
 This file is printed by `morselctl help --markdown`; do not edit it by hand.
 
-`morselctl [--embedded | --vm NAME] [--json] [--no-color] COMMAND…` runs one command. Several are separated by `;` or
-`--` (a word of its own; after `run` only `;`). Without a command, or with `-`, commands are read from standard input,
-one a line; `#` begins a comment. They run up to the first one that fails. `--embedded` keeps its objects as long as
-the process lives; the test VM keeps them as long as the VM is up.
+`morselctl [--embedded | --vm NAME | --session NAME] [--json] [--no-color] COMMAND…` runs one command. Several are
+separated by `;` or `--` (a word of its own; after `run` only `;`). Without a command, or with `-`, commands are read
+from standard input, one a line; `#` begins a comment. They run up to the first one that fails. `--embedded` keeps its
+objects as long as the process lives; the test VM keeps them as long as the VM is up. `--session` asks a running
+[session](sessions.md).
 
 | word | meaning |
 |---|---|
@@ -135,6 +145,17 @@ std::string render_markdown(const Json& facts)
 }
 
 }  // namespace
+
+Json command_facts(const Command& c)
+{
+  Json arguments = Json::array();
+  for (const Argument& a : c.arguments) arguments.push_back(argument_facts(a));
+  return {{"group", c.group},
+          {"path", c.path},
+          {"usage", c.usage()},
+          {"help", c.help},
+          {"arguments", std::move(arguments)}};
+}
 
 Outcome help(Session& session, const Arguments& arguments)
 {

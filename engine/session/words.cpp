@@ -160,6 +160,7 @@ std::string nearest(std::string_view word, std::span<const std::string_view> can
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
   for (const std::string_view c : candidates) {
+    if (word.size() > 2 * c.size()) continue;  // the distance is more than the candidate has letters
     // An abbreviation is as good as one wrong letter.
     const std::size_t d = !word.empty() && c.starts_with(word) ? 1 : distance(word, c);
     if (d < best_distance && d < c.size()) {

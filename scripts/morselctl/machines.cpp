@@ -9,6 +9,8 @@
 
 #include "engine/session/words.hpp"
 #include "engine/sim/embedded_target.hpp"
+#include "scripts/morselctl/scenarios.hpp"
+#include "scripts/morselctl/sessions.hpp"
 #include "scripts/morselctl/vm_backend.hpp"
 
 namespace morsel::ctl {
@@ -179,6 +181,8 @@ std::unique_ptr<session::Target> open_target(const Choice& choice)
 CommandTable commands(const Choice& choice)
 {
   CommandTable table = session::session_commands();
+  add_session_commands(table, choice);
+  add_scenario_commands(table, choice);
   add_vm_commands(table, choice);
   return table;
 }

@@ -12,7 +12,8 @@ namespace morsel::ctl {
 
 struct Choice {
   bool embedded = false;
-  std::string vm;  // empty: the default name
+  std::string vm;       // empty: the default name
+  std::string session;  // not empty: a running session does the commands
 };
 
 std::unique_ptr<session::Target> open_target(const Choice& choice);

@@ -12,6 +12,8 @@
 
 #include "engine/session/words.hpp"
 #include "scripts/morselctl/machines.hpp"
+#include "scripts/morselctl/scenarios.hpp"
+#include "scripts/morselctl/sessions.hpp"
 
 namespace {
 
@@ -25,6 +27,7 @@ using Words = std::vector<std::string>;
 struct Options {
   bool embedded = false;
   std::string vm;
+  std::string session;
   bool json = false;
   bool no_color = false;
   Words words;
@@ -32,7 +35,10 @@ struct Options {
 
 class Program {
  public:
-  Program(const Options& options, Session& session) : options_(options), session_(session) {}
+  Program(const Options& options, Session& session, ctl::Executor& executor)
+      : options_(options), session_(session), executor_(executor)
+  {
+  }
 
   int run()
   {
@@ -91,12 +97,13 @@ class Program {
   }
 
   // False after a failure. A check that does not hold is no failure: it is remembered, and the next command runs.
-  bool one(const Words& words, bool echo)
+  bool one(Words words, bool echo)
   {
+    ctl::expand_scenario_words(words);
     const bool json = options_.json || std::find(words.begin(), words.end(), "--json") != words.end();
     if (echo && !json) std::cout << session_.style.dim(fmt::format("> {}", fmt::join(words, " "))) << "\n";
     try {
-      Reply reply = session_.execute(words);
+      Reply reply = executor_.execute(words);
       reply.as_json = reply.as_json || options_.json;
       std::cout << reply.shown() << std::flush;
       if (!reply.as_json) std::cerr << reply.errors;
@@ -120,7 +127,8 @@ class Program {
   }
 
   const Options& options_;
-  Session& session_;
+  Session& session_;  // its table and style; `executor_` does the commands
+  ctl::Executor& executor_;
   int status_ = 0;
 };
 
@@ -138,6 +146,7 @@ int morselctl(int argc, char** argv)
   CLI::App app{"Drives objects, views and machines of Morselscope. 'morselctl help' lists the commands.", "morselctl"};
   app.add_flag("--embedded", options.embedded, "The machine inside this process; no VM is needed");
   app.add_option("--vm", options.vm, "The test VM of this name")->type_name("NAME");
+  app.add_option("--session", options.session, "The running session of this name (see: serve)")->type_name("NAME");
   app.add_flag("--json", options.json, "One line of JSON per command, with the same facts");
   app.add_flag("--no-color", options.no_color, "No colours (also: NO_COLOR in the environment)");
   app.prefix_command();
@@ -147,14 +156,15 @@ int morselctl(int argc, char** argv)
     return app.exit(e) == 0 ? 0 : static_cast<int>(Exit::usage);
   }
   options.words = app.remaining();
-  if (options.embedded && !options.vm.empty()) {
-    std::cerr << "morselctl: --embedded and --vm exclude each other\n";
+  if (options.embedded + !options.vm.empty() + !options.session.empty() > 1) {
+    std::cerr << "morselctl: --embedded, --vm and --session exclude each other\n";
     return static_cast<int>(Exit::usage);
   }
-  const ctl::Choice choice{options.embedded, options.vm};
+  const ctl::Choice choice{options.embedded, options.vm, options.session};
   Session session([choice] { return ctl::open_target(choice); }, ctl::commands(choice));
   session.style.color = terminal_has_color(options);
-  return Program(options, session).run();
+  const auto executor = ctl::make_executor(choice, session);
+  return Program(options, session, *executor).run();
 }
 
 }  // namespace

@@ -1,49 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Lines in, lines out.
+// Requests in, replies out.
 #include "testvm/agent/wire.hpp"
 
 #include <cstring>
 
 namespace morsel::agent {
-
-void LineReader::append(std::string_view bytes) { bytes_.append(bytes); }
-
-void LineReader::reset()
-{
-  bytes_.clear();
-  searched_ = 0;
-  skipping_ = false;
-}
-
-std::optional<LineReader::Line> LineReader::next()
-{
-  for (;;) {
-    const auto newline = bytes_.find('\n', searched_);
-    if (newline == std::string::npos) {
-      if (skipping_) {
-        bytes_.clear();
-      } else if (bytes_.size() > max_line_bytes) {
-        bytes_.clear();
-        searched_ = 0;
-        skipping_ = true;
-        return TooLong{};
-      }
-      searched_ = bytes_.size();
-      return std::nullopt;
-    }
-    std::string line = bytes_.substr(0, newline);
-    bytes_.erase(0, newline + 1);
-    searched_ = 0;
-    if (skipping_) {
-      skipping_ = false;
-      continue;
-    }
-    if (line.size() > max_line_bytes) return TooLong{};
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    return line;
-  }
-}
 
 Request parse_request(const std::string& line, Json& id)
 {
@@ -68,7 +30,7 @@ Request parse_request(const std::string& line, Json& id)
   return request;
 }
 
-std::string encode(const Json& message) { return message.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+std::string encode(const Json& message) { return session::encode_line(message); }
 
 std::string encode_return(const Json& value, const Json& id)
 {

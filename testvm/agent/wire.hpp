@@ -3,13 +3,10 @@
 // The channel's bytes: one JSON value per line, a line at most 1 MiB, in the shape of QEMU's machine protocol. All that
 // comes in is hostile.
 #pragma once
-#include <cstddef>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <variant>
 
+#include "engine/session/server/wire.hpp"
 #include "testvm/agent/error.hpp"
 
 namespace morsel::agent {
@@ -17,24 +14,8 @@ namespace morsel::agent {
 using Json = nlohmann::json;
 
 inline constexpr int protocol_version = 1;
-inline constexpr std::size_t max_line_bytes = std::size_t{1} << 20;
-
-// Splits the incoming bytes into lines. A line that is too long is dropped up to its end and reported once.
-class LineReader {
- public:
-  struct TooLong {};
-  using Line = std::variant<std::string, TooLong>;
-
-  void append(std::string_view bytes);
-  std::optional<Line> next();
-  // Forgets everything: a new peer begins a new line.
-  void reset();
-
- private:
-  std::string bytes_;
-  std::size_t searched_ = 0;  // no newline before here
-  bool skipping_ = false;     // within a line that was reported as too long
-};
+using session::LineReader;
+using session::max_line_bytes;
 
 // A request as it came: what to do, with what, and the peer's own name for it.
 struct Request {

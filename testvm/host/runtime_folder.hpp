@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Where what runs is found: sockets, locks, consoles. $XDG_RUNTIME_DIR/morselscope, else /run/user/UID/morselscope,
-// else /tmp/morselscope-UID; always a folder of this user's with mode 0700.
+// What test VMs keep in the runtime folder (engine/session/server/runtime_folder.hpp): sockets, locks, consoles.
 //
 //   NAME.sock    the VM's door (holder.hpp)
 //   NAME.lock    locked as long as the VM's holder or its guardian lives
@@ -12,12 +11,14 @@
 #include <string>
 #include <vector>
 
+#include "engine/session/server/runtime_folder.hpp"
 #include "testvm/host/os.hpp"
 
 namespace morsel::testvm {
 
-// Made if it does not exist. Throws Failure if it is not ours alone: whoever can write there could pose as a VM.
-std::filesystem::path runtime_folder();
+using session::runtime_folder;
+using session::take_lock;
+using session::Wait;
 
 struct VmPaths {
   explicit VmPaths(const std::string& name);
@@ -26,10 +27,6 @@ struct VmPaths {
 
 // Throws Failure(usage) unless `name` is [A-Za-z0-9][A-Za-z0-9_.-]{0,39}.
 void check_vm_name(const std::string& name);
-
-// A lock that belongs to whoever has the descriptor open, children included.
-enum class Wait { no, yes };
-std::optional<UniqueFd> take_lock(const std::filesystem::path& file, Wait wait);
 
 // A new folder in /tmp that everybody may enter, and nobody else write to; noted, so that remove_vm_files() finds it.
 std::filesystem::path make_stage(const VmPaths& paths);

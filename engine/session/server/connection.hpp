@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// One client of a server: lines in, lines out, its place in the log of events. Its next line is looked at when the
+// last one is answered, so that its requests keep their order and wait in its own buffer.
+//
+// Thread safety: lives in the server's loop.
+#pragma once
+#include <array>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/session/server/event_log.hpp"
+#include "engine/session/server/protocol.hpp"
+
+namespace morsel::session {
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  using Socket = boost::asio::local::stream_protocol::socket;
+
+  // What the server does for its connections.
+  class Host {
+   public:
+    virtual ~Host() = default;
+    virtual const EventLog& events() const = 0;
+    // Answers by answer(), now or later.
+    virtual void handle(const std::shared_ptr<Connection>& from, Request request, const Message& id) = 0;
+    virtual void gone(const std::shared_ptr<Connection>& connection) = 0;
+  };
+
+  Connection(Socket socket, Host& host, std::size_t most_unsent)
+      : socket_(std::move(socket)), host_(host), most_unsent_(most_unsent)
+  {
+  }
+
+  void start(const std::string& greeting);
+  // The reply to the request that is being handled.
+  void answer(const std::string& line);
+  void subscribe(u64 cursor) { cursor_ = cursor; }
+  void unsubscribe() { cursor_.reset(); }
+  // Sends the events behind the cursor, unless much is unsent: then they follow later, or are told as missed.
+  void push_events();
+  // Takes no more requests; the connection ends when all is sent.
+  void finish();
+  void close();
+
+ private:
+  void send(std::string line);
+  void read();
+  void take_lines();
+  void take(const LineReader::Line& line);
+  void write();
+  void on_written(const boost::system::error_code& error);
+
+  Socket socket_;
+  Host& host_;
+  std::size_t most_unsent_;
+  std::array<char, 65536> input_{};
+  LineReader lines_;
+  std::deque<std::string> unsent_;
+  std::size_t unsent_bytes_ = 0;
+  std::optional<u64> cursor_;  // the last event it was sent; empty: it wants none
+  bool reading_ = false, writing_ = false, handling_ = false, taking_ = false, finishing_ = false, closed_ = false;
+};
+
+}  // namespace morsel::session

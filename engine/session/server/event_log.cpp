@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/session/server/event_log.hpp"
+
+#include <algorithm>
+
+namespace morsel::session {
+
+namespace {
+
+Json timestamp(EventLog::Clock::time_point when)
+{
+  using std::chrono::duration_cast, std::chrono::seconds, std::chrono::microseconds;
+  const auto since = when.time_since_epoch();
+  const auto whole = duration_cast<seconds>(since);
+  return {{"seconds", whole.count()}, {"microseconds", duration_cast<microseconds>(since - whole).count()}};
+}
+
+}  // namespace
+
+void EventLog::add(std::string_view name, Json data, Clock::time_point when)
+{
+  events_.push_back({{"event", name}, {"number", ++last_}, {"timestamp", timestamp(when)}, {"data", std::move(data)}});
+  if (events_.size() > capacity_) events_.pop_front();
+}
+
+std::optional<Range> EventLog::missed(u64 cursor) const
+{
+  if (cursor >= last_ || cursor + 1 >= first_kept()) return {};
+  return Range{cursor + 1, first_kept()};
+}
+
+const Json* EventLog::after(u64 cursor) const
+{
+  if (cursor >= last_) return nullptr;
+  return &events_[std::max(cursor + 1, first_kept()) - first_kept()];
+}
+
+std::string_view event_name(Event::Kind kind)
+{
+  switch (kind) {
+    case Event::Kind::object_changed: return "OBJECT_CHANGED";
+    case Event::Kind::program_ended: return "PROGRAM_ENDED";
+    case Event::Kind::target_lost: return "TARGET_LOST";
+    case Event::Kind::stopped: return "STOP";
+    case Event::Kind::resumed: return "RESUME";
+    case Event::Kind::fault_fired: return "FAULT_FIRED";
+    default: return "EVENT";
+  }
+}
+
+Json event_data(const Event& event)
+{
+  Json data = Json::object();
+  if (!event.object.empty()) data["object"] = event.object;
+  if (!event.text.empty()) data["text"] = event.text;
+  if (event.actor != 0) data["actor"] = event.actor;
+  if (event.rule != 0) data["rule"] = event.rule;
+  return data;
+}
+
+Json missed_event(Range numbers, EventLog::Clock::time_point when)
+{
+  return {{"event", "MISSED"},
+          {"timestamp", timestamp(when)},
+          {"data", {{"from", numbers.start}, {"to", numbers.end - 1}}}};
+}
+
+}  // namespace morsel::session

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What happened, in order: events with consecutive numbers from 1, of which the latest are kept. A reader has a cursor,
+// the number of the last event that it knows, and so learns which ones it missed.
+//
+// Thread safety: one thread at a time.
+#pragma once
+#include <chrono>
+#include <deque>
+#include <optional>
+#include <string>
+
+#include "engine/base/types.hpp"
+#include "engine/session/reply.hpp"
+#include "engine/session/target.hpp"
+
+namespace morsel::session {
+
+class EventLog {
+ public:
+  using Clock = std::chrono::system_clock;
+
+  explicit EventLog(std::size_t capacity) : capacity_(capacity) {}
+
+  // {"event":NAME,"number":…,"timestamp":{"seconds":…,"microseconds":…},"data":…}
+  void add(std::string_view name, Json data, Clock::time_point when);
+
+  u64 last() const { return last_; }  // the number of the latest event; 0: none yet
+  // The numbers after `cursor` that are no longer kept.
+  std::optional<Range> missed(u64 cursor) const;
+  // The first kept event after `cursor`; null if there is none.
+  const Json* after(u64 cursor) const;
+
+ private:
+  u64 first_kept() const { return last_ - events_.size() + 1; }
+
+  std::size_t capacity_;
+  std::deque<Json> events_;
+  u64 last_ = 0;
+};
+
+// A target's event in the protocol's words: STOP, RESUME, OBJECT_CHANGED, FAULT_FIRED, PROGRAM_ENDED, TARGET_LOST.
+std::string_view event_name(Event::Kind kind);
+Json event_data(const Event& event);
+
+// The event in place of those that are no longer kept: {"event":"MISSED","data":{"from":…,"to":…}}, both included.
+Json missed_event(Range numbers, EventLog::Clock::time_point when);
+
+}  // namespace morsel::session

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/session/server/server.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <csignal>
+#include <set>
+
+#include "engine/abi/morsel_journal.h"
+#include "engine/session/server/connection.hpp"
+#include "engine/session/server/runtime_folder.hpp"
+
+namespace morsel::session {
+
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+using Protocol = asio::local::stream_protocol;
+using ConnectionPtr = std::shared_ptr<Connection>;
+
+namespace {
+
+constexpr std::string_view socket_suffix = ".session", lock_suffix = ".session-lock";
+constexpr u64 most_events_in_reply = 10000;
+constexpr Milliseconds last_words{1000};  // for what is still to be sent at the end
+
+fs::path file_of(const std::string& name, std::string_view suffix)
+{
+  check_session_name(name);
+  return runtime_folder() / (name + std::string(suffix));
+}
+
+UniqueFd lock_name(const std::string& name, const fs::path& path)
+{
+  if (auto lock = take_lock(path, Wait::no)) return std::move(*lock);
+  throw Failure(Exit::usage, fmt::format("serve the session '{}'", name), "a session of this name runs",
+                fmt::format("Use it: --session {0}. End it: session end {0}. Or choose another name.", name));
+}
+
+// The acceptor, on a file that nobody else could ever open.
+Protocol::acceptor open_door(asio::io_context& loop, const fs::path& path)
+{
+  const std::string tried = "listen on " + path.string();
+  if (path.native().size() >= sizeof(sockaddr_un::sun_path))
+    throw Failure(Exit::usage, tried, fmt::format("the path has {} bytes, too many for a socket", path.native().size()),
+                  "Use a shorter name, or set XDG_RUNTIME_DIR to a shorter folder.");
+  fs::remove(path);
+  const mode_t old_mask = umask(0177);
+  try {
+    Protocol::acceptor acceptor(loop, Protocol::endpoint(path.string()));
+    umask(old_mask);
+    return acceptor;
+  } catch (const boost::system::system_error& error) {
+    umask(old_mask);
+    throw Failure(Exit::target_lost, tried, error.code().message());
+  }
+}
+
+u64 number_argument(const Request& request, const char* name, u64 otherwise)
+{
+  const auto found = request.arguments.find(name);
+  if (found == request.arguments.end()) return otherwise;
+  if (found->is_number_unsigned()) return found->get<u64>();
+  throw Failure(Exit::usage, request.command, fmt::format("\"{}\" is not a whole number", name));
+}
+
+void check_arguments(const Request& request, std::initializer_list<std::string_view> known)
+{
+  for (const auto& [key, value] : request.arguments.items())
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      throw Failure(Exit::usage, request.command, fmt::format("it has no argument '{}'", key.substr(0, 64)),
+                    known.size() == 0 ? "It takes none." : fmt::format("It takes: {}.", fmt::join(known, ", ")));
+}
+
+}  // namespace
+
+class Server::Core : public Connection::Host {
+ public:
+  Core(Session& session, std::string name, const ServerLimits& limits)
+      : session_(session),
+        target_(target_facts(session.target().info())),
+        name_(std::move(name)),
+        limits_(limits),
+        lock_path_(file_of(name_, lock_suffix)),
+        lock_(lock_name(name_, lock_path_)),
+        path_(file_of(name_, socket_suffix)),
+        acceptor_(open_door(loop_, path_)),
+        log_(limits.events)
+  {
+    session_.target().listen([this](const Event& event) {
+      asio::post(loop_, [this, event, when = EventLog::Clock::now()] { on_event(event, when); });
+    });
+  }
+
+  ~Core() override
+  {
+    remove_files();
+    session_thread_.join();
+    session_.target().listen({});
+  }
+
+  Ended run()
+  {
+    signals_.async_wait([this](const auto& error, int number) {
+      if (!error) begin_end({Exit::done, number == SIGINT ? "interrupted" : "terminated"});
+    });
+    accept();
+    loop_.run();
+    remove_files();
+    return ended_;
+  }
+
+  void end(const std::string& why)
+  {
+    asio::post(loop_, [this, why] { begin_end({Exit::done, why}); });
+  }
+
+  const std::string& path() const { return path_.native(); }
+
+  const EventLog& events() const override { return log_; }
+  void handle(const ConnectionPtr& from, Request request, const Message& id) override;
+  void gone(const ConnectionPtr& connection) override
+  {
+    connections_.erase(connection);
+    if (goodbye_ && connections_.empty()) loop_.stop();
+  }
+
+ private:
+  static Json target_facts(const TargetInfo& info)
+  {
+    return {{"kind", info.kind}, {"name", info.name}, {"machine", info.machine}, {"memory_bytes", info.memory_bytes}};
+  }
+
+  Json session_facts() const
+  {
+    return {{"protocol", session_protocol_version},
+            {"journal", MORSEL_JOURNAL_VERSION},
+            {"session", name_},
+            {"pid", getpid()},
+            {"target", target_},
+            {"event", log_.last()}};
+  }
+
+  void remove_files() const
+  {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+    fs::remove(lock_path_, ignored);  // last: whoever has the lock removes it
+  }
+
+  void accept();
+  void on_event(const Event& event, EventLog::Clock::time_point when);
+  void add_event(std::string_view name, Json data, EventLog::Clock::time_point when);
+  bool answer_here(const ConnectionPtr& from, const Request& request, const Message& id);
+  Json events_facts(const Request& request) const;
+  Json subscribe(const ConnectionPtr& from, const Request& request) const;
+  std::string execute(const std::vector<std::string>& words, Request::Text text, const Message& id);
+  void begin_end(Ended ended);
+  void say_goodbye();
+
+  Session& session_;
+  const Json target_;
+  const std::string name_;
+  const ServerLimits limits_;
+  const fs::path lock_path_;
+  const UniqueFd lock_;
+  const fs::path path_;
+  asio::io_context loop_{1};
+  Protocol::acceptor acceptor_;
+  asio::signal_set signals_{loop_, SIGINT, SIGTERM};
+  asio::steady_timer grace_{loop_};
+  asio::thread_pool session_thread_{1};
+  EventLog log_;
+  std::set<ConnectionPtr> connections_;
+  u64 running_ = 0;  // commands in the session's thread or waiting for it
+  bool ending_ = false, goodbye_ = false;
+  std::atomic<bool> giving_up_ = false;  // `ending_` for the session's thread
+  Ended ended_;
+};
+
+void Server::Core::accept()
+{
+  acceptor_.async_accept([this](const boost::system::error_code& error, Connection::Socket socket) {
+    if (ending_) return;
+    if (!error && connections_.size() >= limits_.clients) {
+      boost::system::error_code ignored;
+      socket.send(asio::buffer(encode_bad_message(fmt::format("{} clients are here already", connections_.size()), {})),
+                  0, ignored);
+    } else if (!error) {
+      const auto connection = std::make_shared<Connection>(std::move(socket), *this, limits_.unsent_bytes);
+      connections_.insert(connection);
+      connection->start(encode_line(Json{{"morselscope", session_facts()}}));
+    }
+    accept();
+  });
+}
+
+void Server::Core::on_event(const Event& event, EventLog::Clock::time_point when)
+{
+  add_event(event_name(event.kind), event_data(event), when);
+  if (event.kind == Event::Kind::target_lost) begin_end({Exit::target_lost, event.text});
+}
+
+void Server::Core::add_event(std::string_view name, Json data, EventLog::Clock::time_point when)
+{
+  log_.add(name, std::move(data), when);
+  const std::set<ConnectionPtr> all = connections_;  // a push may close one
+  for (const ConnectionPtr& c : all) c->push_events();
+}
+
+void Server::Core::handle(const ConnectionPtr& from, Request request, const Message& id)
+{
+  try {
+    if (answer_here(from, request, id)) return;
+    std::vector<std::string> words = words_of(request, session_.table());
+    ++running_;
+    asio::post(session_thread_, [this, from, id, words = std::move(words), text = request.text] {
+      asio::post(loop_, [this, from, line = execute(words, text, id)] {
+        --running_;
+        from->answer(line);
+        if (ending_ && running_ == 0) say_goodbye();
+      });
+    });
+  } catch (const Failure& failure) {
+    from->answer(encode_failure(failure, id));
+  }
+}
+
+bool Server::Core::answer_here(const ConnectionPtr& from, const Request& request, const Message& id)
+{
+  const std::string& name = request.command;
+  Json facts = Json::object();
+  if (name == "events") {
+    facts = events_facts(request);
+  } else if (name == "subscribe") {
+    facts = subscribe(from, request);
+  } else if (name == "query-commands" || name == "query-session" || name == "unsubscribe" || name == "end-session") {
+    check_arguments(request, {});
+    if (name == "query-commands") facts = commands_facts(session_.table());
+    if (name == "query-session") facts = session_facts();
+    if (name == "unsubscribe") from->unsubscribe();
+    if (name == "end-session") end("a client ended it");
+  } else {
+    return false;
+  }
+  from->answer(encode_return(std::move(facts), id));
+  from->push_events();
+  return true;
+}
+
+Json Server::Core::events_facts(const Request& request) const
+{
+  check_arguments(request, {"since", "limit"});
+  u64 cursor = number_argument(request, "since", 0);
+  u64 left = std::min(number_argument(request, "limit", most_events_in_reply), most_events_in_reply);
+  Json facts = Json::object();
+  if (const auto missed = log_.missed(cursor)) {
+    facts["missed"] = {{"from", missed->start}, {"to", missed->end - 1}};
+    cursor = missed->end - 1;
+  }
+  Json events = Json::array();
+  for (const Json* event = log_.after(cursor); event && left > 0; event = log_.after(cursor), --left) {
+    events.push_back(*event);
+    ++cursor;
+  }
+  facts["events"] = std::move(events);
+  facts["cursor"] = cursor;
+  facts["last"] = log_.last();
+  return facts;
+}
+
+Json Server::Core::subscribe(const ConnectionPtr& from, const Request& request) const
+{
+  check_arguments(request, {"since"});
+  const u64 cursor = number_argument(request, "since", log_.last());
+  if (cursor > log_.last())
+    throw Failure(Exit::usage, request.command, fmt::format("there is no event {} yet", cursor),
+                  fmt::format("The last one is {}. A session that was started again counts from 1.", log_.last()));
+  from->subscribe(cursor);
+  return {{"cursor", cursor}};
+}
+
+// In the session's thread.
+std::string Server::Core::execute(const std::vector<std::string>& words, Request::Text text, const Message& id)
+{
+  try {
+    if (giving_up_) throw Failure(Exit::target_lost, fmt::format("{}", fmt::join(words, " ")), "the session ends");
+    session_.style.color = text == Request::Text::color;
+    Reply reply = words.empty() ? Reply{} : session_.execute(words);
+    Json value{{"facts", std::move(reply.facts)}, {"status", reply.status}};
+    if (!reply.errors.empty()) value["errors"] = reply.errors;
+    if (text != Request::Text::none) value["text"] = reply.text;
+    std::string line = encode_return(std::move(value), id);
+    if (line.size() < limits_.unsent_bytes / 2) return line;
+    throw Failure(Exit::usage, fmt::format("{}", fmt::join(words, " ")),
+                  fmt::format("the reply has {} bytes, too many to send", line.size()),
+                  "Ask for a part: --range, --depth.");
+  } catch (const Failure& failure) {
+    return encode_failure(failure, id);
+  } catch (const std::exception& error) {
+    return encode_failure(Failure(Exit::target_lost, fmt::format("{}", fmt::join(words, " ")), error.what()), id);
+  }
+}
+
+// Nobody new comes in, the command that runs has some time to return, then everybody is told.
+void Server::Core::begin_end(Ended ended)
+{
+  if (ending_) return;
+  ending_ = true;
+  giving_up_ = true;
+  ended_ = std::move(ended);
+  boost::system::error_code ignored;
+  acceptor_.close(ignored);
+  signals_.cancel(ignored);
+  if (running_ == 0) return say_goodbye();
+  grace_.expires_after(limits_.end);
+  grace_.async_wait([this](const auto& error) {
+    if (error || goodbye_) return;
+    ended_.busy = true;
+    say_goodbye();
+  });
+}
+
+void Server::Core::say_goodbye()
+{
+  if (std::exchange(goodbye_, true)) return;
+  add_event("SHUTDOWN", {{"reason", ended_.why}}, EventLog::Clock::now());
+  const std::set<ConnectionPtr> all = connections_;
+  grace_.expires_after(last_words);
+  grace_.async_wait([this](const auto& error) {
+    if (!error) loop_.stop();
+  });
+  for (const ConnectionPtr& c : all) c->finish();
+  if (connections_.empty()) loop_.stop();
+}
+
+Server::Server(Session& session, const std::string& name, const ServerLimits& limits)
+    : core_(std::make_unique<Core>(session, name, limits))
+{
+}
+
+Server::~Server() = default;
+
+Server::Ended Server::run() { return core_->run(); }
+
+void Server::end(const std::string& why) { core_->end(why); }
+
+const std::string& Server::path() const { return core_->path(); }
+
+void check_session_name(const std::string& name)
+{
+  if (!is_plain_name(name))
+    throw Failure(Exit::usage, fmt::format("name a session '{}'", name.substr(0, 64)), "that is no name for a session",
+                  std::string(plain_name_advice));
+}
+
+std::string session_socket(const std::string& name) { return file_of(name, socket_suffix).string(); }
+
+}  // namespace morsel::session
