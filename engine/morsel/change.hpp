@@ -110,20 +110,25 @@ template <Platform P, class Visitor>
   return error;
 }
 
-// A private table that maps what the leaf `word` maps, in leaves one size smaller, which inherit what it says.
-// no_memory.
+// One of the leaves, one size smaller, that together map what the leaf `word` maps; each inherits what it says.
+constexpr u64 smaller_leaf(u64 word, Level level, u64 index)
+{
+  using F = PrimaryFormat;
+  const auto below = static_cast<Level>(level - 1);
+  const LeafAttributes attributes{F::access(word, level), (word & F::accessed_bit) != 0, (word & F::dirty_bit) != 0};
+  return F::make_leaf(F::address(word, level) + index * entry_bytes<F>(below), below, attributes) |
+         (word & software::leaf_marks);
+}
+
+// A private table of these leaves. no_memory.
 template <Platform P>
 Expected<PhysAddr> table_of_smaller_leaves(P& p, u64 word, Level level)
 {
-  using F = PrimaryFormat;
   const auto below = static_cast<Level>(level - 1);
   const auto table = p.allocate_table(primary_tree, below);
   if (!table) return table.error();
   u64* const words = p.words(*table);
-  const LeafAttributes attributes{F::access(word, level), (word & F::accessed_bit) != 0, (word & F::dirty_bit) != 0};
-  for (u64 i = 0; i < table_entries<F>(below); ++i)
-    words[i] = F::make_leaf(F::address(word, level) + i * entry_bytes<F>(below), below, attributes) |
-               (word & software::leaf_marks);
+  for (u64 i = 0; i < table_entries<PrimaryFormat>(below); ++i) words[i] = smaller_leaf(word, level, i);
   return table;
 }
 

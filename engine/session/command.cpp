@@ -195,6 +195,14 @@ std::string Command::usage() const
 
 bool Command::takes_rest() const { return !arguments.empty() && arguments.back().kind == ArgumentKind::rest; }
 
+void CommandTable::mark_changing(std::string_view path)
+{
+  const auto found =
+      std::find_if(commands_.begin(), commands_.end(), [&](const Command& c) { return c.path == path; });
+  if (found == commands_.end()) throw std::logic_error("there is no command " + std::string(path));
+  found->changes = true;
+}
+
 const Command& CommandTable::find(std::span<const std::string> words) const
 {
   const Command* best = nullptr;

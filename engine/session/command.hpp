@@ -85,6 +85,7 @@ struct Command {
   std::function<Outcome(Session&, const Arguments&)> handler;
   std::function<std::string(const Json& facts, const Style&)> render;
   Output output = Output::text;
+  bool changes = false;  // the machine: refused while the session shows the past
 
   std::string usage() const;  // "object create NAME SIZE [--level LEVEL]"
   bool takes_rest() const;
@@ -99,6 +100,7 @@ struct ParsedCommand {
 class CommandTable {
  public:
   void add(Command command) { commands_.push_back(std::move(command)); }
+  void mark_changing(std::string_view path);  // Command::changes
   const std::vector<Command>& commands() const { return commands_; }
   // The command with the longest path that the words begin with. Throws with the nearest command if there is none.
   const Command& find(std::span<const std::string> words) const;

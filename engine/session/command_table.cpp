@@ -155,6 +155,45 @@ void add_fault_commands(CommandTable& table)
              "Takes all rules away.", inject_clear, render_rules});
 }
 
+void add_history_commands(CommandTable& table)
+{
+  constexpr std::string_view group = "Journal and history";
+  const Argument steps{"N", Kind::number, "so many records; 1 without", true};
+  table.add({group, "journal on", {},
+             "Records every point from now on, and keeps what the tables were. What was recorded before is replaced.",
+             journal_on, render_journal_status});
+  table.add({group, "journal off", {},
+             "Ends the recording; what was recorded stays.", journal_off, render_journal_status});
+  table.add({group, "journal status", {},
+             "Tells what was recorded, and what of it is missing.", journal_status, render_journal_status});
+  table.add({group, "journal save", {{"FILE", Kind::text, "the file's path"}},
+             "Writes what was recorded into a file, with the tables as they were (docs/journal.md).",
+             journal_save, render_journal_file});
+  table.add({group, "journal load", {{"FILE", Kind::text, "the file's path"}},
+             "Shows the end of a saved journal, as the past; 'goto now' returns to this machine.",
+             journal_load, render_journal_file});
+  table.add({group, "journal",
+             {{"RANGE", Kind::text, "sequences: 800..900 (half-open), 812, 800+20; the newest without", true},
+              option("--actor", Kind::number, "ID", "only of this actor"),
+              option("--point", Kind::point, "POINT", "only at this point"),
+              option("--object", Kind::text, "NAME", "only in this object"),
+              option("--view", Kind::text, "VIEW", "only in this tree: a view's number or 'primary'"),
+              flag("--faults", "only where a fault was injected"),
+              flag("--changes", "only what changed a word"),
+              option("--limit", Kind::number, "N", "at most so many records; 50 without")},
+             "Lists recorded accesses: who, where, the word before and after, and injected faults.",
+             journal_list, render_journal});
+  table.add({group, "back", {steps},
+             "Shows the tables as they were before the last record, or before the last N.",
+             history_back, render_place});
+  table.add({group, "forward", {steps},
+             "Shows the tables as they were a record later, or N later.", history_forward, render_place});
+  table.add({group, "goto", {{"PLACE", Kind::text, "a record's sequence; 0 or 'start': before the first; 'now'"}},
+             "Shows the tables as they were when a record was done, or returns to the present.\n"
+             "In the past tree, diff, walk, object and view list show what was then; no change is accepted.",
+             history_goto, render_place});
+}
+
 void add_machine_commands(CommandTable& table)
 {
   constexpr std::string_view group = "The machine";
@@ -195,8 +234,14 @@ CommandTable session_commands()
   add_view_commands(table);
   add_inspect_commands(table);
   add_fault_commands(table);
+  add_history_commands(table);
   add_machine_commands(table);
   add_learning_commands(table);
+  for (const std::string_view path :
+       {"object create", "object clone", "object destroy", "object populate", "object unmap", "object protect",
+        "object split", "object merge", "object migrate", "object harvest", "object ranges", "view add", "view drop",
+        "access", "inject add", "run", "tour"})
+    table.mark_changing(path);
   return table;
 }
 

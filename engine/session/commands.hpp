@@ -61,6 +61,23 @@ Outcome inject_list(Session& session, const Arguments& arguments);
 Outcome inject_clear(Session& session, const Arguments& arguments);
 std::string render_rules(const Json& facts, const Style& style);
 
+// commands_journal.cpp
+Outcome journal_on(Session& session, const Arguments& arguments);
+Outcome journal_off(Session& session, const Arguments& arguments);
+Outcome journal_status(Session& session, const Arguments& arguments);
+Outcome journal_save(Session& session, const Arguments& arguments);
+Outcome journal_load(Session& session, const Arguments& arguments);
+Outcome journal_list(Session& session, const Arguments& arguments);
+std::string render_journal_status(const Json& facts, const Style& style);
+std::string render_journal_file(const Json& facts, const Style& style);
+std::string render_journal(const Json& facts, const Style& style);
+
+// commands_history.cpp
+Outcome history_back(Session& session, const Arguments& arguments);
+Outcome history_forward(Session& session, const Arguments& arguments);
+Outcome history_goto(Session& session, const Arguments& arguments);
+std::string render_place(const Json& facts, const Style& style);
+
 // commands_machine.cpp
 Outcome target_info(Session& session, const Arguments& arguments);
 Outcome counters(Session& session, const Arguments& arguments);

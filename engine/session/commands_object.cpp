@@ -108,13 +108,13 @@ Outcome object_create(Session& session, const Arguments& arguments)
 Outcome object_list(Session& session, const Arguments&)
 {
   Json list = Json::array();
-  for (const ObjectState& o : session.target().objects()) list.push_back(object_facts(o));
+  for (const ObjectState& o : session.scene().objects) list.push_back(object_facts(o));
   return {{{"objects", std::move(list)}}};
 }
 
 Outcome object_show(Session& session, const Arguments& arguments)
 {
-  return {object_facts(find_object(session.target(), arguments.command, arguments.text("NAME")))};
+  return {object_facts(find_object(session.scene(), arguments.command, arguments.text("NAME")))};
 }
 
 Outcome object_destroy(Session& session, const Arguments& arguments)

@@ -17,7 +17,8 @@ constexpr u64 default_limit = 200;
 
 AlignedTree capture(Session& session, const Arguments& arguments, const std::optional<std::string>& view)
 {
-  const ObjectState object = find_object(session.target(), arguments.command, arguments.text("NAME"));
+  const Scene scene = session.scene();
+  const ObjectState object = find_object(scene, arguments.command, arguments.text("NAME"));
   std::optional<std::vector<TreeId>> views;
   if (view) {
     const TreeId tree = find_tree(object, arguments.command, *view);
@@ -28,7 +29,7 @@ AlignedTree capture(Session& session, const Arguments& arguments, const std::opt
     throw Failure(Exit::usage, arguments.command + ": --range",
                   fmt::format("{} lies beyond the object", range_text(range)),
                   fmt::format("'{}' is {}.", object.name, range_text(object.range())));
-  return AlignedTree::capture(session.target().memory(), object, range, views);
+  return AlignedTree::capture(scene.memory, object, range, views);
 }
 
 Folding folding_of(const std::string& word)

@@ -40,7 +40,7 @@ Outcome view_drop(Session& session, const Arguments& arguments)
 
 Outcome view_list(Session& session, const Arguments& arguments)
 {
-  const ObjectState object = find_object(session.target(), arguments.command, arguments.text("NAME"));
+  const ObjectState object = find_object(session.scene(), arguments.command, arguments.text("NAME"));
   Json views = Json::array();
   for (const ViewState& v : object.views) views.push_back(view_facts(v));
   return {{{"object", object.name}, {"views", std::move(views)}}};

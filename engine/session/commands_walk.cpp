@@ -105,7 +105,8 @@ Rights right_of(const std::string& word)
 
 Outcome walk(Session& session, const Arguments& arguments)
 {
-  const ObjectState object = find_object(session.target(), arguments.command, arguments.text("NAME"));
+  const Scene scene = session.scene();
+  const ObjectState object = find_object(scene, arguments.command, arguments.text("NAME"));
   const TreeId tree = find_tree(object, arguments.command, arguments.text("VIEW"));
   const inspect::TreeSource source = source_of(object, tree);
   const std::string access_kind = arguments.get_or<std::string>("ACCESS", "read");
@@ -116,7 +117,7 @@ Outcome walk(Session& session, const Arguments& arguments)
              {"format", find_format(source.format)->name},
              {two_dimensional ? "guest_address" : "offset", address},
              {"access", access_kind}};
-  const inspect::PhysicalMemory& memory = session.target().memory();
+  const inspect::PhysicalMemory& memory = scene.memory;
   if (two_dimensional) {
     if (tree == primary_tree)
       throw Failure(Exit::usage, arguments.command, "--guest needs a nested view, not the primary",

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "engine/session/facts_journal.hpp"
 #include "engine/session/words.hpp"
 
 namespace morsel::session {
@@ -49,12 +50,27 @@ std::string text_of(const Command& command, const Json& facts, const Style& styl
 
 }  // namespace
 
+Scene Session::scene()
+{
+  if (recorder_.in_past()) return {recorder_.chronicle().history->memory(), recorder_.chronicle().history->objects()};
+  return {target().memory(), target().objects()};
+}
+
 Reply Session::execute(std::span<const std::string> words)
 {
   const ParsedCommand parsed = table_.parse(words);
+  if (recorder_.in_past() && parsed.command->changes)
+    throw Failure(Exit::usage, parsed.arguments.command,
+                  fmt::format("the session shows the past, {}, which does not change any more", recorder_.place()),
+                  "'goto now' returns to the present.");
   Outcome outcome = parsed.command->handler(*this, parsed.arguments);
+  if (recorder_.on()) recorder_.sync(target());
   Reply reply;
   reply.text = text_of(*parsed.command, outcome.facts, style);
+  if (recorder_.in_past() && parsed.command->output == Output::text) {
+    outcome.facts["at"] = place_facts(recorder_);
+    reply.text = place_text(recorder_, style) + reply.text;
+  }
   if (const auto errors = outcome.facts.find("errors"); errors != outcome.facts.end() && errors->is_string())
     reply.errors = errors->get<std::string>();
   reply.facts = std::move(outcome.facts);
@@ -80,9 +96,13 @@ Json failure_facts(const Failure& failure)
 
 ObjectState find_object(Target& target, const std::string& command, const std::string& name)
 {
-  const std::vector<ObjectState> objects = target.objects();
+  return find_object(Scene{target.memory(), target.objects()}, command, name);
+}
+
+ObjectState find_object(const Scene& scene, const std::string& command, const std::string& name)
+{
   std::vector<std::string_view> names;
-  for (const ObjectState& o : objects) {
+  for (const ObjectState& o : scene.objects) {
     if (o.name == name) return o;
     names.push_back(o.name);
   }

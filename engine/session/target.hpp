@@ -32,6 +32,7 @@ struct ViewState {
   Level root_level = 0;
   u32 attached = 0;         // mappings of this view by processes
   inspect::TreeSource source() const { return {format, root, root_level}; }
+  bool operator==(const ViewState&) const = default;
 };
 
 struct ObjectState {
@@ -49,6 +50,7 @@ struct ObjectState {
   u32 clones = 0;       // that use this one's
   inspect::TreeSource source() const { return {FormatId::amd64, root, root_level}; }
   Range range() const { return {0, bytes}; }
+  bool operator==(const ObjectState&) const = default;
 };
 
 // A run of mapped pages with the same rights.

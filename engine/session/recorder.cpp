@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/session/recorder.hpp"
+
+#include <fmt/format.h>
+
+namespace morsel::session {
+
+namespace {
+
+JournalSource& source_of(Target& target)
+{
+  JournalSource* const source = target.journal();
+  if (!source)
+    throw Failure(Exit::skipped, "record a journal", fmt::format("'{}' has none", target.info().name),
+                  "The embedded machine and the test VM have one; a dump does not change.");
+  return *source;
+}
+
+}  // namespace
+
+void Recorder::start(Target& target)
+{
+  JournalSource& source = source_of(target);
+  if (on_) stop(target);
+  source.record(true);
+  try {
+    // First the switch, then the look: what happens between the two is in the journal, and done again is done once.
+    chronicle_ = {target.info().machine, Journal{}, std::make_unique<History>(target.memory(), target.objects())};
+  } catch (...) {
+    source.record(false);
+    throw;
+  }
+  on_ = true;
+  past_ = false;
+  ended_.clear();
+}
+
+void Recorder::stop(Target& target)
+{
+  sync(target);
+  if (on_) source_of(target).record(false);
+  on_ = false;
+}
+
+void Recorder::sync(Target& target)
+{
+  if (!on_) return;
+  try {
+    const JournalRead read = source_of(target).read();
+    const std::vector<ObjectState> objects = target.objects();
+    Journal& journal = chronicle_.journal;
+    const std::size_t gaps = journal.gaps().size();
+    const std::span<const JournalRecord> added = journal.append(read);
+    const std::optional<std::size_t> gap =
+        journal.gaps().size() > gaps ? std::optional(journal.gaps()[gaps].before) : std::nullopt;
+    chronicle_.history->append(added, objects, gap, target.memory());
+    if (const std::size_t surplus = journal.surplus(); surplus != 0) {
+      chronicle_.history->forget(surplus);
+      journal.forget(surplus);
+    }
+  } catch (const Failure& failure) {
+    on_ = false;
+    ended_ = failure.what();
+  }
+}
+
+void Recorder::load(Chronicle chronicle)
+{
+  chronicle_ = std::move(chronicle);
+  chronicle_.history->go_to(chronicle_.history->size());
+  past_ = true;
+  ended_.clear();
+}
+
+void Recorder::go_to(std::size_t position)
+{
+  chronicle_.history->go_to(position);
+  past_ = !on_ || position < chronicle_.history->size();
+}
+
+std::string Recorder::place() const
+{
+  const Journal& journal = chronicle_.journal;
+  return fmt::format("record {} of {}", journal.sequence_at(position()), journal.sequence_at(journal.size()));
+}
+
+}  // namespace morsel::session

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The recorder: a target's journal and history, and the place in them that the session shows. The place is the present
+// (the machine itself), or a position of the history: then nothing is shown but what was then.
+// A journal that was loaded from a file, or whose recording has ended, has no present: its last position is its end.
+//
+// Thread safety: one thread at a time.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/session/history.hpp"
+#include "engine/session/journal.hpp"
+
+namespace morsel::session {
+
+// A journal with its history: recorded here, or loaded.
+struct Chronicle {
+  std::string target;  // which machine, in words
+  Journal journal;
+  std::unique_ptr<History> history;
+};
+
+class Recorder {
+ public:
+  // Begins anew. Failure if the target has no journal.
+  void start(Target& target);
+  void stop(Target& target);
+  bool on() const { return on_; }
+  // Takes over what was recorded meanwhile. A target that is lost ends the recording.
+  void sync(Target& target);
+  const std::string& ended() const { return ended_; }  // why, if nobody asked for it
+
+  // Recording must be off.
+  void load(Chronicle chronicle);
+  bool empty() const { return !chronicle_.history; }
+  const Chronicle& chronicle() const { return chronicle_; }
+  Chronicle& chronicle() { return chronicle_; }
+
+  bool in_past() const { return past_; }
+  // How many records were done there; the present counts as all of them.
+  std::size_t position() const { return past_ ? chronicle_.history->position() : chronicle_.journal.size(); }
+  void go_to(std::size_t position);
+  void go_to_present() { past_ = false; }
+  // "record 812 of 1,204"
+  std::string place() const;
+
+ private:
+  Chronicle chronicle_;
+  bool on_ = false;
+  bool past_ = false;
+  std::string ended_;
+};
+
+}  // namespace morsel::session
