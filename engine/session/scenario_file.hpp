@@ -9,7 +9,8 @@
 //   expect status 1                              without this line a status other than 0 is not ok
 //   expect views.0.runs.0.state == stale
 //   object show b
-//   expect failure "there is no object"          without this line a failure is not ok, and ends the scenario
+//   expect failure "there is no object"          without this line a failure is not ok, and ends the scenario (where
+//                                                the target lacks something, the rest is skipped instead)
 //   set VIEW views.0.view                        keeps a fact; $VIEW stands for it in the lines that follow
 //
 // PATH is names and numbers with dots between, or a JSON pointer (/views/0); `size` behind an array is its length.

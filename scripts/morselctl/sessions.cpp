@@ -47,18 +47,17 @@ class There : public Executor {
 
   Reply execute(std::span<const std::string> words) override
   {
-    if (is_ours(words)) return here_.execute(words);
+    const session::ParsedCommand parsed = here_.table().parse(words);
+    if (is_ours(*parsed.command)) return here_.execute(words);
     if (!client_) client_ = std::make_unique<Client>(name_);
     Reply reply = client_->execute(words, here_.style.color);
-    // An option of how it is shown: the session that does the command does not know it is one.
-    reply.as_json = std::find(words.begin(), words.end(), "--json") != words.end();
+    reply.as_json = parsed.arguments.as_json;
     return reply;
   }
 
  private:
-  bool is_ours(std::span<const std::string> words) const
+  static bool is_ours(const session::Command& command)
   {
-    const session::Command& command = here_.table().find(words);
     static const CommandTable of_sessions = session::session_commands();
     const auto& known = of_sessions.commands();
     return command.path == "help" ||

@@ -102,16 +102,24 @@ void Connection::on_written(const boost::system::error_code& error)
 
 void Connection::push_events()
 {
-  while (cursor_ && !closed_ && unsent_bytes_ < most_unsent_for_events) {
-    if (const auto missed = host_.events().missed(*cursor_)) {
-      send(encode_line(missed_event(*missed, EventLog::Clock::now())));
-      cursor_ = missed->end - 1;
-    }
-    const Json* event = host_.events().after(*cursor_);
-    if (!event) return;
-    ++*cursor_;
-    send(encode_line(*event));
+  while (!closed_ && unsent_bytes_ < most_unsent_for_events)
+    if (!push_one(host_.events(), events_) && !push_one(host_.points(), points_)) return;
+}
+
+bool Connection::push_one(const EventLog& log, std::optional<u64>& cursor)
+{
+  if (!cursor) return false;
+  if (*cursor > log.last()) cursor = log.first_kept() - 1;  // counting has begun anew
+  if (const auto missed = log.missed(*cursor)) {
+    cursor = missed->end - 1;
+    send(encode_line(log.missed_event(*missed, EventLog::Clock::now())));
+    return true;
   }
+  const Json* event = log.after(*cursor);
+  if (!event) return false;
+  ++*cursor;
+  send(encode_line(*event));
+  return true;
 }
 
 void Connection::finish()

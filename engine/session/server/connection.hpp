@@ -27,6 +27,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
    public:
     virtual ~Host() = default;
     virtual const EventLog& events() const = 0;
+    virtual const EventLog& points() const = 0;  // of the journal's records
     // Answers by answer(), now or later.
     virtual void handle(const std::shared_ptr<Connection>& from, Request request, const Message& id) = 0;
     virtual void gone(const std::shared_ptr<Connection>& connection) = 0;
@@ -40,9 +41,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start(const std::string& greeting);
   // The reply to the request that is being handled.
   void answer(const std::string& line);
-  void subscribe(u64 cursor) { cursor_ = cursor; }
-  void unsubscribe() { cursor_.reset(); }
-  // Sends the events behind the cursor, unless much is unsent: then they follow later, or are told as missed.
+  // What it has sent as it happens, behind these numbers; nothing: it wants none.
+  void subscribe(std::optional<u64> events, std::optional<u64> points)
+  {
+    events_ = events;
+    points_ = points;
+  }
+  bool wants_points() const { return points_.has_value() && !closed_; }
+  // Sends the events behind its cursors, unless much is unsent: then they follow later, or are told as missed.
   void push_events();
   // Takes no more requests; the connection ends when all is sent.
   void finish();
@@ -53,6 +59,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void read();
   void take_lines();
   void take(const LineReader::Line& line);
+  bool push_one(const EventLog& log, std::optional<u64>& cursor);
   void write();
   void on_written(const boost::system::error_code& error);
 
@@ -63,7 +70,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   LineReader lines_;
   std::deque<std::string> unsent_;
   std::size_t unsent_bytes_ = 0;
-  std::optional<u64> cursor_;  // the last event it was sent; empty: it wants none
+  std::optional<u64> events_, points_;  // the last of each that it was sent
   bool reading_ = false, writing_ = false, handling_ = false, taking_ = false, finishing_ = false, closed_ = false;
 };
 

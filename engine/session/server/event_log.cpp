@@ -19,8 +19,21 @@ Json timestamp(EventLog::Clock::time_point when)
 
 void EventLog::add(std::string_view name, Json data, Clock::time_point when)
 {
-  events_.push_back({{"event", name}, {"number", ++last_}, {"timestamp", timestamp(when)}, {"data", std::move(data)}});
+  events_.push_back({{"event", name}, {counter_, ++last_}, {"timestamp", timestamp(when)}, {"data", std::move(data)}});
   if (events_.size() > capacity_) events_.pop_front();
+}
+
+void EventLog::restart(u64 last)
+{
+  events_.clear();
+  last_ = last;
+}
+
+Json EventLog::missed_event(Range numbers, Clock::time_point when) const
+{
+  return {{"event", "MISSED"},
+          {"timestamp", timestamp(when)},
+          {"data", {{"from", numbers.start}, {"to", numbers.end - 1}, {"of", counter_}}}};
 }
 
 std::optional<Range> EventLog::missed(u64 cursor) const
@@ -56,13 +69,6 @@ Json event_data(const Event& event)
   if (event.actor != 0) data["actor"] = event.actor;
   if (event.rule != 0) data["rule"] = event.rule;
   return data;
-}
-
-Json missed_event(Range numbers, EventLog::Clock::time_point when)
-{
-  return {{"event", "MISSED"},
-          {"timestamp", timestamp(when)},
-          {"data", {{"from", numbers.start}, {"to", numbers.end - 1}}}};
 }
 
 }  // namespace morsel::session

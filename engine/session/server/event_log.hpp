@@ -20,21 +20,29 @@ class EventLog {
  public:
   using Clock = std::chrono::system_clock;
 
-  explicit EventLog(std::size_t capacity) : capacity_(capacity) {}
+  // `counter` is the name of the member that holds an event's number.
+  explicit EventLog(std::size_t capacity, std::string_view counter = "number") : capacity_(capacity), counter_(counter)
+  {
+  }
 
   // {"event":NAME,"number":…,"timestamp":{"seconds":…,"microseconds":…},"data":…}
   void add(std::string_view name, Json data, Clock::time_point when);
+
+  // Nothing is kept any more, and the next event has the number behind this one: it may be lower than those before.
+  void restart(u64 last);
 
   u64 last() const { return last_; }  // the number of the latest event; 0: none yet
   // The numbers after `cursor` that are no longer kept.
   std::optional<Range> missed(u64 cursor) const;
   // The first kept event after `cursor`; null if there is none.
   const Json* after(u64 cursor) const;
+  u64 first_kept() const { return last_ - events_.size() + 1; }
+  // The event in place of those: {"event":"MISSED","data":{"from":…,"to":…,"of":COUNTER}}, both included.
+  Json missed_event(Range numbers, Clock::time_point when) const;
 
  private:
-  u64 first_kept() const { return last_ - events_.size() + 1; }
-
   std::size_t capacity_;
+  std::string counter_;
   std::deque<Json> events_;
   u64 last_ = 0;
 };
@@ -42,8 +50,5 @@ class EventLog {
 // A target's event in the protocol's words: STOP, RESUME, OBJECT_CHANGED, FAULT_FIRED, PROGRAM_ENDED, TARGET_LOST.
 std::string_view event_name(Event::Kind kind);
 Json event_data(const Event& event);
-
-// The event in place of those that are no longer kept: {"event":"MISSED","data":{"from":…,"to":…}}, both included.
-Json missed_event(Range numbers, EventLog::Clock::time_point when);
 
 }  // namespace morsel::session

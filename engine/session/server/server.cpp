@@ -16,6 +16,7 @@
 
 #include "engine/abi/morsel_journal.h"
 #include "engine/session/server/connection.hpp"
+#include "engine/session/server/point_feed.hpp"
 #include "engine/session/server/runtime_folder.hpp"
 
 namespace morsel::session {
@@ -29,6 +30,7 @@ namespace {
 
 constexpr std::string_view socket_suffix = ".session", lock_suffix = ".session-lock";
 constexpr u64 most_events_in_reply = 10000;
+constexpr Milliseconds journal_period{100};
 constexpr Milliseconds last_words{1000};  // for what is still to be sent at the end
 
 fs::path file_of(const std::string& name, std::string_view suffix)
@@ -92,7 +94,9 @@ class Server::Core : public Connection::Host {
         lock_(lock_name(name_, lock_path_)),
         path_(file_of(name_, socket_suffix)),
         acceptor_(open_door(loop_, path_)),
-        log_(limits.events)
+        log_(limits.events),
+        points_(limits.points, "sequence"),
+        feed_(limits.points)
   {
     session_.target().listen([this](const Event& event) {
       asio::post(loop_, [this, event, when = EventLog::Clock::now()] { on_event(event, when); });
@@ -125,10 +129,12 @@ class Server::Core : public Connection::Host {
   const std::string& path() const { return path_.native(); }
 
   const EventLog& events() const override { return log_; }
+  const EventLog& points() const override { return points_; }
   void handle(const ConnectionPtr& from, Request request, const Message& id) override;
   void gone(const ConnectionPtr& connection) override
   {
     connections_.erase(connection);
+    note_wishes();
     if (goodbye_ && connections_.empty()) loop_.stop();
   }
 
@@ -157,10 +163,15 @@ class Server::Core : public Connection::Host {
 
   void accept();
   void on_event(const Event& event, EventLog::Clock::time_point when);
+  void push_events();
+  void command_ended();
   void add_event(std::string_view name, Json data, EventLog::Clock::time_point when);
   bool answer_here(const ConnectionPtr& from, const Request& request, const Message& id);
   Json events_facts(const Request& request) const;
-  Json subscribe(const ConnectionPtr& from, const Request& request) const;
+  Json subscribe(const ConnectionPtr& from, const Request& request);
+  void note_wishes();
+  void watch_journal();
+  void add_points(PointFeed::News news);
   std::string execute(const std::vector<std::string>& words, Request::Text text, const Message& id);
   void begin_end(Ended ended);
   void say_goodbye();
@@ -178,6 +189,10 @@ class Server::Core : public Connection::Host {
   asio::steady_timer grace_{loop_};
   asio::thread_pool session_thread_{1};
   EventLog log_;
+  EventLog points_;
+  PointFeed feed_;  // of the session's thread
+  std::atomic<bool> points_wanted_ = false;
+  asio::steady_timer journal_timer_{loop_};
   std::set<ConnectionPtr> connections_;
   u64 running_ = 0;  // commands in the session's thread or waiting for it
   bool ending_ = false, goodbye_ = false;
@@ -211,8 +226,19 @@ void Server::Core::on_event(const Event& event, EventLog::Clock::time_point when
 void Server::Core::add_event(std::string_view name, Json data, EventLog::Clock::time_point when)
 {
   log_.add(name, std::move(data), when);
+  push_events();
+}
+
+void Server::Core::push_events()
+{
   const std::set<ConnectionPtr> all = connections_;  // a push may close one
   for (const ConnectionPtr& c : all) c->push_events();
+}
+
+void Server::Core::command_ended()
+{
+  --running_;
+  if (ending_ && running_ == 0) say_goodbye();
 }
 
 void Server::Core::handle(const ConnectionPtr& from, Request request, const Message& id)
@@ -222,10 +248,11 @@ void Server::Core::handle(const ConnectionPtr& from, Request request, const Mess
     std::vector<std::string> words = words_of(request, session_.table());
     ++running_;
     asio::post(session_thread_, [this, from, id, words = std::move(words), text = request.text] {
-      asio::post(loop_, [this, from, line = execute(words, text, id)] {
-        --running_;
+      std::string line = execute(words, text, id);
+      asio::post(loop_, [this, from, line = std::move(line), news = feed_.look(session_, points_wanted_)]() mutable {
+        add_points(std::move(news));
         from->answer(line);
-        if (ending_ && running_ == 0) say_goodbye();
+        command_ended();
       });
     });
   } catch (const Failure& failure) {
@@ -245,7 +272,8 @@ bool Server::Core::answer_here(const ConnectionPtr& from, const Request& request
     check_arguments(request, {});
     if (name == "query-commands") facts = commands_facts(session_.table());
     if (name == "query-session") facts = session_facts();
-    if (name == "unsubscribe") from->unsubscribe();
+    if (name == "unsubscribe") from->subscribe({}, {});
+    if (name == "unsubscribe") note_wishes();
     if (name == "end-session") end("a client ended it");
   } else {
     return false;
@@ -276,15 +304,61 @@ Json Server::Core::events_facts(const Request& request) const
   return facts;
 }
 
-Json Server::Core::subscribe(const ConnectionPtr& from, const Request& request) const
+Json Server::Core::subscribe(const ConnectionPtr& from, const Request& request)
 {
-  check_arguments(request, {"since"});
+  check_arguments(request, {"since", "points"});
   const u64 cursor = number_argument(request, "since", log_.last());
   if (cursor > log_.last())
     throw Failure(Exit::usage, request.command, fmt::format("there is no event {} yet", cursor),
                   fmt::format("The last one is {}. A session that was started again counts from 1.", log_.last()));
-  from->subscribe(cursor);
+  const auto points = request.arguments.find("points");
+  if (points != request.arguments.end() && !points->is_boolean())
+    throw Failure(Exit::usage, request.command, "\"points\" is neither true nor false");
+  const bool wants_points = points != request.arguments.end() && points->get<bool>();
+  from->subscribe(cursor, wants_points ? std::optional(points_.last()) : std::nullopt);
+  note_wishes();
   return {{"cursor", cursor}};
+}
+
+void Server::Core::note_wishes()
+{
+  const bool wanted =
+      std::any_of(connections_.begin(), connections_.end(), [](const auto& c) { return c->wants_points(); });
+  if (wanted && !points_wanted_.exchange(true)) watch_journal();
+  points_wanted_ = wanted;
+}
+
+// Actors of a VM reach points while no command runs: then somebody has to look.
+void Server::Core::watch_journal()
+{
+  journal_timer_.expires_after(journal_period);
+  journal_timer_.async_wait([this](const auto& error) {
+    if (error || ending_ || !points_wanted_) return;
+    if (running_ > 0) return watch_journal();
+    ++running_;
+    asio::post(session_thread_, [this] {
+      try {
+        if (session_.recorder().on()) session_.recorder().sync(session_.target());
+      } catch (const Failure&) {
+        // The next command tells it.
+      }
+      asio::post(loop_, [this, news = feed_.look(session_, points_wanted_)]() mutable {
+        add_points(std::move(news));
+        command_ended();
+        watch_journal();
+      });
+    });
+  });
+}
+
+void Server::Core::add_points(PointFeed::News news)
+{
+  for (auto& [sequence, data] : news.records) {
+    if (sequence != points_.last() + 1) points_.restart(sequence - 1);
+    points_.add("POINT", std::move(data), EventLog::Clock::now());
+  }
+  if (points_.last() != news.newest) points_.restart(news.newest);
+  if (!news.records.empty()) push_events();
 }
 
 // In the session's thread.

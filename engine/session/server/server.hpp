@@ -19,6 +19,7 @@ namespace morsel::session {
 struct ServerLimits {
   std::size_t clients = 64;
   std::size_t events = 4096;                         // kept for clients that were away
+  std::size_t points = 16384;                        // records of the journal, likewise
   std::size_t unsent_bytes = std::size_t{16} << 20;  // for one client, which is dropped beyond
   Milliseconds end{5000};                            // how long the end waits for a command that still runs
 };

@@ -82,6 +82,16 @@ TEST_F(Scenarios, AnotherTargetsScenarioIsSkipped)
             "embedded\n");
 }
 
+TEST_F(Scenarios, WhatTheTargetLacksSkipsTheRest)
+{
+  const Json facts = run("object create a 4M\nrun ls\nexpect output == x\n");  // no guest
+  EXPECT_EQ(facts["ok"], true);
+  EXPECT_TRUE(session_.target().objects().empty());
+  const std::string text = tap_text({{"files", Json::array({facts})}});
+  EXPECT_NE(text.find("ok 1 - object create a 4M\nok 2 - run ls # SKIP "), std::string::npos) << text;
+  EXPECT_NE(text.find("ok 3 - expect output == x # SKIP "), std::string::npos) << text;
+}
+
 TEST_F(Scenarios, TheTextIsTap)
 {
   const Json first = run("# title: One\nobject create a 4M # small\nexpect name == b\nobject show b\nobject list\n");

@@ -46,7 +46,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Event:
-    """Something happened at the target; numbers are consecutive."""
+    """Something happened at the target; numbers are consecutive, those of POINT by themselves (the journal's)."""
     name: str
     number: int
     seconds: float  # since the epoch
@@ -58,6 +58,7 @@ class Missed:
     """Events that happened and are no longer kept, both ends included."""
     first: int
     last: int
+    of_points: bool = False
 
 
 def socket_path(name: str) -> Path:
@@ -143,9 +144,13 @@ class Session:
         value = self.call(command, arguments, text=True)
         return Reply(value["facts"], value["status"], value.get("text", ""))
 
-    def subscribe(self, since: Optional[int] = None) -> None:
-        """Has events sent from now on; with `since` also those after that number."""
-        self.cursor = self.call("subscribe", {} if since is None else {"since": since})["cursor"]
+    def subscribe(self, since: Optional[int] = None, points: bool = False) -> None:
+        """Has events sent from now on; with `since` also those after that number, with `points` also new records of
+        the journal."""
+        arguments: Facts = {"points": points}
+        if since is not None:
+            arguments["since"] = since
+        self.cursor = self.call("subscribe", arguments)["cursor"]
         self._subscribed = True
 
     def events(self, since: Optional[int] = None, timeout: Optional[float] = None) -> Iterator[Union[Event, Missed]]:
@@ -165,14 +170,16 @@ class Session:
 
     def _keep(self, message: Facts) -> None:
         data: Facts = message.get("data", {})
+        of_points = message["event"] == "POINT" or data.get("of") == "sequence"
         if message["event"] == "MISSED":
-            self.cursor = data["to"]
-            self._events.append(Missed(data["from"], data["to"]))
-            return
-        stamp = message["timestamp"]
-        self.cursor = message["number"]
-        self._events.append(Event(message["event"], message["number"],
-                                  stamp["seconds"] + stamp["microseconds"] / 1e6, data))
+            number = data["to"]
+            self._events.append(Missed(data["from"], data["to"], of_points))
+        else:
+            number = message["sequence" if of_points else "number"]
+            stamp = message["timestamp"]
+            self._events.append(Event(message["event"], number, stamp["seconds"] + stamp["microseconds"] / 1e6, data))
+        if not of_points:
+            self.cursor = number
 
     def _read(self) -> Facts:
         while b"\n" not in self._buffer:

@@ -34,7 +34,21 @@ TEST(EventLog, TellsWhichAreNoLongerKept)
   EXPECT_FALSE(log.missed(10));
   EXPECT_EQ((*log.after(0))["number"], 7);
   EXPECT_EQ((*log.after(7))["number"], 8);
-  EXPECT_EQ(missed_event({1, 7}, {})["data"], (Json{{"from", 1}, {"to", 6}}));
+  EXPECT_EQ(log.missed_event({1, 7}, {})["data"], (Json{{"from", 1}, {"to", 6}, {"of", "number"}}));
+}
+
+TEST(EventLog, CanLeaveNumbersOutAndCountAnew)
+{
+  EventLog log(4, "sequence");
+  log.add("POINT", {}, {});
+  log.restart(10);
+  EXPECT_EQ(log.missed(1), (Range{2, 11}));
+  EXPECT_EQ(log.after(10), nullptr);
+  log.add("POINT", {}, {});
+  EXPECT_EQ((*log.after(10))["sequence"], 11);
+  log.restart(0);
+  EXPECT_FALSE(log.missed(0));
+  EXPECT_EQ(log.last(), 0u);
 }
 
 TEST(EventLog, IsEmptyAtFirst)

@@ -131,7 +131,7 @@ TEST_F(Door, AClientThatWasAwayIsToldWhatItMissed)
   c.ask(R"({"execute":"subscribe","arguments":{"since":4}})");
   const Json missed = *c.next();
   EXPECT_EQ(missed["event"], "MISSED");
-  EXPECT_EQ(missed["data"], (Json{{"from", 5}, {"to", 7}}));
+  EXPECT_EQ(missed["data"], (Json{{"from", 5}, {"to", 7}, {"of", "number"}}));
   EXPECT_EQ((*c.next())["number"], 8);
 }
 
@@ -165,6 +165,71 @@ class WaitingTarget : public ForwardingTarget {
   bool waiting = false, open = false;
   std::function<void(const Event&)> listener;
 };
+
+// Each look at its journal finds so many records more.
+class RecordingTarget : public ForwardingTarget, public JournalSource {
+ public:
+  explicit RecordingTarget(u64 at_once) : ForwardingTarget(sim::make_embedded_target()), at_once_(at_once) {}
+  JournalSource* journal() override { return this; }
+  void listen(std::function<void(const Event&)>) override {}
+
+  void record(bool on) override { on_ = on; }
+  bool recording() const override { return on_; }
+  JournalRead read() override
+  {
+    JournalRead read;
+    for (u64 n = 0; on_ && n < at_once_; ++n) {
+      morsel_journal_record r{};
+      r.sequence = ++sequence_;
+      r.point = MORSEL_POINT_enter;
+      r.actor_kind = MORSEL_ACTOR_CALLER;
+      read.records.push_back(r);
+    }
+    return read;
+  }
+
+ private:
+  u64 at_once_, sequence_ = 0;
+  bool on_ = false;
+};
+
+TEST_F(Door, RecordsOfTheJournalAreToldToThoseWhoAsk)
+{
+  open(std::make_unique<RecordingTarget>(3));
+  RawClient curious = client(), other = client();
+  EXPECT_EQ(other.ask(R"({"execute":"journal-on"})")["return"]["status"], 0);
+  other.ask(R"({"execute":"subscribe"})");
+  EXPECT_TRUE(curious.ask(R"({"execute":"subscribe","arguments":{"points":1}})").contains("error"));
+  curious.ask(R"({"execute":"subscribe","arguments":{"points":true}})");
+  // Nobody asks for anything any more: the server itself looks into the journal.
+  u64 last = 0;
+  for (int n = 0; n < 20; ++n) {
+    const Json event = *curious.next();
+    ASSERT_EQ(event["event"], "POINT") << event;
+    EXPECT_FALSE(event.contains("number"));
+    EXPECT_EQ(event["data"]["point"], "enter");
+    EXPECT_TRUE(last == 0 || event["sequence"] == last + 1) << event;
+    last = event["sequence"].get<u64>();
+  }
+  EXPECT_TRUE(curious.ask(R"({"execute":"unsubscribe"})").contains("return"));
+  other.send("{\"execute\":\"query-session\"}\n");
+  EXPECT_TRUE(other.next()->contains("return"));  // and no point
+}
+
+TEST_F(Door, MoreRecordsThanAreKeptAreToldAsMissed)
+{
+  ServerLimits limits;
+  limits.points = 4;
+  open(std::make_unique<RecordingTarget>(10), limits);
+  RawClient c = client();
+  c.ask(R"({"execute":"subscribe","arguments":{"points":true}})");
+  c.ask(R"({"execute":"journal-on"})");
+  Json event = *c.next();
+  while (event["event"] == "POINT") event = *c.next();
+  EXPECT_EQ(event["event"], "MISSED") << event;
+  EXPECT_EQ(event["data"]["of"], "sequence");
+  EXPECT_EQ((*c.next())["sequence"], event["data"]["to"].get<u64>() + 1);
+}
 
 TEST_F(Door, ALongCommandKeepsNobodyFromTheDoor)
 {
