@@ -226,7 +226,14 @@ std::optional<Json> access(Context& context, const Arguments& arguments)
   request.value = arguments.number_or("value", 0);
   if (arguments.flag("populate")) request.flags |= MORSEL_ACCESS_POPULATE;
   if (arguments.flag("touch")) request.flags |= MORSEL_ACCESS_TOUCH;
-  context.module.request_on(name, Open::for_writing, MORSEL_IOC_ACCESS, &request);
+  try {
+    context.module.request_on(name, Open::for_writing, MORSEL_IOC_ACCESS, &request);
+  } catch (const RequestError& error) {
+    // A hole that is not to be populated: not allowed, as a missing right.
+    if (error.number() != ENXIO || arguments.flag("populate")) throw;
+    request.result = MORSEL_ACCESS_DENIED;
+    request.walker = MORSEL_WALKER_ENGINE;
+  }
   if (request.result >= std::size(results)) throw RequestError(EPROTO, "the module answered with an unknown result");
   // Touching a page sets its accessed and dirty bits, whatever else happened.
   if (request.result != MORSEL_ACCESS_DENIED) announce(context, name);

@@ -166,6 +166,14 @@ TEST(Agent, TurnsAnAccessIntoTheInterfacesStructure)
   EXPECT_EQ(host.module.last_access.value, 77u);
 }
 
+TEST(Agent, AnAccessToAHoleThatIsNotToBePopulatedIsDenied)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 8192}});
+  const Json reply = host.done("access", {{"name", "a"}, {"view", 2}, {"offset", 0}, {"rights", "r"}});
+  EXPECT_EQ(reply["result"], "denied");
+}
+
 TEST(Agent, KeepsInjectionRules)
 {
   Host host;

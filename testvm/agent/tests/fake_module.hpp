@@ -59,6 +59,7 @@ class FakeModule final : public Module {
       case MORSEL_IOC_VIEW_DROP: return drop_view(object, *static_cast<morsel_view_drop*>(argument));
       case MORSEL_IOC_ACCESS:
         last_access = *static_cast<morsel_access*>(argument);
+        if (!(last_access.flags & MORSEL_ACCESS_POPULATE)) throw RequestError(ENXIO, "a hole");
         static_cast<morsel_access*>(argument)->result = MORSEL_ACCESS_FILLED;
         static_cast<morsel_access*>(argument)->value = 0xfeed;
         return;
