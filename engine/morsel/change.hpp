@@ -74,26 +74,59 @@ template <Platform P>
   return detail::open_table(p, copy_of(e), word);
 }
 
-// The entry of a single page, if there is nothing about it or on the way to it that a change would have to clear first:
-// what page faults meet. Else `at` is null, and change_entries() goes the long way.
+// The entry of a single page, a hole or a leaf, if there is nothing about it or on the way to it that a change would
+// have to clear first, and no process has its table: what one call a page meets. Else `at` is null, and
+// change_entries() goes the long way.
 struct PlainPage {
   u64* at = nullptr;
   u64 word = 0;
 };
-template <Platform P>
-[[gnu::always_inline]] inline PlainPage find_plain_page(P& p, const Object& object, Range range)
+namespace detail {
+
+// From the table at level N, or from the root if that lies deeper.
+template <Level N, Platform P>
+[[gnu::always_inline]] inline PlainPage plain_page_below(P& p, const Tree& tree, PhysAddr table, u64 offset)
 {
-  if (range.bytes() != page_bytes) return {};
-  const Walked w = walk<PrimaryFormat>(p, SyncPoint::find, object.primary, range.start);
-  if (w.entry.level > 0 || (w.path & table_marks)) return {};
-  if (w.kind != EntryKind::hole && w.kind != EntryKind::leaf) return {};
-  return {w.entry.word, w.word};
+  using F = PrimaryFormat;
+  if constexpr (N > 0)
+    if (tree.root_level < N) return plain_page_below<N - 1>(p, tree, table, offset);
+  const EntryRef e = entry_in<F>(p, tree.id, table, N, offset);
+  const u64 word = p.load(SyncPoint::find, e);
+  if constexpr (N > 0) {
+    if ((word & (F::present | F::page_size | table_marks)) != F::present) return {};
+    return plain_page_below<N - 1>(p, tree, F::address(word & ~F::page_size, N), offset);
+  } else {
+    return word == 0 || (word & F::present) ? PlainPage{e.word, word} : PlainPage{};
+  }
+}
+
+}  // namespace detail
+
+template <Platform P>
+[[gnu::always_inline]] inline PlainPage find_plain_page(P& p, const Object& object, Range range,
+                                                        const ChangeSection<P>& section)
+{
+  if (range.bytes() != page_bytes || section.primary_attached()) return {};
+  return detail::plain_page_below<top_level<PrimaryFormat>>(p, object.primary, object.primary.root, range.start);
+}
+
+// The rest of an operation that has taken `word` (or a hole) out of the entry of a plain page and found `slots` in the
+// list of views. Returns the pages taken.
+template <Platform P>
+[[gnu::noinline]] u64 finish_page(P& p, Object& object, EntryRef e, u64 word, const ChangeSection<P>& section,
+                                  u64 slots)
+{
+  Operation<P> op(p, object, range_of<PrimaryFormat>(e), section);
+  op.took_from_primary(e, word);
+  op.finish(slots);
+  return op.changed_pages();
 }
 
 // Visits the entries of `range` that a change may be about: holes, leaves, moves under way. The visitor says what is
 // next or why not: Expected<Visit> operator()(const EntryRef&, u64 word, EntryKind kind). Error::none, or why it ended.
-template <Platform P, class Visitor>
-[[gnu::always_inline]] inline Error change_entries(P& p, Object& object, Range range, Visitor&& visitor)
+template <Platform P, class Visitor, class QuickWay = NoQuickWay>
+[[gnu::always_inline]] inline Error change_entries(P& p, Object& object, Range range, Visitor&& visitor,
+                                                   const QuickWay& quick = {})
 {
   Error error = Error::none;
   visit_range<PrimaryFormat>(p, SyncPoint::find, object.primary, range,
@@ -106,7 +139,8 @@ template <Platform P, class Visitor>
                                if (next) return *next;
                                error = next.error();
                                return Visit::stop;
-                             });
+                             },
+                             quick);
   return error;
 }
 

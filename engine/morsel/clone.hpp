@@ -28,7 +28,8 @@ Status freeze(P& p, Object& object)
   p.add(SyncPoint::freeze, primary_tree, object.frozen, +1);
   p.wait_for_grace_period(SyncPoint::grace);  // who did not see the mark is out now
   const Range all = range_of<F>(object.primary);
-  Operation<P> op(p, object, all, Operation<P>::Changes::frozen_primary);
+  const ChangeSection section(p, object, Changes::frozen_primary);
+  Operation<P> op(p, object, all, section);
   Error error = Error::none;
   visit_range<F>(p, SyncPoint::find, object.primary, all, [&](const EntryRef& e, u64 word, EntryKind kind) {
     if (kind == EntryKind::hole) return Visit::next;

@@ -24,8 +24,9 @@ template <Platform P>
 Status split(P& p, Object& object, Range range, Level leaf_level)
 {
   if (const Status s = check_range(p, object, range, 0); !s) return s;
-  Operation<P> op(p, object, range);
-  if (op.frozen()) return Error::frozen;
+  const ChangeSection section(p, object);
+  if (section.frozen()) return Error::frozen;
+  Operation<P> op(p, object, range, section);
   const Error error =
       change_entries(p, object, range, [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {
         if (kind == EntryKind::hole || e.level <= leaf_level) return Visit::next;
@@ -155,8 +156,9 @@ Expected<u64> merge(P& p, Object& object, Range range, Level leaf_level)
   for (Range rest = range; !rest.empty();) {
     detail::MarkedTables marked;
     {
-      Operation<P> op(p, object, rest);
-      if (op.frozen()) return Error::frozen;
+      const ChangeSection section(p, object);
+      if (section.frozen()) return Error::frozen;
+      Operation<P> op(p, object, rest, section);
       if (op.primary_attached()) return op.finish_primary(), Error::busy;
       rest.start = detail::mark_tables(p, object, rest, leaf_level, marked);
     }
@@ -164,7 +166,8 @@ Expected<u64> merge(P& p, Object& object, Range range, Level leaf_level)
     p.wait_for_grace_period(SyncPoint::grace);
     {
       const Range asked{marked.tables[0].entry.offset, rest.start};
-      Operation<P> op(p, object, asked);
+      const ChangeSection section(p, object);
+      Operation<P> op(p, object, asked, section);
       detail::replace_marked(p, object, op, marked);
       op.finish();
     }

@@ -100,8 +100,9 @@ Expected<u64> migrate(P& p, Object& object, Range range)
   if (const Status s = check_range(p, object, range, 0); !s) return s.error();
   u64 moved = 0;
   for (Range rest = range; !rest.empty();) {
-    Operation<P> op(p, object, rest);
-    if (op.frozen()) return Error::frozen;
+    const ChangeSection section(p, object);
+    if (section.frozen()) return Error::frozen;
+    Operation<P> op(p, object, rest, section);
     detail::MoveBatch batch;
     u64 reached = rest.end;
     const auto take = [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {
@@ -142,8 +143,9 @@ Expected<BreakOutcome> break_copy(P& p, Object& object, u64 offset)
   const Range page{align_down(offset, page_bytes), align_down(offset, page_bytes) + page_bytes};
   if (const Status s = check_range(p, object, page, 0); !s) return s.error();
   for (bool tried = false;; tried = true) {
-    Operation<P> op(p, object, page);
-    if (op.frozen()) return Error::frozen;
+    const ChangeSection section(p, object);
+    if (section.frozen()) return Error::frozen;
+    Operation<P> op(p, object, page, section);
     detail::MoveBatch batch;
     bool writable = false;
     const auto take = [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {

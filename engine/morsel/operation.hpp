@@ -3,12 +3,13 @@
 // One mutator's duties towards every flush domain, in the protocol's order. A mutator changes the primary (or empties a
 // view) and tells the Operation what it removed; finish() then does the rest:
 //
-//   0 enter; raise the primary's pending count if hardware walks it      constructor
+//   0 enter                                                              ChangeSection
+//   0 raise the primary's pending count if hardware walks it             constructor
 //   1 change                                                             the mutator, with took_from_primary()
 //   2 read the list of views, after the change                           synchronise()
 //   3 in each view: raise its pending count, exchange the entries        invalidate_view()
 //   4 one flush for each domain, then collect, then lower the count      flush_domain()
-//   5 carry dirty bits, retire what was unlinked, leave                  finish(), destructor
+//   5 carry dirty bits, retire what was unlinked, leave                  finish(), ~ChangeSection
 //
 // If a change turned out to change nothing, steps 2 to 4 are done all the same: another operation may be between its
 // change and its flush (skip_noop).
@@ -19,6 +20,7 @@
 // view).
 #pragma once
 #include <span>
+#include <utility>
 
 #include "engine/morsel/marks.hpp"
 #include "engine/morsel/object.hpp"
@@ -61,31 +63,55 @@ class HeldDirty {
   u32 count_ = 0;
 };
 
-template <Platform P>
-class Operation {
- public:
-  enum class Changes : u8 {
-    primary,
-    view_only,
-    frozen_primary,  // by the one who freezes it
-  };
+enum class Changes : u8 {
+  primary,
+  view_only,
+  frozen_primary,  // by the one who freezes it
+};
 
-  Operation(P& p, Object& object, Range asked, Changes changes = Changes::primary)
-      : p_(p), object_(object), asked_{asked.start, asked.end}, primary_{&object.primary}
+// Step 0: the grace section of a change, and what it has to know before. Enough for a change of one page that turns out
+// to concern nobody else; anything more is an Operation's business.
+template <Platform P>
+class ChangeSection {
+ public:
+  ChangeSection(P& p, Object& object, Changes changes = Changes::primary) : p_(p)
   {
     p_.enter();
     if (changes == Changes::view_only) return;
-    frozen_ = p_.read(SyncPoint::read_frozen, primary_tree, object_.frozen) != 0;
+    frozen_ = p_.read(SyncPoint::read_frozen, primary_tree, object.frozen) != 0;
     if (frozen_ && changes == Changes::primary) return;
-    primary_attached_ = p_.read(SyncPoint::read_pending, primary_tree, object_.primary.attached) != 0;
+    primary_attached_ = p_.read(SyncPoint::read_pending, primary_tree, object.primary.attached) != 0;
+  }
+  ~ChangeSection() { p_.leave(); }
+  ChangeSection(const ChangeSection&) = delete;
+  ChangeSection& operator=(const ChangeSection&) = delete;
+
+  // The object is the base of clones: the mutator goes away without a change.
+  bool frozen() const { return frozen_; }
+  bool primary_attached() const { return primary_attached_; }
+
+ private:
+  P& p_;
+  bool frozen_ = false;
+  bool primary_attached_ = false;
+};
+
+template <Platform P>
+class Operation {
+ public:
+  // Inside `section`, which must not be that of a frozen object unless it is the one who freezes it.
+  Operation(P& p, Object& object, Range asked, const ChangeSection<P>& section)
+      : p_(p),
+        object_(object),
+        asked_{asked.start, asked.end},
+        primary_attached_(section.primary_attached()),
+        primary_{&object.primary}
+  {
     if (primary_attached_) raise(primary_);
   }
-  ~Operation() { p_.leave(); }
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
 
-  // The object is the base of clones: the mutator goes away without a change and without finish().
-  bool frozen() const { return frozen_; }
   bool primary_attached() const { return primary_attached_; }
   u64 changed_pages() const { return changed_pages_; }
   void count_changed(u64 bytes) { changed_pages_ += bytes >> page_lg2; }
@@ -117,6 +143,15 @@ class Operation {
       default: break;
     }
   }
+  // For a loop that takes clean pages: it keeps the list of what is retired, in registers, until it gives it back.
+  typename P::Retired lend_retired() { return std::exchange(retired_, typename P::Retired{}); }
+  void took_clean_pages(Range pages, typename P::Retired&& retired)
+  {
+    retired_ = std::move(retired);
+    if (pages.empty()) return;
+    if (primary_attached_) need(primary_, pages);
+    count_changed(pages.bytes());
+  }
   // A frame that is in no entry of the primary any more.
   void retire_frame(PhysAddr frame, Level level) { p_.note_frame(retired_, frame, level); }
 
@@ -133,16 +168,18 @@ class Operation {
   void narrow(Range reached) { asked_ = reached; }
 
   // Steps 2 to 5 for a change of the primary.
-  void finish()
+  void finish() { finish(p_.load_word(SyncPoint::read_list, object_.slots)); }
+  // Steps 3 to 5, if the list of views was read after the change.
+  void finish(u64 slots)
   {
-    synchronise();
+    synchronise(slots);
     complete();
   }
 
-  // The same without the end of step 5: for what may only be done when nobody can reach the old entries any more.
-  void synchronise()
+  // Steps 2 to 5 without the end of 5: for what may only be done when nobody can reach the old entries any more.
+  void synchronise() { synchronise(p_.load_word(SyncPoint::read_list, object_.slots)); }
+  void synchronise(u64 slots)
   {
-    const u64 slots = p_.load_word(SyncPoint::read_list, object_.slots);
     if (slots != 0) return synchronise_views(slots);
     settle_primary();
     held_.carry(p_);
@@ -330,8 +367,7 @@ class Operation {
   P& p_;
   Object& object_;
   Range asked_;
-  bool frozen_ = false;
-  bool primary_attached_ = false;
+  const bool primary_attached_;
   bool unlinked_tables_ = false;
   u64 changed_pages_ = 0;
   Domain primary_;

@@ -45,40 +45,79 @@ void destroy(P& p, Object& object)
 
 namespace detail {
 
-// Remove what is there. A table that lies wholly inside goes as a whole, unless processes may have it attached.
+// Takes out one entry that is no clean page, or says what is to be done with it first. A table that lies wholly inside
+// goes as a whole, unless processes may have it attached.
+template <Platform P>
+[[gnu::noinline]] Expected<Visit> unmap_entry(P& p, Operation<P>& op, Range range, EntryRef e, u64 word, EntryKind kind)
+{
+  const bool whole = range.contains(range_of<PrimaryFormat>(e));
+  if (kind == EntryKind::malformed || kind == EntryKind::reserved) return Error::corrupt;
+  if (kind == EntryKind::table && (!whole || op.primary_attached())) return enter_table(p, e, word);
+  if (!whole) return kind == EntryKind::moving ? cancel_move(p, e, word) : split_leaf(p, op, e, word);
+  if (!p.compare_exchange(SyncPoint::change, e, word, 0)) return Visit::again;
+  op.took_from_primary(e, word);
+  return Visit::next;
+}
+
+// A 4-KiB leaf of which nothing is left to do but to free its frame.
+constexpr bool is_clean_page(u64 word)
+{
+  using F = PrimaryFormat;
+  return (word & (F::present | F::dirty_bit | software::copy_on_write_bit)) == F::present;
+}
+
+// Takes out clean pages from `first` on, as far as they lie side by side.
+template <Platform P>
+[[gnu::noinline]] Ahead unmap_clean_pages(P& p, Operation<P>& op, const EntryRef first, u64 end)
+{
+  auto retired = op.lend_retired();
+  const u64 count = (end - first.offset) / page_bytes;
+  u64 word = 0;
+  u64 taken = 0;
+  while (taken < count) {
+    const EntryRef e{first.word + taken, first.offset + taken * page_bytes, first.tree, 0};
+    word = p.load(SyncPoint::find, e);
+    if (!is_clean_page(word)) [[unlikely]] break;
+    if (!p.compare_exchange(SyncPoint::change, e, word, 0)) [[unlikely]] continue;
+    p.note_frame(retired, PrimaryFormat::address(word, 0), 0);
+    ++taken;
+  }
+  op.took_clean_pages({first.offset, first.offset + taken * page_bytes}, std::move(retired));
+  return {taken * page_bytes, word};
+}
+
 template <Platform P>
 [[gnu::noinline]] Error unmap_entries(P& p, Object& object, Operation<P>& op, Range range)
 {
-  using F = PrimaryFormat;
   Error error = Error::none;
-  visit_range<F>(p, SyncPoint::find, object.primary, range, [&](const EntryRef& e, u64 word, EntryKind kind)
-                                                                __attribute__((always_inline)) {
-    const bool whole = range.contains(range_of<F>(e));
-    Expected<Visit> next = Visit::next;
+  const auto visitor = [&](const EntryRef& e, u64 word, EntryKind kind) {
     if (kind == EntryKind::hole) return Visit::next;
-    if (kind == EntryKind::malformed || kind == EntryKind::reserved)
-      next = Error::corrupt;
-    else if (kind == EntryKind::table && (!whole || op.primary_attached()))
-      next = enter_table(p, e, word);
-    else if (!whole)
-      next = kind == EntryKind::moving ? cancel_move(p, copy_of(e), word) : split_leaf(p, op, copy_of(e), word);
-    else if (!p.compare_exchange(SyncPoint::change, e, word, 0))
-      return Visit::again;
-    else
-      op.took_from_primary(e, word);
+    const Expected<Visit> next = unmap_entry(p, op, range, copy_of(e), word, kind);
     if (next) return *next;
     error = next.error();
     return Visit::stop;
-  });
+  };
+  visit_range<PrimaryFormat>(p, SyncPoint::find, object.primary, range, visitor,
+                             [&](EntryRef e, u64 end) { return unmap_clean_pages(p, op, e, end); });
   return error;
+}
+
+template <Platform P>
+[[gnu::noinline]] Expected<u64> unmap_range(P& p, Object& object, Range range, const ChangeSection<P>& section)
+{
+  Operation<P> op(p, object, range, section);
+  const Error error = unmap_entries(p, object, op, range);
+  op.finish();
+  return error == Error::none ? Expected<u64>(op.changed_pages()) : error;
 }
 
 // What was mapped while the object was shrunk must not stay.
 template <Platform P>
 [[gnu::noinline]] Error give_back(P& p, Object& object, Range tail)
 {
-  Operation<P> op(p, object, tail);
-  if (op.frozen()) return Error::frozen;
+  const ChangeSection section(p, object);
+  if (section.frozen()) return Error::frozen;
+  Operation<P> op(p, object, tail, section);
   (void)unmap_entries(p, object, op, tail);
   op.finish();
   return Error::out_of_range;
@@ -92,18 +131,19 @@ template <Platform P>
 Expected<u64> unmap(P& p, Object& object, Range range)
 {
   if (const Status s = check_range(p, object, range, 0); !s) return s.error();
-  Operation<P> op(p, object, range);
-  if (op.frozen()) return Error::frozen;
-  const PlainPage page = find_plain_page(p, object, range);
+  const ChangeSection section(p, object);
+  if (section.frozen()) return Error::frozen;
+  const PlainPage page = find_plain_page(p, object, range, section);
   const EntryRef e{page.at, range.start, primary_tree, 0};
-  Error error = Error::none;
   if (!page.at || (page.word && !p.compare_exchange(SyncPoint::change, e, page.word, 0)))
-    error = detail::unmap_entries(p, object, op, range);
-  else if (page.word)
-    op.took_from_primary(e, page.word);
-  op.finish();
-  if (error != Error::none) return error;
-  return op.changed_pages();
+    return detail::unmap_range(p, object, range, section);
+  const u64 slots = p.load_word(SyncPoint::read_list, object.slots);
+  if (slots != 0 || !detail::is_clean_page(page.word))
+    return finish_page(p, object, e, page.word, section, slots);
+  typename P::Retired retired{};
+  p.note_frame(retired, PrimaryFormat::address(page.word, 0), 0);
+  p.retire(SyncPoint::retire, retired);
+  return 1;
 }
 
 // Changes the size. Shrinking unmaps the tail after the new size is visible, so that a populate that read the old size
@@ -114,8 +154,9 @@ Status resize(P& p, Object& object, u64 bytes)
   if (!is_aligned(bytes, page_bytes)) return Error::unaligned;
   if (bytes > table_span<PrimaryFormat>(object.primary.root_level)) return Error::out_of_range;
   const Range tail{bytes, p.load_word(SyncPoint::read_size, object.bytes)};
-  Operation<P> op(p, object, tail);
-  if (op.frozen()) return Error::frozen;
+  const ChangeSection section(p, object);
+  if (section.frozen()) return Error::frozen;
+  Operation<P> op(p, object, tail, section);
   p.store_word(SyncPoint::resize, object.bytes, bytes);
   if (tail.empty()) return op.finish_primary(), Status{};
   const Error error = detail::unmap_entries(p, object, op, tail);
@@ -126,10 +167,11 @@ Status resize(P& p, Object& object, u64 bytes)
 namespace detail {
 
 template <Platform P>
-[[gnu::noinline]] NewLeaves populate_entries(P& p, Object& object, Range range, LeafAttributes attributes,
-                                             Level leaf_level)
+[[gnu::noinline]] NewLeaves populate_range(P& p, Object& object, Range range, LeafAttributes attributes,
+                                           Level leaf_level, const ChangeSection<P>& section)
 {
   using F = PrimaryFormat;
+  Operation<P> op(p, object, range, section);
   NewLeaves all;
   all.error = change_entries(p, object, range, [&](const EntryRef& e, u64 word, EntryKind kind)
                                                    __attribute__((always_inline)) -> Expected<Visit> {
@@ -152,6 +194,7 @@ template <Platform P>
     all.bytes += entry_bytes<F>(e.level);
     return Visit::next;
   });
+  op.finish();
   return all;
 }
 
@@ -170,25 +213,60 @@ Expected<u64> populate(P& p, Object& object, Range range, Rights rights, Level l
   NewLeaves made;
   u64 size_after = 0;
   {
-    Operation<P> op(p, object, range);
-    if (op.frozen()) return Error::frozen;
-    const PlainPage page = find_plain_page(p, object, range);
+    const ChangeSection section(p, object);
+    if (section.frozen()) return Error::frozen;
+    const PlainPage page = find_plain_page(p, object, range, section);
     const EntryRef e{page.at, range.start, primary_tree, 0};
     const auto mapped = page.at && page.word == 0 ? map_new_frame<F>(p, SyncPoint::change, e, attributes)
                                                   : Expected<bool>(false);
-    if (!mapped)
-      made.error = mapped.error();
-    else if (*mapped)
-      made.bytes = page_bytes;
-    else
-      made = detail::populate_entries(p, object, range, attributes, leaf_level);
-    op.finish();
+    if (mapped && !*mapped) {
+      made = detail::populate_range(p, object, range, attributes, leaf_level, section);
+    } else {
+      made = mapped ? NewLeaves{page_bytes} : NewLeaves{0, mapped.error()};
+      if (const u64 slots = p.load_word(SyncPoint::read_list, object.slots); slots != 0) {
+        finish_page(p, object, e, 0, section, slots);
+      } else {
+        typename P::Retired none{};
+        p.retire(SyncPoint::retire, none);
+      }
+    }
     size_after = p.load_word(SyncPoint::read_size, object.bytes);
   }
   if (size_after < range.end) return detail::give_back(p, object, {std::max(size_after, range.start), range.end});
   if (made.error != Error::none) return made.error;
   return made.bytes >> page_lg2;
 }
+
+namespace detail {
+
+// Sets the rights of leaves from `first` on, as long as there are some. Adds to `changed`.
+template <Platform P>
+[[gnu::noinline]] Ahead protect_pages(P& p, Operation<P>& op, const LeafRights rights, const EntryRef first, u64 end,
+                                      u64& changed)
+{
+  const bool attached = op.primary_attached();
+  const u64 count = (end - first.offset) / page_bytes;
+  u64 word = 0;
+  u64 done = 0;
+  u64 unchanged = 0;
+  while (done < count) {
+    const EntryRef e{first.word + done, first.offset + done * page_bytes, first.tree, 0};
+    word = p.load(SyncPoint::find, e);
+    if (PrimaryFormat::kind(word, 0) != EntryKind::leaf) [[unlikely]] break;
+    const u64 wanted = rights.applied_to(word, 0);
+    if (wanted == word) [[unlikely]]
+      ++unchanged;
+    else if (!p.compare_exchange(SyncPoint::change, e, word, wanted)) [[unlikely]]
+      continue;
+    else if (attached)
+      op.replaced_in_primary(e, word, Operation<P>::DirtyBit::kept);
+    ++done;
+  }
+  changed += done - unchanged;
+  return {done * page_bytes, word};
+}
+
+}  // namespace detail
 
 // Sets the rights of every mapped page of `range`. Returns the pages whose rights changed. unaligned, out_of_range,
 // invalid (rights without read), frozen, no_memory (a large leaf could not be split), corrupt.
@@ -198,26 +276,28 @@ Expected<u64> protect(P& p, Object& object, Range range, Rights rights)
   using F = PrimaryFormat;
   if (F::reduce(rights) != rights || rights.none()) return Error::invalid;
   if (const Status s = check_range(p, object, range, 0); !s) return s.error();
-  Operation<P> op(p, object, range);
-  if (op.frozen()) return Error::frozen;
+  const ChangeSection section(p, object);
+  if (section.frozen()) return Error::frozen;
+  Operation<P> op(p, object, range, section);
   const LeafRights leaf_rights(rights);
-  u64 changed_bytes = 0;
-  const auto change = [&](const EntryRef& e, u64 word, EntryKind kind)
-                          __attribute__((always_inline)) -> Expected<Visit> {
-    if (kind != EntryKind::leaf) [[unlikely]]
-      return kind == EntryKind::moving ? cancel_move(p, copy_of(e), word) : Visit::next;
+  u64 changed_pages = 0;
+  const auto change = [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {
+    if (kind != EntryKind::leaf) return kind == EntryKind::moving ? cancel_move(p, copy_of(e), word) : Visit::next;
     const u64 wanted = leaf_rights.applied_to(word, e.level);
     if (wanted == word) return Visit::next;
-    if (e.level > 0 && !range.contains(range_of<F>(e))) return split_leaf(p, op, copy_of(e), word);
+    if (!range.contains(range_of<F>(e))) return split_leaf(p, op, copy_of(e), word);
     if (!p.compare_exchange(SyncPoint::change, e, word, wanted)) return Visit::again;
     op.replaced_in_primary(e, word, Operation<P>::DirtyBit::kept);
-    changed_bytes += entry_bytes<F>(e.level);
+    changed_pages += entry_bytes<F>(e.level) / page_bytes;
     return Visit::next;
   };
-  const Error error = change_entries(p, object, range, change);
+  const auto quick = [&](EntryRef e, u64 end) {
+    return detail::protect_pages(p, op, leaf_rights, e, end, changed_pages);
+  };
+  const Error error = change_entries(p, object, range, change, quick);
   op.finish();
   if (error != Error::none) return error;
-  return changed_bytes >> page_lg2;
+  return changed_pages;
 }
 
 // Translates an offset in the primary. needs_populate: a hole.

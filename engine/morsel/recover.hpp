@@ -70,7 +70,8 @@ Status recover(P& p, Object& object)
   if (const Status s = detail::recover_table(p, tree.root, tree.root_level, 0); !s) return s;
   const Range behind{object.bytes, range_of<F>(tree).end};
   if (behind.empty()) return {};
-  Operation<P> op(p, object, behind, Operation<P>::Changes::frozen_primary);
+  const ChangeSection section(p, object, Changes::frozen_primary);
+  Operation<P> op(p, object, behind, section);
   const Error error = detail::unmap_entries(p, object, op, behind);
   op.finish();
   return error == Error::none ? Status{} : Status{error};

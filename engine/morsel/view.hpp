@@ -38,7 +38,8 @@ void drop_view(P& p, Object& object, View& view)
   // No attachment is left: tables may be unlinked.
   const u32 attached = p.read(SyncPoint::read_pending, view.tree.id, view.tree.attached);
   p.add(SyncPoint::detach, view.tree.id, view.tree.attached, -static_cast<int>(attached));
-  Operation<P> op(p, object, {0, ~u64{0}}, Operation<P>::Changes::view_only);
+  const ChangeSection section(p, object, Changes::view_only);
+  Operation<P> op(p, object, {0, ~u64{0}}, section);
   op.invalidate_all(view.tree);
   p.store_pointer(SyncPoint::unlist, object.views[view.tree.id - 1], nullptr);
   op.retire_root(view.tree);  // swept once more when its grace period is over: fillers may still link into it
@@ -50,7 +51,8 @@ template <Platform P>
 Status invalidate(P& p, Object& object, View& view, Range range)
 {
   if (!is_aligned(range.start, page_bytes) || !is_aligned(range.end, page_bytes)) return Error::unaligned;
-  Operation<P> op(p, object, range, Operation<P>::Changes::view_only);
+  const ChangeSection section(p, object, Changes::view_only);
+  Operation<P> op(p, object, range, section);
   op.finish_view(view.tree);
   return {};
 }
