@@ -13,6 +13,9 @@ add_compile_options("$<$<AND:$<CONFIG:Release>,$<COMPILE_LANG_AND_ID:CXX,GNU>>:-
 # The build for development keeps assertions and stays quick to compile.
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g")
 set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O1 -g")
+# scripts/coverage: every line keeps its own counter.
+set(CMAKE_CXX_FLAGS_COVERAGE "-O0 -g --coverage")
+set(CMAKE_EXE_LINKER_FLAGS_COVERAGE "--coverage")
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Kind of build" FORCE)
 endif()

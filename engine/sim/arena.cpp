@@ -22,8 +22,7 @@ Expected<PhysAddr> Arena::allocate(u32 order_lg2)
   const std::lock_guard lock(mutex_);
   if (order_lg2 == 0) return allocate_page();
   if (order_lg2 < 9) return allocate_run(order_lg2);
-  if (order_lg2 == 9) return allocate_block();
-  return Error::no_memory;
+  return allocate_blocks(order_lg2 - 9);
 }
 
 PhysAddr Arena::zeroed(std::size_t block, u32 page, u32 count)
@@ -60,10 +59,17 @@ Expected<PhysAddr> Arena::allocate_run(u32 order_lg2)
 }
 
 // From the end, so that single pages and blocks do not mix.
-Expected<PhysAddr> Arena::allocate_block()
+Expected<PhysAddr> Arena::allocate_blocks(u32 count_lg2)
 {
-  for (std::size_t i = blocks_.size(); i-- > 0;)
-    if (blocks_[i].used.none()) return zeroed(i, 0, block_pages);
+  const std::size_t count = std::size_t{1} << count_lg2;
+  for (std::size_t first = align_down(blocks_.size(), count); first >= count;) {
+    first -= count;
+    std::size_t free = 0;
+    while (free < count && blocks_[first + free].used.none()) ++free;
+    if (free < count) continue;
+    for (std::size_t i = 0; i < count; ++i) zeroed(first + i, 0, block_pages);
+    return base + first * block_pages * page_bytes;
+  }
   return Error::no_memory;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Physical memory of a machine inside this process: one reserved mapping, of which only what is used takes memory, and
-// an allocator of 4-KiB pages and naturally aligned runs of them up to 2 MiB. A run may be given back page by page.
+// an allocator of 4-KiB pages and naturally aligned runs of them. A run may be given back page by page.
 //
 // Thread safety: allocation and release may run at once; the contents are the callers'.
 #pragma once
@@ -24,7 +24,7 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // One zeroed page, or 2^order_lg2 naturally aligned ones (order up to 9). no_memory when full.
+  // One zeroed page, or 2^order_lg2 naturally aligned ones. no_memory when full.
   Expected<PhysAddr> allocate(u32 order_lg2);
   void release(PhysAddr at, u32 order_lg2);
 
@@ -47,7 +47,7 @@ class Arena {
   };
   Expected<PhysAddr> allocate_page();
   Expected<PhysAddr> allocate_run(u32 order_lg2);
-  Expected<PhysAddr> allocate_block();
+  Expected<PhysAddr> allocate_blocks(u32 count_lg2);
   PhysAddr zeroed(std::size_t block, u32 page, u32 count);
 
   mutable std::mutex mutex_;

@@ -52,9 +52,9 @@ class Builder {
       case Access::begin_flush:
       case Access::end_flush: f_.write(cache(step_.entry.tree)); break;
       case Access::carry: f_.write(frames); break;
-      case Access::take_dirty:
-      case Access::copy:
-      case Access::look: f_.everything = true; break;
+      case Access::take_dirty: take_dirty(); break;
+      case Access::copy: copy(); break;
+      case Access::look: look(); break;
       case Access::enter: f_.write(inside(number())); break;
       case Access::leave: leave(); break;
       case Access::retire: retire(); break;
@@ -65,7 +65,7 @@ class Builder {
       case Access::attach: change_cache(step_.entry.tree); break;
       case Access::finish: finish(); break;
     }
-    if (world_.core.copy_count) f_.write(copies);
+    if (world_.core.copy_count && changes_what_copies_are_judged_by()) f_.write(copies);
     return f_;
   }
 
@@ -151,6 +151,33 @@ class Builder {
     read_insides();
     f_.write(batches);
     if (world_.core.inside == 0 || world_.scenario.no_grace_periods) free_something(true);
+  }
+  // Clears a frame's flag; caches are looked at again, and set it again if they may write.
+  void take_dirty()
+  {
+    f_.write(frames);
+    judge_mirror();
+    if (world_.core.copy_count) f_.read(copies);
+  }
+  // Takes over the frame's flags, and looks whether the page is moving and who may still write to it.
+  void copy()
+  {
+    f_.write(frames);
+    f_.write(copies);
+    f_.read(truth);
+    read_caches();
+  }
+  // At frames that are mapped, and at their flags, which caches set, too.
+  void look()
+  {
+    f_.read(frames);
+    f_.read(truth);
+    read_caches();
+  }
+  bool changes_what_copies_are_judged_by() const
+  {
+    return std::any_of(f_.writes.begin(), f_.writes.begin() + f_.write_count,
+                       [](Place p) { return p == truth || p == flight || (p >= cache(0) && p <= cache(max_views)); });
   }
   void begin_wait()
   {

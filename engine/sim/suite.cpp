@@ -92,6 +92,9 @@ constexpr Row operations[] = {
     {"break_copy_against_unmap_of_the_table", "populate:p0-1 clone fill:p0 -- break_copy:p0 unmap:m0"},
     {"break_copy_against_migrate", "populate:p0-1 clone fill:p0 -- break_copy:p0 migrate:p0"},
     {"freeze_against_migrate", "populate:p0-1 fill:p0 -- freeze:all migrate:p0"},
+    {"split_of_a_huge_leaf", "root:pud size:1G populate:g0,1G -- split:g0,2M fill:p0,w"},
+    {"unmap_in_a_huge_leaf", "root:pud size:1G populate:g0,1G fill:p0 -- unmap:m0 fill:p0,w"},
+    {"protect_in_a_huge_leaf", "root:pud size:1G watch:p0,p512 populate:g0,1G fill:p0 -- protect:m1 fill:p0,w"},
 };
 
 constexpr Row large_rows[] = {
@@ -135,6 +138,7 @@ constexpr Row race_rows[] = {
     {"primary_walked_by_hardware", "walked watch:p0,p1 populate:p0-1 fill:p0 -- unmap:p0 protect:p0-1 fill:p0"},
     {"split_of_a_walked_primary", "walked watch:p0,p1 populate:m0,2M -- unmap:p1 fill:p0 write:p0,v0"},
     {"pud_root_and_a_table_unlinked", "root:pud populate:p0-1 fill:p0 -- unmap:m0-1 fill:p0 populate:p0"},
+    {"two_cores", "cores:2 populate:p0-1 fill:p0 -- fill:p0,w unmap:p0 write:p0 read:p0"},
     {"pte_root", "root:pte populate:p0-1 fill:p0 -- unmap:p0 fill:p0 populate:p0"},
 };
 

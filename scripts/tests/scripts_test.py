@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAMS = ["scripts/" + name for name in ("start", "test", "campaign", "install-packages", "bench", "lint", "tidy",
-                                           "summarise-tests")] + [".ci/run"]
+                                           "summarise-tests", "coverage")] + [".ci/run"]
 
 
 class Scripts(unittest.TestCase):

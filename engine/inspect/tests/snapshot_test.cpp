@@ -82,6 +82,30 @@ TEST(Snapshot, RootsThatAreNoneAreNamed)
   EXPECT_EQ(kind_of({~u64{0} & ~u64{4095}}), AnomalyKind::outside_memory);
 }
 
+TEST(Snapshot, AnomaliesHaveNames)
+{
+  EXPECT_EQ(anomaly_name(AnomalyKind::outside_memory), "table outside memory");
+  EXPECT_EQ(anomaly_name(AnomalyKind::table_seen_twice), "table reached twice");
+  EXPECT_EQ(anomaly_name(AnomalyKind::too_many_tables), "too many tables");
+  EXPECT_EQ(anomaly_name(AnomalyKind::malformed_entry), "malformed entry");
+  EXPECT_EQ(anomaly_name(AnomalyKind::root_unaligned), "root not aligned");
+  EXPECT_EQ(anomaly_name(static_cast<AnomalyKind>(99)), "unknown");
+}
+
+TEST(Snapshot, TablesInEachSegmentOfMemoryAreSeenOnce)
+{
+  TestMemory low(8), high(8);
+  constexpr u64 high_start = u64{1} << 32;
+  const PhysicalMemory memory({{TestMemory::start, 8 * page_bytes, reinterpret_cast<const std::byte*>(&low.word(0, 0))},
+                               {high_start, 8 * page_bytes, reinterpret_cast<const std::byte*>(&high.word(0, 0))}});
+  low.word(0, 0) = low.word(0, 1) = Amd64L4::make_table(PhysAddr{high_start});
+  const Snapshot s = Snapshot::take(memory, {FormatId::amd64, low.page(0), 1}, {0, 4 * MiB});
+  EXPECT_EQ(s.table_count(), 2u);
+  ASSERT_EQ(s.anomalies().size(), 1u);
+  EXPECT_EQ(s.anomalies()[0].kind, AnomalyKind::table_seen_twice);
+  EXPECT_EQ(s.anomalies()[0].offset, 2 * MiB);
+}
+
 TEST(Snapshot, TheLimitsHold)
 {
   TestMemory m(600);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/inspect/walk.hpp"
 
+#include <set>
+
 #include "engine/inspect/tests/inspect_fixture.hpp"
 
 namespace morsel::inspect {
@@ -96,6 +98,21 @@ TEST(NestedWalk, SaysWhichDimensionRefused)
   EXPECT_EQ(t.end, WalkEnd::not_present);
   EXPECT_EQ(t.guest.size(), 2u);
   EXPECT_EQ(t.nested.size(), 3u);
+}
+
+TEST(Names, OfKindsAndOfEndsOfAWalkAreDistinct)
+{
+  std::set<std::string_view> names;
+  for (const auto kind : {EntryKind::hole, EntryKind::table, EntryKind::leaf, EntryKind::reserved, EntryKind::moving,
+                          EntryKind::malformed})
+    EXPECT_TRUE(names.insert(kind_name(kind)).second);
+  names.clear();
+  for (const auto end : {WalkEnd::translated, WalkEnd::not_present, WalkEnd::denied, WalkEnd::malformed,
+                         WalkEnd::outside_memory})
+    EXPECT_TRUE(names.insert(walk_end_name(end)).second);
+  EXPECT_FALSE(names.count("unknown"));
+  EXPECT_EQ(kind_name(static_cast<EntryKind>(99)), "unknown");
+  EXPECT_EQ(walk_end_name(static_cast<WalkEnd>(99)), "unknown");
 }
 
 TEST(Walk, AgreesWithTheSlowWalkerOnRandomMemory)

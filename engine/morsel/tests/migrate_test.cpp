@@ -104,5 +104,34 @@ TEST(Migrate, CountsNothingThatALostInstallDidNotMove)
   EXPECT_EQ(f.primary(0)->address, frame);
 }
 
+// A move whose mover never comes back: its frame belongs to the object until somebody ends it.
+TEST(Migrate, AMoveThatNeverEndedIsFreedWithItsTable)
+{
+  for (const bool whole_table : {false, true}) {
+    EngineFixture f(4 * MiB, 1);
+    ASSERT_TRUE(f.populate({0, 8 * KiB}));
+    f.machine.faults().add({.point = SyncPoint::install, .action = MORSEL_FAULT_FAIL});
+    EXPECT_EQ(*move_all(f, {0, 8 * KiB}), 1u);
+    EXPECT_FALSE(f.primary(0));
+    if (whole_table) {
+      ASSERT_TRUE(f.unmap({0, 2 * MiB}));
+      EXPECT_EQ(f.o.frames, 0u);
+      EXPECT_EQ(f.o.tables, 1u) << "the root";
+    }
+  }  // the fixture looks for leaks
+}
+
+TEST(Migrate, ABreakOfACopyPutsAPageBackThatIsMoving)
+{
+  EngineFixture f(4 * MiB, 1);
+  ASSERT_TRUE(f.populate({0, 4 * KiB}));
+  const u64 frame = f.primary(0)->address;
+  f.machine.faults().add({.point = SyncPoint::install, .action = MORSEL_FAULT_FAIL});
+  EXPECT_EQ(*move_all(f, {0, 4 * KiB}), 0u);
+  auto p = f.platform();
+  EXPECT_EQ(*break_copy(p, f.o.object, 0), BreakOutcome::writable);
+  EXPECT_EQ(f.primary(0)->address, frame);
+}
+
 }  // namespace
 }  // namespace morsel::testing_support

@@ -127,6 +127,16 @@ TEST(OutOfMemory, AFillThatTookALargeLeafAwayUndoesItsReservation)
   EXPECT_EQ(*f.fill(v, 8 * KiB, right_write), FillOutcome::filled);
 }
 
+TEST(OutOfMemory, APopulateOfOnePageInATableThatStandsSaysSo)
+{
+  EngineFixture f(8 * MiB, 1);
+  ASSERT_TRUE(f.populate({0, 4 * KiB}));
+  f.machine.faults().add({.point = SyncPoint::alloc, .action = MORSEL_FAULT_FAIL});
+  EXPECT_EQ(f.populate({4 * KiB, 8 * KiB}).error(), Error::no_memory);
+  EXPECT_FALSE(f.primary(4 * KiB));
+  EXPECT_EQ(*f.populate({4 * KiB, 8 * KiB}), 1u);
+}
+
 TEST(OutOfMemory, APopulateKeepsWhatThereWasMemoryFor)
 {
   for (const u64 frames : {0u, 1u, 5u}) {

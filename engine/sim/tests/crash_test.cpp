@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/session/failure.hpp"
+
 namespace morsel::sim {
 namespace {
 
@@ -74,6 +76,28 @@ TEST_P(WithoutWriteBack, ACrashLosesSomethingAndItsTokenReplays)
   ASSERT_EQ(v.violation.rfind("I6 ", 0), 0u) << v.violation;
   EXPECT_EQ(replay_crash(v.token).violation, v.violation) << v.token;
   std::printf("%s  %s\n", v.violation.c_str(), v.token.c_str());
+}
+
+TEST(CrashScenario, IsRefusedWithAReason)
+{
+  const auto complaint = [](auto&& request) -> std::string {
+    try {
+      request();
+    } catch (const session::Failure& failure) {
+      return failure.what();
+    }
+    return "";
+  };
+  const auto of = [&complaint](const char* text) {
+    return complaint([text] { (void)crash_everywhere(parse_scenario(text)); });
+  };
+  EXPECT_NE(of("-- harvest:p0").find("it does not change the primary"), std::string::npos);
+  EXPECT_NE(of("-- fill:p0").find("the first changes the primary"), std::string::npos);
+  EXPECT_NE(of("-- unmap:p0 unmap:p0 unmap:p0").find("3 acts"), std::string::npos);
+  EXPECT_NE(of("root:pte size:4M -- unmap:p0").find("its object cannot be made"), std::string::npos);
+  for (const char* token : {"populate:p0", "--+unmap:p0@x", "--+unmap:p0@b0", "--+unmap:p0@bxc1"})
+    EXPECT_NE(complaint([token] { (void)replay_crash(token); }).find("It is a scenario with +"), std::string::npos)
+        << token;
 }
 
 }  // namespace

@@ -39,5 +39,17 @@ TEST(Exploration, TheSameSeedGivesTheSameRun)
   }
 }
 
+TEST(Exploration, DescribesARunThatFails)
+{
+  const Scenario s = parse_scenario("populate:p0 fill:p0 -- unmap:p0 drop:flush");
+  const Verdict v = explore(s, 1, 10);
+  ASSERT_TRUE(v.failing_seed);
+  const std::string text = describe(s, v);
+  EXPECT_NE(text.find("seed " + std::to_string(*v.failing_seed) + ": I"), std::string::npos) << text;
+  EXPECT_NE(text.find("change  primary p0"), std::string::npos) << text;
+  const Scenario whole = parse_scenario("populate:p0 fill:p0 -- unmap:p0");
+  EXPECT_NE(describe(whole, explore(whole, 1, 10)).find("10 runs"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace morsel::sim

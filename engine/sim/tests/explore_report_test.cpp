@@ -100,5 +100,35 @@ TEST(ExploreProgram, RefusesWithAReason)
   EXPECT_EQ(explore("merge /nonexistent").status, 2);
 }
 
+TEST(ExploreProgram, MakesAFailingRunSmall)
+{
+  const Ended failing = explore("--json all 'populate:p0-1 fill:p0 -- unmap:p0 fill:p1 drop:flush'");
+  const Line line = parse_line(failing.output);
+  const Ended small = explore("shrink '" + line.token + "'");
+  EXPECT_EQ(small.status, 0) << small.output;
+  EXPECT_EQ(small.output.substr(0, 2), line.violation.substr(0, 2)) << small.output;
+  EXPECT_EQ(small.output.find("fill:p1"), std::string::npos) << small.output;
+  const Ended lawful = explore("shrink 'populate:p0+--+unmap:p0@sa'");
+  EXPECT_EQ(lawful.status, 2);
+  EXPECT_NE(lawful.output.find("this run holds"), std::string::npos) << lawful.output;
+}
+
+TEST(ExploreProgram, ListsItsSuites)
+{
+  const Ended list = explore("list");
+  EXPECT_EQ(list.status, 0);
+  for (const char* row : {"small  fill_unmap_write_ept", "large  two_views", "races  pte_root  root:pte populate:p0-1"})
+    EXPECT_NE(list.output.find(row), std::string::npos) << row;
+}
+
+TEST(ExploreProgram, SpeaksInLinesForPeople)
+{
+  EXPECT_NE(explore("all 'populate:p0 -- fill:p0'").output.find("(every state): "), std::string::npos);
+  EXPECT_NE(explore("all 'populate:p0 -- fill:p0'").output.find(": holds"), std::string::npos);
+  const Ended cut = explore("all --states 3 'populate:p0 -- fill:p0 unmap:p0'");
+  EXPECT_NE(cut.output.find("not everything was tried"), std::string::npos) << cut.output;
+  EXPECT_NE(explore("all 'populate:p0 fill:p0 -- unmap:p0 drop:flush'").output.find("replay "), std::string::npos);
+}
+
 }  // namespace
 }  // namespace morsel::sim

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/session/failure.hpp"
+#include "engine/sim/explored_run.hpp"
+#include "engine/sim/suite.hpp"
 #include "engine/sim/token.hpp"
 
 namespace morsel::sim {
@@ -44,6 +46,9 @@ TEST(ScenarioText, SaysWhatIsWrong)
   EXPECT_NE(complaint("-- write:p0,v0").find("need 'walked'"), std::string::npos);
   EXPECT_NE(complaint("-- read:p0,v0").find("need 'walked'"), std::string::npos);
   EXPECT_NE(complaint("-- fill:p0 cores:5").find("cores:1 to cores:4"), std::string::npos);
+  EXPECT_NE(complaint("size:xM -- fill:p0").find("'x' is no number"), std::string::npos);
+  EXPECT_NE(complaint("-- read:p0 read:p0 read:p0 read:p0 read:p0 read:p0 read:p0 read:p0").find("8 actors"),
+            std::string::npos);
   EXPECT_NE(complaint("size:4 -- fill:p0").find("For example: size:4M"), std::string::npos);
 }
 
@@ -82,6 +87,41 @@ TEST(Replay, TellsWhatStoodInEntries)
   EXPECT_NE(told.find("change  primary p0: leaf 0x1000000000 rw- A -> hole\n"), std::string::npos) << told;
   EXPECT_NE(told.find("invalidate  v1 p0: leaf 0x1000000000 rw- A -> hole\n"), std::string::npos) << told;
   EXPECT_NE(told.find("flush has ended  v1\n"), std::string::npos) << told;
+}
+
+TEST(Replay, TellsOfDelayedStoresAndOfFrozenObjects)
+{
+  const auto told = [](const char* text) {
+    const Scenario scenario = parse_scenario(text);
+    const Verdict verdict = explore(scenario, 1, 1);
+    std::string lines;
+    for (const Step& step : replay(scenario, verdict.outcome.schedule).steps) lines += describe(scenario, step) + "\n";
+    return lines;
+  };
+  EXPECT_NE(told("populate:p0 fill:p0 -- unmap:p0 plain:change").find("its delayed store is seen"), std::string::npos);
+  EXPECT_NE(told("populate:p0 fill:p0 -- harvest:p0").find("looks around"), std::string::npos);
+  EXPECT_NE(told("view:none populate:p0 -- add_view:v1,npt fill:p0").find("v1"), std::string::npos);
+}
+
+TEST(Stage, ThatCannotBeSetIsRefusedWithAReason)
+{
+  const Scenario scenario = parse_scenario("root:pte size:4M -- fill:p0");
+  try {
+    const ExploredRun run(scenario);
+    FAIL() << "a PTE table maps 2 MiB";
+  } catch (const session::Failure& failure) {
+    EXPECT_NE(std::string(failure.what()).find("the stage cannot be set: out of range"), std::string::npos)
+        << failure.what();
+  }
+}
+
+TEST(Suites, AreScenariosThatCanBeSet)
+{
+  for (const Suite suite : {Suite::small, Suite::large, Suite::races})
+    for (const Scenario& scenario : scenarios(suite)) {
+      EXPECT_EQ(to_text(parse_scenario(to_text(scenario))), to_text(scenario)) << scenario.name;
+      EXPECT_NE(ExploredRun(scenario).choices(), 0u) << scenario.name;
+    }
 }
 
 }  // namespace

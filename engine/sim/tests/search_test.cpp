@@ -62,6 +62,13 @@ constexpr Comparison comparisons[] = {
     {"view:ept view:npt populate:p0 fill:p0,v2 -- unmap:p0 fill:p0", false},
     {"populate:p0 fill:p0 -- migrate:p0 fill:p0", false},
     {"populate:p0 fill:p0,w write:p0 -- harvest:p0 write:p0", false},
+    {"populate:p0 fill:p0,w -- migrate:p0 write:p0", false},
+    {"populate:p0 fill:p0 -- migrate:p0 unmap:p0", false},
+    {"populate:p0 -- migrate:p0 migrate:p0", false},
+    {"populate:p0 clone fill:p0 -- break_copy:p0 fill:p0", false},
+    {"populate:p0 fill:p0,w write:p0 -- harvest:p0 unmap:p0", false},
+    {"populate:p0 fill:p0,w write:p0 -- harvest:p0 migrate:p0", false},
+    {"cores:2 populate:p0 fill:p0,w -- unmap:p0 write:p0", false},
     {"populate:p0 fill:p0 -- unmap:p0 fill:p0 drop:flush", true},
     {"populate:p0 fill:p0 -- unmap:p0 fill:p0 drop:invalidate", true},
     {"populate:p0 fill:p0 -- unmap:p0 unmap:p0 drop:read_pending", true},
@@ -70,6 +77,8 @@ constexpr Comparison comparisons[] = {
     {"populate:p0 -- fill:p0 fill:p0 unmap:p0 same_token", true},
     {"populate:p0 fill:p0 -- unmap:p0 fill:p0 drop:unpend", true},
     {"populate:p0-1 fill:p0,w -- migrate:p0 write:p0 drop:flush", true},
+    {"populate:p0 clone fill:p0 -- break_copy:p0 fill:p0 drop:flush", true},
+    {"populate:p0 fill:p0,w write:p0 -- harvest:p0 unmap:p0 drop:carry", true},
 };
 
 class Reduction : public testing::TestWithParam<Comparison> {};
@@ -196,6 +205,19 @@ TEST(Progress, EachActorComesToItsEndAlone)
     EXPECT_TRUE(result.complete);
     EXPECT_EQ(result.violation, "") << text;
   }
+}
+
+// What the tests of the ingredients do not say in these words.
+TEST(Search, NamesTheInvariant)
+{
+  const auto violation = [](const char* text) { return search(parse_scenario(text)).violation; };
+  EXPECT_EQ(violation("populate:p0 fill:p0,w -- protect:p0,r drop:flush"),
+            "I2 a walker can still write after a returned protect");
+  EXPECT_NE(violation("populate:p0 fill:p0,w -- protect:p0,r protect:p0,rw drop:flush").find("has rights at p0 that"),
+            std::string::npos);
+  EXPECT_NE(violation("populate:p0 fill:p0 -- unmap:p0 late:invalidate~flush"), "");
+  const Scenario waits = parse_scenario("populate:p0 -- migrate:p0 protect:p0,r drop:cancel_move");
+  EXPECT_EQ(search(waits, {.progress = true}).violation, "I5 actor b alone comes to no end");
 }
 
 }  // namespace
