@@ -196,6 +196,13 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 		return 0;
 	case MORSEL_IOC_JOURNAL:
 		return switch_journal(user);
+	case MORSEL_IOC_GATE:
+	case MORSEL_IOC_GATE_STOP:
+	case MORSEL_IOC_GATE_RUN:
+	case MORSEL_IOC_GATE_STEP:
+	case MORSEL_IOC_GATE_UNTIL:
+	case MORSEL_IOC_GATE_ACTORS:
+		return morsel_gate_ioctl(file, command, argument);
 	case MORSEL_IOC_IDLE:
 		return argument ? -EINVAL : morsel_wait_until_idle();
 	default:
@@ -203,9 +210,17 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 	}
 }
 
+static int device_release(struct inode *inode, struct file *file)
+{
+	morsel_gate_release(file);
+	return 0;
+}
+
 const struct file_operations morsel_device_operations = {
 	.owner = THIS_MODULE,
 	.unlocked_ioctl = device_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.poll = morsel_gate_poll,
+	.release = device_release,
 	.llseek = noop_llseek,
 };

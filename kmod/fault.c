@@ -44,6 +44,8 @@ struct work {
 	unsigned int want;
 	int table_level;		/* of the table that shall be attached, or -1: only the leaf */
 	u64 table;			/* out */
+	bool may_wait;			/* mmap_lock is not held */
+	u64 address;
 };
 
 static unsigned long slot_of(u64 offset, unsigned int table_level)
@@ -96,6 +98,8 @@ static int do_work(struct work *work)
 	unsigned int result;
 	int error;
 
+	actor.may_wait = work->may_wait;
+	actor.fault_address = work->address;
 	if (work->table_level >= 0) {
 		error = ensure_table(work, &actor);
 		if (error && error != ENGINE_EXISTS)
@@ -141,8 +145,10 @@ static vm_fault_t work_without_lock(struct vm_fault *vmf, struct work *work)
 	} else {
 		register_late(mm, address);
 	}
+	work->may_wait = true;
 	if (!fatal_signal_pending(current))
 		do_work(work);
+	morsel_gate_end();
 	morsel_tree_put(pinned);
 	fput(file);
 	return VM_FAULT_RETRY;
@@ -186,6 +192,7 @@ static vm_fault_t attach_slot(struct vm_fault *vmf, struct work *work, unsigned 
 		return work_without_lock(vmf, work);
 	if (!table) {
 		actor = morsel_actor(work->tree->object, MORSEL_ACTOR_PROCESS_PRIMARY);
+		actor.may_wait = false;
 		error = ensure_table(work, &actor);
 		if (error == ENGINE_EXISTS)
 			return VM_FAULT_FALLBACK;	/* a 2-MiB leaf of the primary */
@@ -232,6 +239,7 @@ static unsigned int rights_to(struct work *work, struct page *page)
 	struct engine_actor actor = morsel_actor(work->tree->object, MORSEL_ACTOR_PROCESS_PRIMARY);
 	struct engine_leaf leaf;
 
+	actor.may_wait = false;
 	if (engine_find(&actor, &work->tree->object->engine, NULL, work->offset, 0, &leaf) != ENGINE_DONE ||
 	    leaf.frame >> PAGE_SHIFT != page_to_pfn(page))
 		return 0;
@@ -246,6 +254,7 @@ static vm_fault_t map_one_page(struct vm_fault *vmf, struct work *work)
 	struct page *page;
 	vm_fault_t error;
 
+	actor.may_wait = false;
 	if (!own_table(vmf) || is_ours(vmf, object))
 		return VM_FAULT_NOPAGE;		/* attached or detached meanwhile */
 	WRITE_ONCE(object->mapped_by_pages, true);
@@ -280,6 +289,8 @@ static void init_work(struct work *work, struct vm_fault *vmf, bool write)
 	work->want = write ? MORSEL_WRITE : MORSEL_READ;
 	work->table_level = -1;
 	work->table = 0;
+	work->may_wait = false;
+	work->address = vmf->address;
 }
 
 /* `level` is that of the entry which the kernel found empty, or 0 for a PTE. */

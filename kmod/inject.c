@@ -180,6 +180,7 @@ static unsigned int choose_action(const struct engine_point_event *event)
 
 void kernel_arrive(struct engine_actor *actor, struct engine_point_event *event)
 {
+	morsel_gate_wait(actor, event);
 	event->action = choose_action(event);
 	if (event->action == MORSEL_FAULT_DROP)
 		WRITE_ONCE(actor->object->faulty, true);

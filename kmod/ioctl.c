@@ -351,7 +351,7 @@ static bool changes_object(unsigned int command)
 	}
 }
 
-long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long argument)
+static long dispatch(struct file *file, unsigned int command, unsigned long argument)
 {
 	struct morsel_object *object = morsel_of(file_inode(file));
 	void __user *user = (void __user *)argument;
@@ -385,4 +385,12 @@ long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long ar
 	default:
 		return -ENOTTY;
 	}
+}
+
+long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long argument)
+{
+	const long result = dispatch(file, command, argument);
+
+	morsel_gate_end();
+	return result;
 }

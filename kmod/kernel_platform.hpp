@@ -50,9 +50,8 @@ class KernelPlatform {
 
   void enter()
   {
-    if (observed()) arrive(event_of(SyncPoint::enter));
+    if (observed()) return watched_enter();
     kernel_enter(actor_);
-    if (observed()) report(event_of(SyncPoint::enter));
   }
   void leave()
   {
@@ -258,8 +257,6 @@ class KernelPlatform {
     return event;
   }
 
-  // Waits at the gate; what fault is injected is in event.action afterwards.
-  [[gnu::noinline, gnu::cold]] void arrive(Event&& event) { kernel_arrive(actor_, &event); }
   [[gnu::noinline, gnu::cold]] void report(Event&& event)
   {
     kernel_begin_record(&event);
@@ -281,6 +278,13 @@ class KernelPlatform {
     kernel_arrive(actor_, &event);
     if (event.action != MORSEL_FAULT_DROP) work();
     if (event.action == MORSEL_FAULT_DUPLICATE) work();
+    report(std::move(event));
+  }
+  [[gnu::noinline, gnu::cold]] void watched_enter()
+  {
+    Event event = event_of(SyncPoint::enter);
+    kernel_arrive(actor_, &event);
+    kernel_enter(actor_);
     report(std::move(event));
   }
   static void nothing_done(Event& event)

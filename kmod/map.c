@@ -169,6 +169,7 @@ int morsel_mmap(struct file *file, struct vm_area_struct *vma)
 	morsel_tree_mapped(tree, 1);
 put:
 	morsel_tree_put(tree);
+	morsel_gate_end();
 	return error;
 }
 

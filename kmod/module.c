@@ -104,6 +104,7 @@ static void __exit morsel_exit(void)
 	misc_deregister(&device);
 	unregister_filesystem(&morsel_fs_type);
 	morsel_inject_clear();
+	morsel_gate_stop();
 	morsel_journal_stop();
 	morsel_contexts_stop();
 	rcu_barrier();

@@ -48,6 +48,7 @@ struct morsel_object *morsel_object_new(struct inode *inode, u64 bytes, unsigned
 	if (error)
 		goto free;
 	actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
+	actor.may_wait = false;		/* the directory is locked */
 	error = morsel_errno(engine_create(&actor, &object->engine, bytes, root_level));
 	if (error)
 		goto cleanup;
@@ -85,6 +86,7 @@ void morsel_object_free(struct morsel_object *object)
 	cleanup_srcu_struct(&object->grace);
 	kvfree(object);
 	morsel_count(MORSEL_OBJECTS, -1);
+	morsel_gate_end();
 }
 
 /* The tree with this number, which cannot be dropped until morsel_tree_put(). */
@@ -175,7 +177,7 @@ int morsel_view_drop(struct morsel_object *object, unsigned int number)
 		return error;
 	engine_drop_view(&actor, &object->engine, &tree->view);
 	/* Operations that found the view on the list may use its number until their sections end. */
-	synchronize_srcu(&object->grace);
+	morsel_wait_for_grace(object);
 	xa_destroy(&tree->tables[0]);
 	xa_destroy(&tree->tables[1]);
 	tree->attached = false;
@@ -195,11 +197,12 @@ int morsel_mark_attached(struct morsel_tree *tree)
 	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
 	int error = mutex_lock_killable(&object->attach_mutex);
 
+	actor.may_wait = false;		/* mmap_lock */
 	if (error)
 		return error;
 	if (!tree->attached) {
 		engine_mark_attached(&actor, &object->engine, morsel_view(tree));
-		synchronize_srcu_expedited(&object->grace);
+		morsel_wait_for_grace(object);
 		tree->attached = true;
 	}
 	mutex_unlock(&object->attach_mutex);
@@ -235,5 +238,6 @@ int morsel_resize(struct morsel_object *object, loff_t size)
 		unmap_mapping_range(object->inode->i_mapping, bytes, 0, 1);
 		zero_rest_of_page(object, size);
 	}
+	morsel_gate_end();
 	return morsel_errno(result);
 }

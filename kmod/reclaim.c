@@ -15,16 +15,18 @@ static struct workqueue_struct *reclaim_queue;
 void kernel_enter(struct engine_actor *actor)
 {
 	actor->section = srcu_read_lock(&actor->object->grace);
+	actor->inside = true;
 }
 
 void kernel_leave(struct engine_actor *actor)
 {
+	actor->inside = false;
 	srcu_read_unlock(&actor->object->grace, actor->section);
 }
 
 void kernel_wait_for_grace_period(struct engine_actor *actor)
 {
-	synchronize_srcu(&actor->object->grace);
+	morsel_wait_for_grace(actor->object);
 }
 
 /* A retired table: lru.next links, lru.prev says what it was. */
@@ -185,6 +187,7 @@ static void reclaim_work(struct work_struct *work)
 	send_batch(object);
 	spin_unlock(&reclaim->lock);
 	wake_up_all(&reclaim->settled);
+	morsel_gate_end();
 }
 
 void morsel_reclaim_init(struct morsel_object *object)
@@ -218,19 +221,26 @@ int morsel_settle(struct morsel_object *object)
 	return wait_event_interruptible(reclaim->settled, freed_up_to(reclaim, last));
 }
 
+static bool is_idle(struct morsel_reclaim *reclaim)
+{
+	bool result;
+
+	spin_lock(&reclaim->lock);
+	result = !reclaim->busy;
+	spin_unlock(&reclaim->lock);
+	return result;
+}
+
 /* Nobody uses the object any more: wait for what it has retired, and free it. */
 void morsel_reclaim_drain(struct morsel_object *object)
 {
 	struct morsel_reclaim *reclaim = &object->reclaim;
-	bool busy;
 
 	do {
+		morsel_wait_for_reclaim(object, is_idle);
 		srcu_barrier(&object->grace);
 		flush_work(&reclaim->work);
-		spin_lock(&reclaim->lock);
-		busy = reclaim->busy;
-		spin_unlock(&reclaim->lock);
-	} while (busy);
+	} while (!is_idle(reclaim));
 	free_frames(object, reclaim->kept_frames);
 	reclaim->kept_frames = NULL;
 }

@@ -11,6 +11,7 @@
 #include <linux/atomic.h>
 #include <linux/fs.h>
 #include <linux/interval_tree.h>
+#include <linux/jump_label.h>
 #include <linux/kref.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
@@ -115,6 +116,8 @@ struct morsel_user {
 	unsigned int granularity;	/* highest level of an entry that is attached: 0 none, 1 PMD, 2 PUD */
 };
 
+DECLARE_STATIC_KEY_FALSE(morsel_observed_key);	/* inject.c */
+
 static inline struct morsel_object *morsel_of(const struct inode *inode)
 {
 	return inode->i_private;
@@ -135,7 +138,9 @@ static inline struct engine_view *morsel_view(struct morsel_tree *tree)
 }
 static inline struct engine_actor morsel_actor(struct morsel_object *object, enum morsel_actor_kind kind)
 {
-	return (struct engine_actor){ .object = object, .kind = kind, .id = task_pid_nr(current) };
+	return (struct engine_actor){
+		.object = object, .kind = kind, .id = task_pid_nr(current), .may_wait = true,
+	};
 }
 /* Accesses of the engine's walker that began before: see kernel_begin_touch(). */
 static inline void morsel_wait_for_touches(struct morsel_object *object)
@@ -209,6 +214,24 @@ void morsel_observe_off(void);
 int morsel_inject_add(struct morsel_inject *rule);
 int morsel_inject_list(struct morsel_inject *rule);
 void morsel_inject_clear(void);
+
+/* gate.c */
+long morsel_gate_ioctl(struct file *file, unsigned int command, unsigned long argument);
+struct poll_table_struct;
+__poll_t morsel_gate_poll(struct file *file, struct poll_table_struct *table);
+void morsel_gate_release(struct file *file);
+void morsel_gate_stop(void);
+void morsel_gate_wait(struct engine_actor *actor, struct engine_point_event *event);
+void morsel_gate_finish(void);
+void morsel_wait_for_grace(struct morsel_object *object);
+void morsel_wait_for_reclaim(struct morsel_object *object, bool (*done)(struct morsel_reclaim *reclaim));
+
+/* At the end of what a task does with objects: it is no actor any more. */
+static inline void morsel_gate_end(void)
+{
+	if (static_branch_unlikely(&morsel_observed_key))
+		morsel_gate_finish();
+}
 
 /* journal.c */
 int morsel_journal_switch(struct morsel_journal_switch *request);

@@ -48,6 +48,9 @@ struct engine_actor {
 	unsigned int kind;		/* enum morsel_actor_kind */
 	unsigned int id;
 	int section;			/* of the grace domain, while inside */
+	int inside;
+	int may_wait;			/* at the gate: it holds nothing that others need */
+	engine_u64 fault_address;	/* of a page fault; else 0 */
 };
 
 struct engine_leaf {

@@ -229,6 +229,70 @@ struct morsel_journal_switch {
 	__u64 room;
 };
 
+/*
+ * Global: the gate. A descriptor of /dev/morsel that is given a lease controls it, alone (else EBUSY); the same request
+ * renews the lease. When the descriptor is closed or the lease ends, the gate is open and everybody goes on. While it
+ * is closed, whoever reaches a point waits there, before the access, in a killable wait.
+ *
+ * STOP closes it, RUN opens it, STEP lets one actor do the access it waits at (ESRCH: no such actor; EBUSY: it does not
+ * wait at a point). UNTIL opens it, and closes it when the nth actor has come to where the condition holds; who waits
+ * now goes on without being counted. ACTORS lists; the descriptor is readable (poll) when something has changed since
+ * then. Requests of who does not control: ENOTCONN.
+ */
+struct morsel_gate {
+	__u32 size;
+	__u32 lease_ms;			/* 100 to 600000 */
+};
+struct morsel_gate_step {
+	__u32 size;
+	__u32 actor;			/* its id */
+};
+struct morsel_gate_until {
+	__u32 size;
+	__u32 point;			/* enum morsel_point */
+	__u32 actor;			/* 0: any */
+	__u32 object_id;		/* 0: any */
+	__u32 view;			/* 0xffffffff: any tree */
+	__u32 reserved;
+	__u64 start;			/* bytes; the entry's span touches the range */
+	__u64 end;			/* 0: any */
+	__u64 nth;			/* from 1 */
+};
+enum morsel_gate_state {
+	MORSEL_GATE_RUNNING = 0,	/* between points */
+	MORSEL_GATE_AT_POINT = 1,
+	MORSEL_GATE_GRACE = 2,		/* waits for those that are inside a section of the same object */
+};
+#define MORSEL_GATE_INSIDE 1u		/* it is inside a grace section */
+struct morsel_gate_actor {
+	__u32 id;			/* thread id */
+	__u32 kind;			/* enum morsel_actor_kind */
+	__u32 object_id;
+	__u32 pid;			/* of its process */
+	__u32 cpu;
+	__u32 state;			/* enum morsel_gate_state; the fields up to `desired` only at a point */
+	__u32 flags;			/* MORSEL_GATE_INSIDE */
+	__u32 point;			/* enum morsel_point: what it will do */
+	__u32 tree;
+	__u32 level;
+	__u64 serial;			/* points at which it has waited */
+	__u64 offset;
+	__u64 word;			/* as it is now */
+	__u64 desired;			/* as it will be */
+	__u64 instruction_pointer;	/* of the user's instruction that faulted; 0: none */
+	__u64 fault_address;
+	char name[16];			/* of the thread */
+};
+struct morsel_gate_actors {
+	__u32 size;
+	__u32 closed;			/* out */
+	__u64 actors;			/* user pointer to struct morsel_gate_actor[room] */
+	__u64 room;
+	__u64 count;			/* out: there are */
+	__u32 met_by;			/* out: the actor that has met UNTIL's condition; 0: none yet */
+	__u32 reserved;
+};
+
 /* Global: what the module holds right now; all zero after the last object is gone. */
 struct morsel_counters {
 	__u32 size;
@@ -273,6 +337,12 @@ struct morsel_list {
 #define MORSEL_IOC_LIST _IOWR(MORSEL_IOC_MAGIC, 6, struct morsel_list)
 #define MORSEL_IOC_IDLE _IO(MORSEL_IOC_MAGIC, 7)
 #define MORSEL_IOC_JOURNAL _IOWR(MORSEL_IOC_MAGIC, 8, struct morsel_journal_switch)
+#define MORSEL_IOC_GATE _IOWR(MORSEL_IOC_MAGIC, 9, struct morsel_gate)
+#define MORSEL_IOC_GATE_STOP _IO(MORSEL_IOC_MAGIC, 10)
+#define MORSEL_IOC_GATE_RUN _IO(MORSEL_IOC_MAGIC, 11)
+#define MORSEL_IOC_GATE_STEP _IOWR(MORSEL_IOC_MAGIC, 12, struct morsel_gate_step)
+#define MORSEL_IOC_GATE_UNTIL _IOWR(MORSEL_IOC_MAGIC, 13, struct morsel_gate_until)
+#define MORSEL_IOC_GATE_ACTORS _IOWR(MORSEL_IOC_MAGIC, 14, struct morsel_gate_actors)
 #define MORSEL_IOC_INFO _IOWR(MORSEL_IOC_MAGIC, 32, struct morsel_info)
 #define MORSEL_IOC_POPULATE _IOWR(MORSEL_IOC_MAGIC, 33, struct morsel_range)
 #define MORSEL_IOC_UNMAP _IOWR(MORSEL_IOC_MAGIC, 34, struct morsel_range)

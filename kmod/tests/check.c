@@ -22,6 +22,7 @@
 static const struct suite suites[] = {
 	{ "mapping", mapping_tests }, { "rights", rights_tests }, { "view", view_tests },
 	{ "request", request_tests }, { "stress", stress_tests }, { "inject", inject_tests },
+	{ "gate", gate_tests },
 	{ "pages", pages_tests },
 };
 

@@ -22,6 +22,21 @@ Json without_output(Json result)
   return result;
 }
 
+// What `work` returns, or the reply that says why it could not be done.
+template <class Work>
+std::string reply_or_error(const Json& id, Work&& work)
+{
+  try {
+    return work();
+  } catch (const RequestError& error) {
+    return encode_error(error.number(), error.what(), id);
+  } catch (const std::bad_alloc&) {
+    return encode_error(ENOMEM, "the agent has no memory for that", id);
+  } catch (const std::exception& error) {
+    return encode_error(EIO, error.what(), id);
+  }
+}
+
 }  // namespace
 
 Agent::Agent(Module& module, UniqueFd channel, Channel kind)
@@ -37,7 +52,10 @@ Agent::Agent(Module& module, UniqueFd channel, Channel kind)
           },
           [this](pid_t pid, const char* stream, const std::string& text) {
             send(encode_event("PROGRAM_OUTPUT", {{"pid", pid}, {"stream", stream}, {"text", text}}));
-          })
+          }),
+      workers_(poller_),
+      gate_(module, poller_, workers_,
+            [this](const std::string& name, const Json& data) { send(encode_event(name, data)); })
 {
   fcntl(channel_.get(), F_SETFL, fcntl(channel_.get(), F_GETFL) | O_NONBLOCK);
   poller_.add(channel_.get(), EPOLLIN | EPOLLOUT | EPOLLET, [this](std::uint32_t events) { channel_ready(events); });
@@ -68,7 +86,7 @@ void Agent::set_connected(bool connected)
   unsent_.clear();
   ++peer_;
   programs_.pause_output(false);
-  if (!connected) return;
+  if (!connected) return gate_.run();  // nobody is left who could
   try {
     send(encode({{"morsel", greeting(module_)}}));
   } catch (const RequestError& error) {
@@ -116,30 +134,69 @@ void Agent::handle(const std::string& line)
 {
   Json id;
   handling_ = true;
-  std::string reply;
-  try {
+  std::string reply = reply_or_error(id, [&]() -> std::string {
     const Request request = parse_request(line, id);
-    Context context{
-        .module = module_,
-        .programs = programs_,
-        .emit = [this](const std::string& name, const Json& data) { send(encode_event(name, data)); },
-        .reply_later =
-            [this, id, peer = peer_](const Json& value) {
-              if (peer == peer_) send(encode_return(value, id));
-            },
-        .power_off = [this] { power_off_ = true; },
-    };
-    if (const auto value = execute(context, request)) reply = encode_return(*value, id);
-  } catch (const RequestError& error) {
-    reply = encode_error(error.number(), error.what(), id);
-  } catch (const std::bad_alloc&) {
-    reply = encode_error(ENOMEM, "the agent has no memory for that", id);
-  } catch (const std::exception& error) {
-    reply = encode_error(EIO, error.what(), id);
-  }
+    return execute(request).value_or("");
+  });
   handling_ = false;
   send(reply);
   send(std::exchange(events_, {}));
+}
+
+Context Agent::context_for(const Json& id)
+{
+  return {
+      .module = module_,
+      .programs = programs_,
+      .gate = gate_,
+      .emit = [this](const std::string& name, const Json& data) { send(encode_event(name, data)); },
+      .reply_later =
+          [this, id, peer = peer_](const Json& value) {
+            if (peer == peer_) send(encode_return(value, id));
+          },
+      .fail_later =
+          [this, id, peer = peer_](const RequestError& error) {
+            if (peer == peer_) send(encode_error(error.number(), error.what(), id));
+          },
+      .power_off = [this] { power_off_ = true; },
+  };
+}
+
+// The reply; nothing: it comes later.
+std::optional<std::string> Agent::execute(const Request& request)
+{
+  const RequestKind& kind = kind_of(request);
+  if (kind.place == Place::worker) {
+    start_worker(kind, request);
+    return {};
+  }
+  Context context = context_for(request.id);
+  const auto value = kind.handler(context, Arguments(request.arguments));
+  return value ? std::optional(encode_return(*value, request.id)) : std::nullopt;
+}
+
+void Agent::start_worker(const RequestKind& kind, const Request& request)
+{
+  struct Outcome {
+    std::string reply, events;
+  };
+  const auto outcome = std::make_shared<Outcome>();
+  const Json name = request.arguments.value("name", Json(""));
+  workers_.start(
+      {.what = in_words(request), .object = name.is_string() ? name.get<std::string>() : ""},
+      [this, &kind, request, outcome, context = context_for(request.id)]() mutable {
+        context.emit = [&](const std::string& event, const Json& data) {
+          outcome->events += encode_event(event, data);
+        };
+        outcome->reply = reply_or_error(request.id, [&] {
+          return encode_return(kind.handler(context, Arguments(request.arguments)).value_or(Json::object()),
+                               request.id);
+        });
+      },
+      [this, outcome, peer = peer_] {
+        if (peer == peer_) send(outcome->reply);
+        send(outcome->events);
+      });
 }
 
 void Agent::send(const std::string& line)

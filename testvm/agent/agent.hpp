@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// The agent: one thread that waits for the host's requests and for its programs' ends, and answers. Nothing that the
-// host sends ends it; what ends it is said by serve().
+// The agent: one thread that waits for the host's requests and for its programs' ends, and answers. Requests that reach
+// points of the engine run in threads of their own (workers.hpp) and may be answered out of their order. Nothing that
+// the host sends ends it; what ends it is said by serve().
 //
 // The host must read: while more than max_unsent_bytes wait for it, no request is read and no program's output.
 #pragma once
@@ -14,6 +15,7 @@
 #include "testvm/agent/requests.hpp"
 #include "testvm/agent/unique_fd.hpp"
 #include "testvm/agent/wire.hpp"
+#include "testvm/agent/workers.hpp"
 
 namespace morsel::agent {
 
@@ -38,6 +40,9 @@ class Agent {
   bool read_once();
   void handle_lines();
   void handle(const std::string& line);
+  std::optional<std::string> execute(const Request& request);
+  void start_worker(const RequestKind& kind, const Request& request);
+  Context context_for(const Json& id);
   void send(const std::string& line);
   void send_now();
   void send_all_blocking();
@@ -48,6 +53,8 @@ class Agent {
   const Channel kind_;
   Poller poller_;
   Programs programs_;
+  Workers workers_;
+  Gate gate_;  // opens before the workers are waited for
   LineReader lines_;
   std::string unsent_;
   std::string events_;  // of the request that is being handled: they follow its reply

@@ -36,7 +36,7 @@ UniqueFd open_file(const std::string& path, int flags)
 
 std::string path_of(const std::string& object) { return std::string(mount_point) + "/" + object; }
 
-void control(const UniqueFd& fd, const std::string& path, unsigned long code, void* argument)
+void control_file(const UniqueFd& fd, const std::string& path, unsigned long code, void* argument)
 {
   if (ioctl(fd.get(), code, argument) != 0) fail("request " + std::to_string(_IOC_NR(code)) + " on " + path);
 }
@@ -54,14 +54,25 @@ bool KernelModule::is_loaded() { return access("/sys/module/morsel", F_OK) == 0;
 void KernelModule::request(unsigned long code, void* argument)
 {
   require_loaded();
-  control(open_file(device, O_RDWR), device, code, argument);
+  control_file(open_file(device, O_RDWR), device, code, argument);
+}
+
+UniqueFd KernelModule::open_device()
+{
+  require_loaded();
+  return open_file(device, O_RDWR);
+}
+
+void KernelModule::control(int fd, unsigned long code, void* argument)
+{
+  if (ioctl(fd, code, argument) != 0) fail("request " + std::to_string(_IOC_NR(code)) + " on " + device);
 }
 
 void KernelModule::request_on(const std::string& name, Open how, unsigned long code, void* argument)
 {
   require_loaded();
   const std::string path = path_of(name);
-  control(open_file(path, how == Open::for_writing ? O_RDWR : O_RDONLY), path, code, argument);
+  control_file(open_file(path, how == Open::for_writing ? O_RDWR : O_RDONLY), path, code, argument);
 }
 
 void KernelModule::remove(const std::string& name)

@@ -11,6 +11,8 @@ class KernelModule final : public Module {
  public:
   bool is_loaded() override;
   void request(unsigned long code, void* argument) override;
+  UniqueFd open_device() override;
+  void control(int fd, unsigned long code, void* argument) override;
   void request_on(const std::string& name, Open how, unsigned long code, void* argument) override;
   void remove(const std::string& name) override;
   void load(const std::string& parameters) override;

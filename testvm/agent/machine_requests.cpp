@@ -81,6 +81,7 @@ std::optional<Json> load_module(Context& context, const Arguments& arguments)
 
 std::optional<Json> unload_module(Context& context, const Arguments&)
 {
+  context.gate.run();  // else its descriptor holds the module
   context.module.unload();
   return Json::object();
 }

@@ -2,8 +2,11 @@
 //
 // How the agent reaches morsel.ko: requests of engine/abi/morsel_ioctl.h on the device or on an object's file. The
 // guest's is in kernel_module.hpp; tests bring one without a kernel. Every failure throws RequestError.
+// Requests come from several threads.
 #pragma once
 #include <string>
+
+#include "testvm/agent/unique_fd.hpp"
 
 namespace morsel::agent {
 
@@ -15,6 +18,9 @@ class Module {
   virtual bool is_loaded() = 0;
   // A global request, on /dev/morsel.
   virtual void request(unsigned long code, void* argument) = 0;
+  // The device itself, and a request on a descriptor of it that stays open: the gate's.
+  virtual UniqueFd open_device() = 0;
+  virtual void control(int fd, unsigned long code, void* argument) = 0;
   // A request on the object of that name.
   virtual void request_on(const std::string& name, Open how, unsigned long code, void* argument) = 0;
   // Removes the object's name; it lives on while somebody maps it.

@@ -298,19 +298,34 @@ std::optional<Json> read_counters(Context& context, const Arguments&)
 
 }  // namespace
 
+const std::vector<Arguments::Word>& point_words() { return points; }
+
+std::map<std::uint32_t, std::string> object_names(Module& module)
+{
+  std::map<std::uint32_t, std::string> result;
+  for (const std::string& name : read_names(module)) {
+    try {
+      result[read_info(module, name).object_id] = name;
+    } catch (const RequestError& error) {
+      if (error.number() != ENOENT) throw;  // gone since the list was read
+    }
+  }
+  return result;
+}
+
 std::span<const RequestKind> object_requests()
 {
   static const RequestKind kinds[] = {
-      {"object-create", {"name", "bytes", "root_level"}, create},
-      {"object-destroy", {"name"}, destroy},
+      {"object-create", {"name", "bytes", "root_level"}, create, Place::worker},
+      {"object-destroy", {"name"}, destroy, Place::worker},
       {"object-list", {}, list},
       {"object-info", {"name"}, show},
-      {"object-populate", {"name", "start", "end", "rights", "leaf_level"}, populate},
-      {"object-unmap", {"name", "start", "end"}, unmap},
-      {"object-protect", {"name", "start", "end", "rights"}, protect},
-      {"view-add", {"name", "format"}, add_view},
-      {"view-drop", {"name", "view"}, drop_view},
-      {"access", {"name", "view", "offset", "rights", "populate", "touch", "value"}, access},
+      {"object-populate", {"name", "start", "end", "rights", "leaf_level"}, populate, Place::worker},
+      {"object-unmap", {"name", "start", "end"}, unmap, Place::worker},
+      {"object-protect", {"name", "start", "end", "rights"}, protect, Place::worker},
+      {"view-add", {"name", "format"}, add_view, Place::worker},
+      {"view-drop", {"name", "view"}, drop_view, Place::worker},
+      {"access", {"name", "view", "offset", "rights", "populate", "touch", "value"}, access, Place::worker},
       {"inject-add", {"point", "action", "view", "nth", "times"}, add_injection},
       {"inject-list", {}, list_injections},
       {"inject-clear", {}, clear_injections},

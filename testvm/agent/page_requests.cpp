@@ -108,11 +108,11 @@ std::optional<Json> ranges(Context& context, const Arguments& arguments)
 std::span<const RequestKind> page_requests()
 {
   static const RequestKind kinds[] = {
-      {"object-split", {"name", "start", "end", "leaf_level"}, split},
-      {"object-merge", {"name", "start", "end", "leaf_level"}, merge},
-      {"object-migrate", {"name", "start", "end"}, migrate},
-      {"object-harvest", {"name", "start", "end"}, harvest},
-      {"object-ranges", {"name", "start", "end", "dirty"}, ranges},
+      {"object-split", {"name", "start", "end", "leaf_level"}, split, Place::worker},
+      {"object-merge", {"name", "start", "end", "leaf_level"}, merge, Place::worker},
+      {"object-migrate", {"name", "start", "end"}, migrate, Place::worker},
+      {"object-harvest", {"name", "start", "end"}, harvest, Place::worker},
+      {"object-ranges", {"name", "start", "end", "dirty"}, ranges, Place::worker},
   };
   return kinds;
 }

@@ -9,28 +9,35 @@
 #include <string>
 
 #include "testvm/agent/arguments.hpp"
+#include "testvm/agent/gate.hpp"
 #include "testvm/agent/module.hpp"
 #include "testvm/agent/programs.hpp"
 #include "testvm/agent/wire.hpp"
 
 namespace morsel::agent {
 
-// What a handler may use.
+// What a handler may use. In a worker's thread: `module` and `emit`.
 struct Context {
   Module& module;
   Programs& programs;
+  Gate& gate;
   std::function<void(const std::string& name, const Json& data)> emit;  // an event, after the reply
   std::function<void(const Json& value)> reply_later;                   // for a handler that returns nothing
+  std::function<void(const RequestError& error)> fail_later;
   std::function<void()> power_off;                                      // once the reply is out
 };
 
 // Nothing: the reply comes later. A request that cannot be done throws RequestError.
 using Handler = std::optional<Json> (*)(Context&, const Arguments&);
 
+// Requests that reach points run in a thread of their own: they may wait at the gate.
+enum class Place { loop, worker };
+
 struct RequestKind {
   std::string name;
   std::set<std::string> arguments;
   Handler handler;
+  Place place = Place::loop;
 };
 
 std::span<const RequestKind> object_requests();
@@ -38,7 +45,13 @@ std::span<const RequestKind> page_requests();
 std::span<const RequestKind> watch_requests();
 std::span<const RequestKind> machine_requests();
 
-// Finds the kind, refuses arguments that it does not know, and calls its handler.
-std::optional<Json> execute(Context& context, const Request& request);
+// Finds the kind; refuses arguments that it does not know.
+const RequestKind& kind_of(const Request& request);
+// The request for people: "unmap 0x0..0x1000 of buffer".
+std::string in_words(const Request& request);
+
+const std::vector<Arguments::Word>& point_words();
+// The objects' names by their ids.
+std::map<std::uint32_t, std::string> object_names(Module& module);
 
 }  // namespace morsel::agent

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Requests about what the engine does from access to access: the journal.
+// Requests about what the engine does from access to access: the journal, and the gate.
+#include <algorithm>
+
 #include "engine/abi/morsel_ioctl.h"
 #include "testvm/agent/requests.hpp"
 
@@ -22,12 +24,64 @@ std::optional<Json> switch_journal(Context& context, const Arguments& arguments)
   return Json{{"rings", rings}, {"capacity_lg2", request.capacity_lg2}, {"next_sequence", request.next_sequence}};
 }
 
+constexpr std::uint64_t default_limit_ms = 10'000, longest_limit_ms = 3'600'000;
+
+Gate::Limit limit_of(const Arguments& arguments)
+{
+  return Gate::Limit(std::min(arguments.number_or("limit_ms", default_limit_ms), longest_limit_ms));
+}
+
+Gate::Reply reply_of(const Context& context) { return {context.reply_later, context.fail_later}; }
+
+std::optional<Json> stop(Context& context, const Arguments& arguments)
+{
+  context.gate.stop(limit_of(arguments), reply_of(context));
+  return std::nullopt;
+}
+
+std::optional<Json> run(Context& context, const Arguments&)
+{
+  context.gate.run();
+  return Json::object();
+}
+
+std::optional<Json> step(Context& context, const Arguments& arguments)
+{
+  context.gate.step(arguments.small_number("actor"), limit_of(arguments), reply_of(context));
+  return std::nullopt;
+}
+
+std::optional<Json> until(Context& context, const Arguments& arguments)
+{
+  morsel_gate_until condition{};
+  condition.point = arguments.word("point", point_words());
+  condition.actor = arguments.small_number_or("actor", 0);
+  condition.view = arguments.small_number_or("view", ~std::uint32_t{0});
+  condition.start = arguments.number_or("start", 0);
+  condition.end = arguments.number_or("end", 0);
+  condition.nth = arguments.number_or("nth", 1);
+  if (arguments.has("name")) {
+    for (const auto& [id, name] : object_names(context.module))
+      if (name == arguments.object_name()) condition.object_id = id;
+    if (condition.object_id == 0) throw RequestError(ENOENT, "there is no object " + arguments.object_name());
+  }
+  context.gate.until(condition, limit_of(arguments), reply_of(context));
+  return std::nullopt;
+}
+
+std::optional<Json> actors(Context& context, const Arguments&) { return context.gate.actors(); }
+
 }  // namespace
 
 std::span<const RequestKind> watch_requests()
 {
   static const RequestKind kinds[] = {
       {"journal", {"on", "capacity_lg2"}, switch_journal},
+      {"gate-stop", {"limit_ms"}, stop},
+      {"gate-run", {}, run},
+      {"gate-step", {"actor", "limit_ms"}, step},
+      {"gate-until", {"point", "actor", "name", "view", "start", "end", "nth", "limit_ms"}, until},
+      {"gate-actors", {}, actors},
   };
   return kinds;
 }

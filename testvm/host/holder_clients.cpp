@@ -57,6 +57,7 @@ void HolderVm::client_ended(u64 number)
 {
   sweep_ = EventLoop::Timer(Milliseconds(0), [this] { forget_ended_clients(); });
   kill_programs_of(number);
+  open_gate_of(number);
   const bool was_owner = !clients_.empty() && clients_.front().is_owner && clients_.front().number == number;
   // An owner that goes before the VM is ready has given it up, whatever lifetime it asked for.
   if (!was_owner || state_ == State::over || (state_ == State::ready && config_.lifetime == Lifetime::until_end))
@@ -72,6 +73,14 @@ void HolderVm::kill_programs_of(u64 number)
   for (const Client& client : clients_)
     if (client.number == number)
       for (const u64 tag : client.runs) agent_->request("kill", {{"tag", tag}}, [](const Json&) {});
+}
+
+// Nobody steps any more: what waits at the gate goes on.
+void HolderVm::open_gate_of(u64 number)
+{
+  if (state_ != State::ready || gate_client_ != number) return;
+  gate_client_ = 0;
+  agent_->request("gate-run", Json::object(), [](const Json&) {});
 }
 
 void HolderVm::forget_ended_clients()
@@ -133,6 +142,8 @@ void HolderVm::execute(u64 number, const Json& message)
   if (client->open_requests >= max_open_requests)
     return answer(number, {{"error", {{"class", "EBUSY"}, {"desc", "you have too many requests waiting"}}}}, id);
   ++client->open_requests;
+  if (command == "gate-stop" || command == "gate-until") gate_client_ = number;
+  if (command == "gate-run") gate_client_ = 0;
   std::optional<u64> tag;
   if (command == "run" && arguments.value("detach", Json()) != true) {
     tag = next_tag_++;

@@ -165,7 +165,8 @@ void HolderVm::agent_greeted(const Json& greeting)
 void HolderVm::agent_event(const Json& event)
 {
   // Only the events that an agent may send: the others are the holder's own words.
-  static const std::set<std::string> known{"OBJECT_CHANGED", "PROGRAM_ENDED", "PROGRAM_OUTPUT"};
+  static const std::set<std::string> known{"OBJECT_CHANGED", "PROGRAM_ENDED", "PROGRAM_OUTPUT",
+                                           "STOPPED",        "RESUMED",       "FAULT_FIRED"};
   if (!known.contains(event["event"].get<std::string>()))
     return agent_complained("its event is unknown: " + printable(event["event"].get<std::string>(), 100));
   tell_all({{"event", event["event"]}, {"data", object_at(event, "data")}});

@@ -44,6 +44,7 @@ class HolderVm {
   void forget_ended_clients();
   void client_ended(u64 number);
   void kill_programs_of(u64 number);
+  void open_gate_of(u64 number);
   void receive(u64 number, const std::string& line);
   void execute(u64 number, const Json& message);
   void answer(u64 number, Json reply, const Json& id);
@@ -80,6 +81,7 @@ class HolderVm {
   EventLoop::Timer start_guard_, stop_guard_, sweep_;
   std::list<Client> clients_;
   u64 next_client_ = 1, next_tag_ = 1;
+  u64 gate_client_ = 0;  // who has closed the module's gate last; 0: nobody
 };
 
 }  // namespace morsel::testvm

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "testvm/host/target_json.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "engine/abi/morsel_ioctl.h"
@@ -186,6 +187,49 @@ JournalRings rings_from_json(const Json& json)
   return result;
 }
 
+session::ActorState actor_from_json(const Json& json)
+{
+  using session::ActorWaits;
+  session::ActorState actor;
+  actor.id = small_field<u32>(json, "id");
+  const u64 kind = number_field(json, "kind");
+  if (kind > MORSEL_ACTOR_RECLAIM) refuse("there is no kind " + std::to_string(kind) + " of actors");
+  actor.kind = static_cast<morsel_actor_kind>(kind);
+  actor.who = printable(text_field(json, "who"), 200);
+  actor.object = printable(text_field(json, "object"), MORSEL_NAME_BYTES);
+  if (json.contains("cpu")) actor.cpu = small_field<u32>(json, "cpu");
+  if (json.contains("instruction_pointer")) actor.instruction_pointer = number_field(json, "instruction_pointer");
+  if (json.contains("fault_address")) actor.fault_address = number_field(json, "fault_address");
+  const std::string state = text_field(json, "state");
+  if (state == "finished") actor.waits = ActorWaits::finished;
+  if (state == "grace") {
+    actor.waits = ActorWaits::for_grace;
+    for (const Json& other : list_field(json, "waits_for", max_line_bytes)) {
+      if (!other.is_number_unsigned()) refuse("an actor's id is no number");
+      actor.waits_for.push_back(static_cast<u32>(other.get<u64>()));
+    }
+  }
+  if (state != "point") return actor;
+  actor.waits = ActorWaits::at_point;
+  constexpr Level highest_level = 4;
+  actor.next = {.point = point_field(json),
+                .tree = small_field<TreeId>(json, "view"),
+                .level = small_field<Level>(json, "level"),
+                .offset = number_field(json, "offset"),
+                .word = number_field(json, "word"),
+                .desired = number_field(json, "desired")};
+  if (actor.next.level > highest_level) refuse("an entry at level " + std::to_string(actor.next.level));
+  return actor;
+}
+
+std::vector<session::ActorState> actors_from_json(const Json& json)
+{
+  std::vector<session::ActorState> actors;
+  for (const Json& actor : list_field(json, "actors", max_line_bytes)) actors.push_back(actor_from_json(actor));
+  std::sort(actors.begin(), actors.end(), [](auto& a, auto& b) { return a.id < b.id; });
+  return actors;
+}
+
 session::ProgramResult program_from_json(const Json& json)
 {
   session::ProgramResult result;
@@ -205,6 +249,15 @@ std::optional<session::Event> event_from_json(const Json& json)
   if (name == "OBJECT_CHANGED") {
     const std::string object = printable(text_at(data, "name"), MORSEL_NAME_BYTES);
     return session::Event{Kind::object_changed, object, object + " changed"};
+  }
+  if (name == "RESUMED") return session::Event{Kind::resumed, {}, "the gate is open"};
+  if (name == "STOPPED") {
+    const std::string who = printable(text_at(data, "who"), 200), point = printable(text_at(data, "point"), 64);
+    const auto actor = data.find("actor");
+    const bool known = actor != data.end() && actor->is_number_unsigned();
+    return session::Event{.kind = Kind::stopped,
+                          .text = who.empty() ? "the gate is closed" : who + " waits at " + point,
+                          .actor = known ? static_cast<u32>(actor->get<u64>()) : 0};
   }
   if (name == "PROGRAM_ENDED") return session::Event{Kind::program_ended, {}, printable(data.dump(), 300)};
   if (name == "TARGET_LOST")

@@ -139,6 +139,10 @@ void VmConnection::receive(const std::string& line)
   if (message.contains("event")) {
     const Json data = object_at(message, "data");
     if (message["event"] == "TARGET_LOST") lose(text_at(data, "reason"), text_at(data, "console"));
+    if (message["event"] == "STOPPED" || message["event"] == "RESUMED") {
+      const std::lock_guard lock(mutex_);
+      gate_closed_ = message["event"] == "STOPPED";
+    }
     const std::lock_guard lock(listening_);
     if (listener_) listener_(message);
     return;
@@ -173,10 +177,9 @@ Json VmConnection::request(const std::string& command, const Json& arguments, st
   }
   lock.lock();
   const auto done = [&] { return replies_.contains(id) || lost_; };
-  if (limit)
-    changed_.wait_for(lock, *limit, done);
-  else
-    changed_.wait(lock, done);
+  if (!limit) changed_.wait(lock, done);
+  while (limit && !changed_.wait_for(lock, *limit, done) && gate_closed_) {
+  }
   waiting_.erase(id);
   auto reply = replies_.extract(id);
   if (!reply.empty()) {

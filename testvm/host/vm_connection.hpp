@@ -38,7 +38,7 @@ class VmConnection {
   const VmInfo& info() const { return info_; }
 
   // What the agent returns. An agent's error and a lost VM are thrown as Failure, as is silence for `limit`; without a
-  // limit it waits as long as the VM lives.
+  // limit, and while the gate is closed, it waits as long as the VM lives.
   Json request(const std::string& command, const Json& arguments = Json::object(),
                std::optional<Milliseconds> limit = default_limit);
 
@@ -71,6 +71,7 @@ class VmConnection {
   std::map<u64, Json> replies_;
   std::map<u64, bool> waiting_;
   std::optional<session::Failure> lost_;
+  bool gate_closed_ = false;  // requests take as long as somebody steps
   bool ended_ = false;
   std::mutex listening_;
   std::function<void(const Json&)> listener_;

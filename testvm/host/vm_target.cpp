@@ -38,7 +38,8 @@ std::unique_ptr<VmTarget> VmTarget::attach(const std::string& name)
 
 VmTarget::VmTarget(std::unique_ptr<VmConnection> connection)
     : connection_(std::move(connection)), memory_(connection_->info().ram, connection_->info().memory_bytes),
-      journal_(*connection_, memory_.physical())
+      journal_(*connection_, memory_.physical()),
+      stepping_(*connection_)
 {
   check_memory();
 }

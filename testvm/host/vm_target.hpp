@@ -7,6 +7,7 @@
 #include "engine/session/target.hpp"
 #include "testvm/host/guest_memory.hpp"
 #include "testvm/host/vm_journal.hpp"
+#include "testvm/host/vm_stepping.hpp"
 
 namespace morsel::testvm {
 
@@ -52,6 +53,7 @@ class VmTarget final : public session::Target {
   std::vector<session::InjectRule> injected() override;
   void clear_injected() override;
 
+  VmStepping* stepping() override { return &stepping_; }
   VmJournal* journal() override { return &journal_; }
 
   session::ProgramResult run_program(const std::vector<std::string>& argv) override;
@@ -68,6 +70,7 @@ class VmTarget final : public session::Target {
   std::unique_ptr<VmConnection> connection_;
   GuestMemory memory_;
   VmJournal journal_;
+  VmStepping stepping_;
 };
 
 }  // namespace morsel::testvm

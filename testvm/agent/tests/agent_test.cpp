@@ -312,5 +312,42 @@ TEST(Agent, AnswersWhatWasAskedBeforeTheChannelWasClosed)
   EXPECT_EQ(host.receive()["id"], 2);
 }
 
+TEST(Agent, ControlsAGateThatNobodyComesTo)
+{
+  Host host;
+  EXPECT_EQ(host.done("gate-actors")["stopped"], false);
+  EXPECT_EQ(host.refused("gate-step", {{"actor", 1}}), "EINVAL") << "the gate is open";
+  EXPECT_TRUE(host.done("gate-stop")["actors"].empty());
+  EXPECT_EQ(host.event("STOPPED")["actor"], 0);
+  EXPECT_EQ(host.done("gate-actors")["stopped"], true);
+  EXPECT_EQ(host.refused("gate-step", {{"actor", 1}}), "ESRCH");
+  EXPECT_EQ(host.refused("gate-until", {{"point", "nowhere"}}), "EINVAL");
+  EXPECT_EQ(host.refused("gate-until", {{"point", "publish"}, {"name", "nothing"}}), "ENOENT");
+  EXPECT_FALSE(host.done("gate-until", {{"point", "publish"}}).contains("actor"));
+  EXPECT_EQ(host.done("gate-actors")["stopped"], true) << "nobody has met the condition";
+  host.done("gate-run");
+  host.event("RESUMED");
+  EXPECT_EQ(host.done("gate-actors")["stopped"], false);
+}
+
+TEST(Agent, TellsWhatWorksAndAnswersMeanwhile)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 4096}});
+  host.module.hold(true);  // as the gate would
+  host.send(R"({"execute":"object-populate","arguments":{"name":"a","start":0,"end":4096,"rights":"rw"},"id":"slow"})"
+            "\n");
+  Json actors = Json::array();
+  while (actors.empty()) actors = host.done("gate-actors")["actors"];  // its thread is about to begin
+  EXPECT_EQ(actors[0]["who"], "populate 0..0x1000 of a");
+  EXPECT_EQ(actors[0]["state"], "running");
+  EXPECT_EQ(host.refused("gate-stop", {{"limit_ms", 50}}), "ETIMEDOUT") << "it has begun and comes to no point";
+  host.module.hold(false);
+  Json reply;
+  while (!reply.contains("return")) reply = host.receive();
+  EXPECT_EQ(reply["id"], "slow");
+  EXPECT_EQ(reply["return"]["changed_pages"], 1);
+}
+
 }  // namespace
 }  // namespace morsel::agent

@@ -4,10 +4,13 @@
 // so far as the agent could tell.
 #pragma once
 #include <fcntl.h>
+#include <sys/eventfd.h>
 
+#include <condition_variable>
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -23,8 +26,23 @@ class FakeModule final : public Module {
  public:
   bool is_loaded() override { return loaded_; }
 
+  // A gate that nobody comes to.
+  UniqueFd open_device() override { return UniqueFd(eventfd(0, EFD_CLOEXEC)); }
+  void control(int, unsigned long code, void* argument) override
+  {
+    const std::lock_guard lock(mutex_);
+    switch (code) {
+      case MORSEL_IOC_GATE: return;
+      case MORSEL_IOC_GATE_STOP: closed_ = true; return;
+      case MORSEL_IOC_GATE_UNTIL: closed_ = false; return;
+      case MORSEL_IOC_GATE_ACTORS: static_cast<morsel_gate_actors*>(argument)->closed = closed_; return;
+      default: throw RequestError(ENOTTY, "unknown request");
+    }
+  }
+
   void request(unsigned long code, void* argument) override
   {
+    const std::lock_guard lock(mutex_);
     if (!loaded_) throw RequestError(ENODEV, "morsel.ko is not loaded");
     switch (code) {
       case MORSEL_IOC_VERSION: return version(*static_cast<morsel_version*>(argument));
@@ -38,8 +56,17 @@ class FakeModule final : public Module {
     }
   }
 
+  // While it holds, a change of an object does not end.
+  void hold(bool on)
+  {
+    const std::lock_guard lock(mutex_);
+    held_ = on;
+    released_.notify_all();
+  }
   void request_on(const std::string& name, Open how, unsigned long code, void* argument) override
   {
+    std::unique_lock lock(mutex_);
+    released_.wait(lock, [&] { return !held_ || how != Open::for_writing; });
     const auto found = objects_.find(name);
     if (found == objects_.end()) throw RequestError(ENOENT, "opening /morsel/" + name);
     if (code != MORSEL_IOC_INFO && code != MORSEL_IOC_RANGES && how != Open::for_writing)
@@ -69,6 +96,7 @@ class FakeModule final : public Module {
 
   void remove(const std::string& name) override
   {
+    const std::lock_guard lock(mutex_);
     if (objects_.erase(name) == 0) throw RequestError(ENOENT, "removing /morsel/" + name);
   }
   void load(const std::string& parameters) override
@@ -87,6 +115,9 @@ class FakeModule final : public Module {
   std::uint64_t frames_left = ~std::uint64_t{0};  // populating stops with ENOMEM when they are used up
 
  private:
+  std::mutex mutex_;  // requests come from several threads
+  bool closed_ = false, held_ = false;
+  std::condition_variable released_;
   static void version(morsel_version& v)
   {
     v.abi_version = MORSEL_ABI_VERSION;

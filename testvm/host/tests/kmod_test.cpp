@@ -86,6 +86,8 @@ TEST_F(KernelModule, ReshapesMovesAndHarvestsPagesAtEachGranularity)
 
 TEST_F(KernelModule, RefusesWrongRequests) { run_suite("request"); }
 
+TEST_F(KernelModule, HoldsActorsAtItsGate) { run_suite("gate"); }
+
 TEST_F(KernelModule, InjectsFaultsAndShowsPoints) { run_suite("inject"); }
 
 TEST_F(KernelModule, HoldsWhenManyProcessesAccessAndChangeAtOnce)

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The controller of the module's gate (engine/abi/morsel_ioctl.h): stop, run, step and until for the host, and the list
+// of the actors. It controls from the first stop or until to the next run, or until the host goes; then the gate is
+// open. A lease is renewed meanwhile, so that an agent that hangs holds nobody. The loop's thread only.
+//
+// What takes its time (everybody waits; the actor has come to its next point) is answered when it is so, or when its
+// limit is over.
+#pragma once
+#include <chrono>
+#include <functional>
+#include <list>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/abi/morsel_ioctl.h"
+#include "testvm/agent/module.hpp"
+#include "testvm/agent/wire.hpp"
+#include "testvm/agent/workers.hpp"
+
+namespace morsel::agent {
+
+class Gate {
+ public:
+  using Emit = std::function<void(const std::string& event, const Json& data)>;
+  struct Reply {
+    std::function<void(const Json& value)> done;
+    std::function<void(const RequestError& error)> failed;
+  };
+  using Limit = std::chrono::milliseconds;
+
+  Gate(Module& module, Poller& poller, Workers& workers, Emit emit);
+  ~Gate();
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+
+  // Each throws RequestError, or answers now or later.
+  void stop(Limit limit, Reply reply);
+  void step(std::uint32_t actor, Limit limit, Reply reply);
+  void until(morsel_gate_until condition, Limit limit, Reply reply);
+  // Opens the gate; whoever waits for an answer is told so.
+  void run();
+  Json actors();
+
+ private:
+  struct Wait {
+    enum class For { everybody, actor, condition } what;
+    std::uint32_t actor = 0;
+    std::uint64_t serial = 0;  // at which the actor was let go on
+    Json last;                 // the actor as it was then
+    Reply reply;
+    UniqueFd timer;
+  };
+  struct State {
+    bool closed = false;
+    std::uint32_t met_by = 0;
+    std::vector<morsel_gate_actor> actors;
+    std::vector<Workers::Job> jobs;
+  };
+
+  void control();
+  void release(const char* why);
+  void renew_lease();
+  void add_wait(Wait wait, Limit limit);
+  void time_out(const Wait* wait);
+  State look();
+  void look_again();
+  void answer_all();
+  void announce(const State& state);
+  // Answers, if it is time; then the wait is over.
+  bool answer(Wait& wait, const State& state);
+  Json describe(const morsel_gate_actor& actor, const State& state);
+  Json describe(const Workers::Job& job) const;
+  Json describe_all(const State& state);
+  std::string object_name(std::uint32_t id);
+
+  Module& module_;
+  Poller& poller_;
+  Workers& workers_;
+  Emit emit_;
+  UniqueFd gate_, lease_;
+  std::list<Wait> waits_;
+  std::map<std::uint32_t, std::uint64_t> announced_;  // actors at a point: serial
+  std::map<std::uint32_t, std::string> object_names_;
+};
+
+}  // namespace morsel::agent

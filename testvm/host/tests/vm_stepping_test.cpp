@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A real kernel, one access at a time: what stands in the tables between two steps is seen in the guest's memory.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <condition_variable>
+#include <future>
+#include <mutex>
+
+#include "testvm/host/tests/vm_machine.hpp"
+#include "testvm/host/vm_target.hpp"
+
+namespace morsel::testvm {
+namespace {
+
+using session::ActorState;
+using session::ActorWaits;
+using session::Failure;
+
+constexpr u64 mebibyte = u64{1} << 20;
+constexpr u64 present_bits = 7;
+constexpr Milliseconds limit{5'000};
+
+// The word that maps the page at `offset`: formats here have their tables' addresses in the same bits. 0: no table.
+u64 leaf_word(const inspect::PhysicalMemory& memory, const inspect::TreeSource& tree, u64 offset)
+{
+  constexpr u64 address_bits = 0x000f'ffff'ffff'f000;
+  u64 table = tree.root.value;
+  for (int level = tree.root_level;; --level) {
+    const u64* const word = memory.words({table + (offset >> (12 + 9 * level) & 511) * sizeof(u64)}, 1);
+    if (!word || level == 0 || !(*word & present_bits)) return word ? *word : 0;
+    table = *word & address_bits;
+  }
+}
+
+// A target and the requests that wait in it.
+class Stepped {
+ public:
+  explicit Stepped(VmTarget& target) : target_(target)
+  {
+    target_.listen([this](const session::Event&) {
+      const std::lock_guard lock(mutex_);
+      ++events_;
+      changed_.notify_all();
+    });
+  }
+  ~Stepped()
+  {
+    target_.listen({});
+    try {
+      target_.stepping()->run();
+    } catch (const Failure&) {
+      // lost, as a test wanted it
+    }
+  }
+  Stepped(const Stepped&) = delete;
+  Stepped& operator=(const Stepped&) = delete;
+
+  // The first actor that waits and for which `which` holds; looked for at each event.
+  ActorState wait_for(const std::function<bool(const ActorState&)>& which)
+  {
+    const auto end = std::chrono::steady_clock::now() + limit;
+    for (;;) {
+      u64 seen = 0;
+      {
+        const std::lock_guard lock(mutex_);
+        seen = events_;
+      }
+      for (const auto& actor : target_.stepping()->actors())
+        if (actor.waits != ActorWaits::nowhere && which(actor)) return actor;
+      std::unique_lock lock(mutex_);
+      if (!changed_.wait_until(lock, end, [&] { return events_ != seen; })) break;
+    }
+    ADD_FAILURE() << "nobody came: " << target_.connection().request("gate-actors").dump();
+    return {};
+  }
+  ActorState wait_for_request(const std::string& word)
+  {
+    return wait_for([&](const ActorState& actor) { return actor.who.starts_with(word); });
+  }
+  // Until it is about to do `point`; where it is then.
+  ActorState step_to(u32 actor, SyncPoint point)
+  {
+    ActorState state = target_.stepping()->step(actor, limit);
+    for (int steps = 0; steps < 1000; ++steps) {
+      if (state.waits != ActorWaits::at_point || state.next.point == point) return state;
+      state = target_.stepping()->step(actor, limit);
+    }
+    return state;
+  }
+  ActorState step_to_end(u32 actor)
+  {
+    ActorState state{};
+    for (int steps = 0; steps < 1000 && state.waits != ActorWaits::finished; ++steps)
+      state = target_.stepping()->step(actor, limit);
+    return state;
+  }
+
+ private:
+  VmTarget& target_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  u64 events_ = 0;
+};
+
+class VmSteppingTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { target = VmTarget::start(test_config()); }
+  static void TearDownTestSuite() { target.reset(); }
+  void SetUp() override
+  {
+    target->create_object("o", 4 * mebibyte, {});
+    view = target->add_view("o", FormatId::ept);
+    target->populate("o", {0, 16 * page_bytes}, rights_rw, 0);
+  }
+  void TearDown() override
+  {
+    target->stepping()->run();
+    for (const auto& object : target->objects()) target->destroy_object(object.name);
+    const session::Counters left = target->counters();
+    EXPECT_EQ(left.objects + left.views + left.tables + left.frames + left.bad_entries, 0u);
+  }
+  auto access_later(u64 offset, TreeId in = 0)
+  {
+    return std::async(std::launch::async, [offset, tree = in ? in : view.number] {
+      return target->access({.object = "o", .view = tree, .offset = offset}).outcome;
+    });
+  }
+  u64 view_word(u64 offset) const { return leaf_word(target->memory(), view.source(), offset); }
+  u64 primary_word(u64 offset) const { return leaf_word(target->memory(), target->object("o").source(), offset); }
+
+  static std::unique_ptr<VmTarget> target;
+  session::ViewState view;
+};
+std::unique_ptr<VmTarget> VmSteppingTest::target;
+
+TEST_F(VmSteppingTest, StopsWhenNobodyIsThere)
+{
+  EXPECT_FALSE(target->stepping()->stopped());
+  target->stepping()->stop(limit);
+  EXPECT_TRUE(target->stepping()->stopped());
+  EXPECT_TRUE(target->stepping()->actors().empty());
+  EXPECT_THROW(target->stepping()->step(1, limit), Failure);
+  target->stepping()->run();
+  EXPECT_FALSE(target->stepping()->stopped());
+}
+
+TEST_F(VmSteppingTest, ShowsAFillsReservationAndAnUnmapsStaleEntry)
+{
+  Stepped stepped(*target);
+  target->stepping()->stop(limit);
+  auto fill = access_later(0x3000);
+  const ActorState first = stepped.wait_for_request("access");
+  EXPECT_EQ(first.next.point, SyncPoint::enter);
+  EXPECT_EQ(first.object, "o");
+  EXPECT_EQ(first.kind, MORSEL_ACTOR_CALLER);
+  const ActorState reserves = stepped.step_to(first.id, SyncPoint::reserve);
+  ASSERT_EQ(reserves.waits, ActorWaits::at_point);
+  EXPECT_EQ(view_word(0x3000), 0u);
+  EXPECT_EQ(reserves.next.word, 0u);
+  EXPECT_EQ(reserves.next.offset, 0x3000u);
+  target->stepping()->step(first.id, limit);
+  EXPECT_EQ(view_word(0x3000), reserves.next.desired);
+  EXPECT_NE(view_word(0x3000), 0u);
+  EXPECT_EQ(view_word(0x3000) & present_bits, 0u);  // nobody can walk it yet
+  const ActorState publishes = stepped.step_to(first.id, SyncPoint::publish);
+  EXPECT_EQ(publishes.next.word, view_word(0x3000));
+  target->stepping()->step(first.id, limit);
+  EXPECT_EQ(view_word(0x3000), publishes.next.desired);
+  EXPECT_NE(view_word(0x3000) & present_bits, 0u);
+  EXPECT_EQ(stepped.step_to_end(first.id).waits, ActorWaits::finished);
+  EXPECT_EQ(fill.get(), session::AccessOutcome::filled);
+
+  auto unmap = std::async(std::launch::async, [] { return target->unmap("o", {0x3000, 0x4000}); });
+  const ActorState begins = stepped.wait_for_request("unmap");
+  EXPECT_EQ(begins.who, "unmap 0x3000..0x4000 of o");
+  const ActorState invalidates = stepped.step_to(begins.id, SyncPoint::invalidate);
+  ASSERT_EQ(invalidates.waits, ActorWaits::at_point);
+  EXPECT_EQ(primary_word(0x3000), 0u);
+  EXPECT_NE(view_word(0x3000) & present_bits, 0u);  // stale
+  target->stepping()->step(begins.id, limit);
+  EXPECT_EQ(view_word(0x3000), 0u);
+  EXPECT_EQ(stepped.step_to_end(begins.id).waits, ActorWaits::finished);
+  EXPECT_EQ(unmap.get(), 1u);
+}
+
+TEST_F(VmSteppingTest, LetsAllGoUntilOneMeetsTheCondition)
+{
+  Stepped stepped(*target);
+  target->stepping()->stop(limit);
+  auto one = access_later(0x1000), two = access_later(0x2000);
+  stepped.wait_for([](auto& actor) { return actor.who.starts_with("access 0x1000"); });
+  stepped.wait_for([](auto& actor) { return actor.who.starts_with("access 0x2000"); });
+  const auto met = target->stepping()->until({.point = SyncPoint::publish,
+                                              .actor = {},
+                                              .object = "o",
+                                              .tree = view.number,
+                                              .range = Range{0x2000, 0x3000},
+                                              .nth = 1},
+                                             limit);
+  ASSERT_TRUE(met);
+  EXPECT_EQ(met->next.offset, 0x2000u);
+  EXPECT_EQ(met->next.point, SyncPoint::publish);
+  EXPECT_TRUE(target->stepping()->stopped());
+  EXPECT_EQ(view_word(0x2000) & present_bits, 0u);
+  EXPECT_FALSE(target->stepping()->until({SyncPoint::harvest, {}, {}, {}, {}, 1}, limit));
+  EXPECT_EQ(one.get(), session::AccessOutcome::filled);
+  EXPECT_EQ(two.get(), session::AccessOutcome::filled);
+}
+
+TEST_F(VmSteppingTest, ShowsTheInstructionOfAProcessThatFaultsAndCanKillIt)
+{
+  Stepped stepped(*target);
+  target->stepping()->stop(limit);
+  const u32 pid = target->start_program({"morsel-touch", "/morsel/o", "write:0x100000=1"});
+  const auto is_it = [](const ActorState& actor) { return actor.fault_address != 0; };
+  const ActorState faults = stepped.wait_for(is_it);
+  EXPECT_EQ(faults.kind, MORSEL_ACTOR_PROCESS_PRIMARY);
+  EXPECT_EQ(faults.object, "o");
+  EXPECT_NE(faults.instruction_pointer, 0u);
+  EXPECT_EQ(faults.who, "morsel-touch (pid " + std::to_string(pid) + ")");
+  EXPECT_EQ(target->end_program(pid).signal, SIGKILL);
+  for (const auto& actor : target->stepping()->actors()) EXPECT_FALSE(is_it(actor)) << actor.who;
+  EXPECT_EQ(primary_word(0x100000), 0u);
+}
+
+TEST_F(VmSteppingTest, SaysForWhomAGracePeriodWaits)
+{
+  const auto other = target->add_view("o", FormatId::npt);
+  Stepped stepped(*target);
+  target->stepping()->stop(limit);
+  auto fill = access_later(0x3000);
+  const u32 filler = stepped.wait_for_request("access").id;
+  stepped.step_to(filler, SyncPoint::publish);
+  auto drop = std::async(std::launch::async, [&] { target->drop_view("o", other.number); });
+  ActorState dropper = stepped.wait_for_request("view-drop");
+  for (int steps = 0; steps < 1000 && dropper.waits == ActorWaits::at_point; ++steps)
+    dropper = target->stepping()->step(dropper.id, limit);
+  EXPECT_EQ(dropper.waits, ActorWaits::for_grace);
+  EXPECT_EQ(dropper.waits_for, std::vector<u32>{filler});
+  EXPECT_THROW(target->stepping()->step(dropper.id, limit), Failure);
+  stepped.step_to_end(filler);
+  fill.get();
+  target->stepping()->run();
+  drop.get();
+}
+
+TEST_F(VmSteppingTest, RefusesToDropAViewThatAStoppedFillUses)
+{
+  Stepped stepped(*target);
+  target->stepping()->stop(limit);
+  auto fill = access_later(0x3000);
+  const u32 filler = stepped.wait_for_request("access").id;
+  stepped.step_to(filler, SyncPoint::publish);
+  auto drop = std::async(std::launch::async, [&] { target->drop_view("o", view.number); });
+  EXPECT_THROW(drop.get(), Failure);  // it is in use
+  EXPECT_THROW(target->stepping()->until({SyncPoint::enter, {}, {}, {}, {}, 0}, limit), Failure);
+  target->stepping()->run();
+  fill.get();
+}
+
+// The client that stepped is killed: whoever waited at the gate goes on.
+TEST_F(VmSteppingTest, OpensTheGateWhenItsClientGoes)
+{
+  auto client = VmTarget::attach(target->vm().name);
+  client->stepping()->stop(limit);
+  Stepped stepped(*target);
+  auto fill = access_later(0x3000);
+  stepped.wait_for_request("access");
+  client.reset();
+  EXPECT_EQ(fill.get(), session::AccessOutcome::filled);
+  EXPECT_FALSE(target->stepping()->stopped());
+}
+
+TEST_F(VmSteppingTest, RecordsWhatWasStepped)
+{
+  Stepped stepped(*target);
+  target->journal()->record(true);
+  target->stepping()->stop(limit);
+  auto fill = access_later(0x3000);
+  const u32 filler = stepped.wait_for_request("access").id;
+  stepped.step_to_end(filler);
+  fill.get();
+  target->journal()->record(false);
+  const auto read = target->journal()->read();
+  ASSERT_GT(read.records.size(), 5u);
+  for (const auto& record : read.records) {
+    EXPECT_EQ(record.actor_id, filler);
+    EXPECT_EQ(record.flags & MORSEL_RECORD_UNGATED, 0u);
+  }
+}
+
+// The guest dies while somebody waits: the request ends, and says why.
+TEST(VmSteppingEnd, ReportsAPanicWhileGated)
+{
+  const auto target = VmTarget::start(test_config());
+  target->create_object("o", 4 * mebibyte, {});
+  Stepped stepped(*target);
+  target->stepping()->stop(limit);
+  auto populate = std::async(std::launch::async, [&] { target->populate("o", {0, page_bytes}, rights_rw, 0); });
+  stepped.wait_for_request("populate");
+  EXPECT_THROW(target->run_program({"sh", "-c", "echo c > /proc/sysrq-trigger"}), Failure);
+  try {
+    populate.get();
+    ADD_FAILURE() << "it was done by a dead guest";
+  } catch (const Failure& failure) {
+    EXPECT_EQ(failure.code(), session::Exit::target_lost) << failure.what();
+  }
+}
+
+}  // namespace
+}  // namespace morsel::testvm
