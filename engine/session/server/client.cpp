@@ -75,9 +75,9 @@ Json Client::call(const std::string& command, const Json& arguments)
   return ask({{"execute", command}, {"arguments", arguments}});
 }
 
-Json Client::ask(Json request)
+Json Client::ask(const Json& request)
 {
-  std::string line = encode_line(request);
+  const std::string line = encode_line(request);
   for (std::string_view left = line; !left.empty();) {
     const ssize_t sent = send(socket_.get(), left.data(), left.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;

@@ -31,7 +31,7 @@ class Client {
   std::optional<Json> next_event(int or_readable = -1);
 
  private:
-  Json ask(Json request);
+  Json ask(const Json& request);
   Json read_message();
   std::optional<Json> take_message();
   void receive();

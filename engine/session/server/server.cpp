@@ -171,7 +171,7 @@ class Server::Core : public Connection::Host {
   Json subscribe(const ConnectionPtr& from, const Request& request);
   void note_wishes();
   void watch_journal();
-  void add_points(PointFeed::News news);
+  void add_points(PointFeed::News&& news);
   std::string execute(const std::vector<std::string>& words, Request::Text text, const Message& id);
   void begin_end(Ended ended);
   void say_goodbye();
@@ -351,7 +351,7 @@ void Server::Core::watch_journal()
   });
 }
 
-void Server::Core::add_points(PointFeed::News news)
+void Server::Core::add_points(PointFeed::News&& news)
 {
   for (auto& [sequence, data] : news.records) {
     if (sequence != points_.last() + 1) points_.restart(sequence - 1);
