@@ -11,6 +11,7 @@
  */
 #include <linux/jump_label.h>
 #include <linux/kernel.h>
+#include <linux/reboot.h>
 #include <linux/spinlock.h>
 
 #include "kmod/shim.h"
@@ -83,6 +84,8 @@ static int check_rule(const struct morsel_inject *rule)
 		return -EINVAL;
 	if (rule->view > MORSEL_MAX_VIEWS && rule->view != MORSEL_ANY_TREE)
 		return -EINVAL;
+	if (rule->action == MORSEL_FAULT_CRASH)
+		return 0;
 	if (rule->action != MORSEL_FAULT_DROP && rule->action != MORSEL_FAULT_FAIL)
 		return -EINVAL;
 	if (rule->action == MORSEL_FAULT_DROP && !may_drop(rule->point))
@@ -182,6 +185,8 @@ void kernel_arrive(struct engine_actor *actor, struct engine_point_event *event)
 {
 	morsel_gate_wait(actor, event);
 	event->action = choose_action(event);
+	if (event->action == MORSEL_FAULT_CRASH)
+		emergency_restart();
 	if (event->action == MORSEL_FAULT_DROP)
 		WRITE_ONCE(actor->object->faulty, true);
 }

@@ -27,7 +27,7 @@ const Words formats = [] {
   return words;
 }();
 const Words root_levels = {{"pte", MORSEL_ROOT_PTE}, {"pmd", MORSEL_ROOT_PMD}, {"pud", MORSEL_ROOT_PUD}};
-const Words actions = {{"drop", MORSEL_FAULT_DROP}, {"fail", MORSEL_FAULT_FAIL}};
+const Words actions = {{"drop", MORSEL_FAULT_DROP}, {"fail", MORSEL_FAULT_FAIL}, {"crash", MORSEL_FAULT_CRASH}};
 const Words points = {
 #define MORSEL_POINT_WORD(number, name, text) {#name, number},
     MORSEL_POINTS(MORSEL_POINT_WORD)

@@ -163,7 +163,8 @@ std::vector<session::InjectRule> rules_from_json(const Json& json)
     session::InjectRule rule;
     rule.number = small_field<u32>(item, "rule");
     rule.point = point_field(item);
-    rule.action = text_field(item, "action") == "fail" ? MORSEL_FAULT_FAIL : MORSEL_FAULT_DROP;
+    const std::string action = text_field(item, "action");
+    rule.action = action == "fail" ? MORSEL_FAULT_FAIL : action == "crash" ? MORSEL_FAULT_CRASH : MORSEL_FAULT_DROP;
     if (item.contains("view")) rule.tree = small_field<TreeId>(item, "view");
     rule.nth = number_field(item, "nth");
     rule.times = number_field(item, "times");

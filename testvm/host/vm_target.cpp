@@ -24,6 +24,23 @@ Json range_arguments(const std::string& name, Range range)
   return {{"name", name}, {"start", range.start}, {"end", range.end}};
 }
 
+// A live kernel is not harmed by these, or ends; rules choose by point and tree.
+const char* offered_action(const session::InjectRule& rule)
+{
+  const std::string tried = "injecting a fault at " + std::string(point_name(rule.point));
+  if (rule.range || rule.actor || rule.interval != 1 || rule.probability != 100)
+    throw Failure(Exit::usage, tried, "the kernel module chooses by point, tree, nth and times",
+                  "leave range, actor, interval and probability out, or use --embedded");
+  switch (rule.action) {
+    case MORSEL_FAULT_DROP: return "drop";
+    case MORSEL_FAULT_FAIL: return "fail";
+    case MORSEL_FAULT_CRASH: return "crash";
+    default:
+      throw Failure(Exit::usage, tried, "the kernel module drops accesses, fails them, and crashes the machine",
+                    "use --embedded");
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<VmTarget> VmTarget::start(const VmConfig& config)
@@ -37,7 +54,8 @@ std::unique_ptr<VmTarget> VmTarget::attach(const std::string& name)
 }
 
 VmTarget::VmTarget(std::unique_ptr<VmConnection> connection)
-    : connection_(std::move(connection)), memory_(connection_->info().ram, connection_->info().memory_bytes),
+    : connection_(std::move(connection)),
+      memory_(connection_->info().ram, connection_->info().memory_bytes),
       journal_(*connection_, memory_.physical()),
       stepping_(*connection_)
 {
@@ -193,10 +211,8 @@ session::AccessReply VmTarget::access(const session::AccessRequest& r)
 
 u32 VmTarget::inject(const session::InjectRule& rule)
 {
-  Json arguments{{"point", point_name(rule.point)},
-                 {"action", rule.action == MORSEL_FAULT_FAIL ? "fail" : "drop"},
-                 {"nth", rule.nth},
-                 {"times", rule.times}};
+  const char* const action = offered_action(rule);
+  Json arguments{{"point", point_name(rule.point)}, {"action", action}, {"nth", rule.nth}, {"times", rule.times}};
   if (rule.tree) arguments["view"] = *rule.tree;
   return static_cast<u32>(number_field(connection_->request("inject-add", arguments), "rule"));
 }

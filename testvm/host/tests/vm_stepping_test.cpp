@@ -291,6 +291,22 @@ TEST_F(VmSteppingTest, RecordsWhatWasStepped)
   }
 }
 
+TEST(VmSteppingEnd, CrashesTheMachineAtAPoint)
+{
+  const auto target = VmTarget::start(test_config());
+  target->create_object("o", 4 * mebibyte, {});
+  EXPECT_THROW(target->inject({.point = SyncPoint::change, .action = MORSEL_FAULT_DELAY, .tree = {}}), Failure);
+  EXPECT_THROW(target->inject({.point = SyncPoint::flush, .tree = {}, .range = Range{0, page_bytes}}), Failure);
+  target->inject({.point = SyncPoint::change, .action = MORSEL_FAULT_CRASH, .tree = {}});
+  EXPECT_EQ(target->injected().at(0).action, MORSEL_FAULT_CRASH);
+  try {
+    target->populate("o", {0, page_bytes}, rights_rw, 0);
+    ADD_FAILURE() << "it was done";
+  } catch (const Failure& failure) {
+    EXPECT_EQ(failure.code(), session::Exit::target_lost) << failure.what();
+  }
+}
+
 // The guest dies while somebody waits: the request ends, and says why.
 TEST(VmSteppingEnd, ReportsAPanicWhileGated)
 {
