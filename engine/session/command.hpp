@@ -85,7 +85,7 @@ struct Command {
   std::function<Outcome(Session&, const Arguments&)> handler;
   std::function<std::string(const Json& facts, const Style&)> render;
   Output output = Output::text;
-  bool changes = false;  // the machine: refused while the session shows the past
+  bool changes = false;  // the machine: refused while the session shows the past; a task while the gate is closed
 
   std::string usage() const;  // "object create NAME SIZE [--level LEVEL]"
   bool takes_rest() const;

@@ -141,18 +141,64 @@ void add_inspect_commands(CommandTable& table)
 void add_fault_commands(CommandTable& table)
 {
   constexpr std::string_view group = "Faults";
-  table.add({group, "inject add",
-             {{"POINT", Kind::point, "a shared access of the protocol, such as invalidate, flush, publish, alloc"},
-              {"ACTION", Kind::choice, "drop: it does not happen; fail: an allocation or a compare-and-swap fails",
-               false, {}, {"drop", "fail"}},
-              option("--view", Kind::text, "VIEW", "only in this tree: a view's number or 'primary'; any without"),
-              option("--nth", Kind::number, "N", "begins with the nth matching access from now; 1 without"),
-              option("--times", Kind::number, "N", "fires so many times; 1 without")},
-             "Injects a fault at a point of the protocol, deterministic and counted.", inject_add, render_rules});
+  const std::vector<Argument> when{
+      option("--nth", Kind::number, "N", "begins with the nth matching access from now; 1 without"),
+      option("--times", Kind::number, "N", "fires so many times; 1 without"),
+      option("--interval", Kind::number, "N", "from there on, at each Nth matching access"),
+      option("--probability", Kind::number, "PERCENT", "of those, at so many of a hundred; 100 without"),
+      option("--seed", Kind::number, "N", "what the chance is drawn from; 0 without"),
+      option("--range", Kind::range, "RANGE", "only where the entry covers some of it"),
+      option("--actor", Kind::number, "ACTOR", "only accesses of this actor: see 'actors'")};
+  std::vector<Argument> of_add{
+      {"POINT", Kind::point, "a shared access of the protocol, such as invalidate, flush, publish, alloc"},
+      {"ACTION", Kind::choice,
+       "it does not happen, loses, happens later, twice, with other bits; or the machine ends before it",
+       false, {}, {"drop", "fail", "delay", "duplicate", "corrupt", "crash"}},
+      option("--until", Kind::point, "POINT", "of delay: the access happens when its actor has passed this point"),
+      option("--bits", Kind::number, "WORD", "of corrupt: the bits that are flipped"),
+      option("--view", Kind::text, "VIEW", "only in this tree: a view's number or 'primary'; any without")};
+  of_add.insert(of_add.end(), when.begin(), when.end());
+  table.add({group, "inject add", std::move(of_add),
+             "Injects a fault at a point of the protocol, deterministic and counted.\n"
+             "A crash of the embedded machine is its end; that of a VM is a reset.", inject_add, render_rules});
+  std::vector<Argument> of_preset{
+      {"PRESET", Kind::text, "its name: see 'inject presets'"}, name(),
+      {"VIEW", Kind::text, "a view's number, or a format's name if one view has it", true}};
+  of_preset.insert(of_preset.end(), when.begin(), when.end());
+  table.add({group, "inject preset", std::move(of_preset),
+             "Injects a fault that has a name, with the bits that the view's format has for it.\n"
+             "Says what hardware would do with it, and which invariant is expected to break.",
+             inject_preset, render_rules});
+  table.add({group, "inject presets", {},
+             "Lists the faults that have a name.", inject_presets, render_presets});
   table.add({group, "inject list", {},
              "Lists the rules and how often each has fired.", inject_list, render_rules});
   table.add({group, "inject clear", {},
              "Takes all rules away.", inject_clear, render_rules});
+}
+
+void add_stepping_commands(CommandTable& table)
+{
+  constexpr std::string_view group = "Stepping";
+  table.add({group, "stop", {},
+             "Closes the gate: whoever reaches a point of the protocol waits there, before its access.\n"
+             "A command that changes the machine then says where it waits, and goes on by 'step', 'until' and 'run'.",
+             stop_actors, render_gate});
+  table.add({group, "actors", {},
+             "Lists who is in the middle of something, and the access that each waits at.", actors, render_gate});
+  table.add({group, "step",
+             {{"ACTOR", Kind::number, "its number; the only one that waits at a point without", true},
+              {"N", Kind::number, "so many accesses; 1 without", true}},
+             "Lets one actor do the access that it waits at.", step, render_gate});
+  table.add({group, "until",
+             {{"POINT", Kind::point, "a shared access of the protocol, such as invalidate, publish, flush"},
+              option("--actor", Kind::number, "ACTOR", "only when this one comes there"),
+              option("--object", Kind::text, "NAME", "only in this object"),
+              option("--view", Kind::text, "VIEW", "only in this tree: a view's number or 'primary'"),
+              option("--range", Kind::range, "RANGE", "only where the entry covers some of it"),
+              option("--nth", Kind::number, "N", "at the nth time; 1 without")},
+             "Lets all go on until one is about to do this, and closes the gate again.\n"
+             "Exit status 1 if all have finished and nobody came there.", until, render_gate});
 }
 
 void add_history_commands(CommandTable& table)
@@ -202,8 +248,10 @@ void add_machine_commands(CommandTable& table)
   table.add({group, "counters", {},
              "Shows what the target holds; all zero when the last object is gone, but for the totals.",
              counters, render_counters});
-  table.add({group, "run", {{"PROGRAM", Kind::rest, "the program and its arguments"}},
-             "Runs a program in the guest until it ends; its output and exit status are passed through.",
+  table.add({group, "run",
+             {{"PROGRAM", Kind::rest, "the program and its arguments; without, the gate is opened", true}},
+             "Runs a program in the guest until it ends; its output and exit status are passed through.\n"
+             "Without a program: opens the gate, and all go on.",
              run_program, render_run, Output::raw});
   table.add({group, "kernel-log", {},
              "Prints the guest's kernel log.", kernel_log, render_kernel_log});
@@ -233,6 +281,7 @@ CommandTable session_commands()
   add_object_commands(table);
   add_view_commands(table);
   add_inspect_commands(table);
+  add_stepping_commands(table);
   add_fault_commands(table);
   add_history_commands(table);
   add_machine_commands(table);
@@ -240,7 +289,7 @@ CommandTable session_commands()
   for (const std::string_view path :
        {"object create", "object clone", "object destroy", "object populate", "object unmap", "object protect",
         "object split", "object merge", "object migrate", "object harvest", "object ranges", "view add", "view drop",
-        "access", "inject add", "run", "tour"})
+        "access", "inject add", "inject preset", "run", "tour"})
     table.mark_changing(path);
   return table;
 }

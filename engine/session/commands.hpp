@@ -59,7 +59,19 @@ std::string render_formats(const Json& facts, const Style& style);
 Outcome inject_add(Session& session, const Arguments& arguments);
 Outcome inject_list(Session& session, const Arguments& arguments);
 Outcome inject_clear(Session& session, const Arguments& arguments);
+Outcome inject_preset(Session& session, const Arguments& arguments);
+Outcome inject_presets(Session& session, const Arguments& arguments);
 std::string render_rules(const Json& facts, const Style& style);
+std::string render_presets(const Json& facts, const Style& style);
+
+// commands_stepping.cpp
+Outcome actors(Session& session, const Arguments& arguments);
+Outcome stop_actors(Session& session, const Arguments& arguments);
+Outcome run_actors(Session& session);
+Outcome step(Session& session, const Arguments& arguments);
+Outcome until(Session& session, const Arguments& arguments);
+std::string render_started(const Json& facts, const Style& style);
+std::string render_gate(const Json& facts, const Style& style);
 
 // commands_journal.cpp
 Outcome journal_on(Session& session, const Arguments& arguments);

@@ -19,6 +19,7 @@ Outcome counters(Session& session, const Arguments&) { return {counters_facts(se
 
 Outcome run_program(Session& session, const Arguments& arguments)
 {
+  if (!arguments.has("PROGRAM")) return run_actors(session);
   constexpr int signal_base = 128;  // as shells report a program that a signal ended
   const auto& argv = arguments.get<std::vector<std::string>>("PROGRAM");
   const ProgramResult result = session.target().run_program(argv);
@@ -50,8 +51,9 @@ std::string render_counters(const Json& facts, const Style& style)
 }
 
 // Exactly what the program wrote, so that its output can be piped on.
-std::string render_run(const Json& facts, const Style&)
+std::string render_run(const Json& facts, const Style& style)
 {
+  if (facts.contains("actors")) return render_gate(facts, style);
   std::string out = facts["output"].get<std::string>();
   if (facts.contains("signal")) {
     if (!out.empty() && out.back() != '\n') out += '\n';

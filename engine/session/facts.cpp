@@ -101,6 +101,15 @@ Json rule_facts(const InjectRule& rule)
   facts["nth"] = rule.nth;
   facts["times"] = rule.times;
   facts["fired"] = rule.fired;
+  if (rule.range) facts["range"] = range_facts(*rule.range);
+  if (rule.actor) facts["actor"] = *rule.actor;
+  if (rule.interval != 1) facts["interval"] = rule.interval;
+  if (rule.probability != 100) {
+    facts["probability"] = rule.probability;
+    facts["seed"] = rule.seed;
+  }
+  if (rule.action == MORSEL_FAULT_DELAY) facts["until"] = point_name(rule.until);
+  if (rule.bits != 0) facts["bits"] = hex(rule.bits);
   return facts;
 }
 

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "engine/session/commands.hpp"
+#include "engine/session/facts_actor.hpp"
 #include "engine/session/facts_journal.hpp"
 #include "engine/session/words.hpp"
 
@@ -13,13 +15,47 @@ namespace morsel::session {
 Session::Session(std::unique_ptr<Target> target, CommandTable table)
     : table_(std::move(table)), target_(std::move(target))
 {
+  hear_target();
 }
 
 Session::Session(Opener opener, CommandTable table) : table_(std::move(table)), opener_(std::move(opener)) {}
 
+// Whoever still waits at a point goes on, so that every thread comes to its end.
+Session::~Session()
+{
+  if (!target_) return;
+  if (Stepping* const stepping = target_->stepping(); stepping && !tasks_->empty()) try {
+      stepping->run();
+    } catch (const Failure&) {  // the target is lost: its requests end by that
+    }
+  tasks_.reset();
+  target_->listen({});
+}
+
+void Session::hear_target()
+{
+  if (target_) target_->listen([this](const Event& event) { hear(event); });
+}
+
+void Session::hear(const Event& event)
+{
+  tasks_->poke();
+  const std::lock_guard lock(listener_mutex_);
+  if (listener_) listener_(event);
+}
+
+void Session::listen(std::function<void(const Event&)> listener)
+{
+  const std::lock_guard lock(listener_mutex_);
+  listener_ = std::move(listener);
+}
+
 Target& Session::target()
 {
-  if (!target_ && opener_) target_ = opener_();
+  if (!target_ && opener_) {
+    target_ = opener_();
+    hear_target();
+  }
   if (!target_) throw Failure(Exit::usage, "reach the target", "this session has none", {});
   return *target_;
 }
@@ -56,21 +92,11 @@ Scene Session::scene()
   return {target().memory(), target().objects()};
 }
 
-Reply Session::execute(std::span<const std::string> words)
+Reply Session::perform(const ParsedCommand& parsed)
 {
-  const ParsedCommand parsed = table_.parse(words);
-  if (recorder_.in_past() && parsed.command->changes)
-    throw Failure(Exit::usage, parsed.arguments.command,
-                  fmt::format("the session shows the past, {}, which does not change any more", recorder_.place()),
-                  "'goto now' returns to the present.");
   Outcome outcome = parsed.command->handler(*this, parsed.arguments);
-  if (recorder_.on()) recorder_.sync(target());
   Reply reply;
   reply.text = text_of(*parsed.command, outcome.facts, style);
-  if (recorder_.in_past() && parsed.command->output == Output::text) {
-    outcome.facts["at"] = place_facts(recorder_);
-    reply.text = place_text(recorder_, style) + reply.text;
-  }
   if (const auto errors = outcome.facts.find("errors"); errors != outcome.facts.end() && errors->is_string())
     reply.errors = errors->get<std::string>();
   reply.facts = std::move(outcome.facts);
@@ -79,10 +105,69 @@ Reply Session::execute(std::span<const std::string> words)
   return reply;
 }
 
+// How long a command is waited for that neither ends nor comes to a point: a program that does something else first.
+constexpr Milliseconds begin_limit{2000};
+
+Reply Session::begin_task(ParsedCommand parsed, std::span<const std::string> words)
+{
+  const bool as_json = parsed.arguments.as_json;
+  const std::string command = fmt::format("{}", fmt::join(words, " "));
+  Tasks::Begun begun = tasks_->begin(
+      *target_->stepping(), command, [this, parsed = std::move(parsed)] { return perform(parsed); }, begin_limit);
+  if (begun.reply) return std::move(*begun.reply);
+  Reply reply;
+  reply.facts = {{"started", command}};
+  if (begun.actor) {
+    reply.facts["actor"] = begun.actor->id;
+    reply.facts["waits_at"] = actor_facts(*begun.actor, target_->objects());
+  }
+  reply.text = printable(render_started(reply.facts, style));
+  reply.as_json = as_json;
+  return reply;
+}
+
+Reply Session::execute(std::span<const std::string> words)
+{
+  ParsedCommand parsed = table_.parse(words);
+  const Command& command = *parsed.command;
+  if (recorder_.in_past() && command.changes)
+    throw Failure(Exit::usage, parsed.arguments.command,
+                  fmt::format("the session shows the past, {}, which does not change any more", recorder_.place()),
+                  "'goto now' returns to the present.");
+  const bool opens_gate = command.path == "run" && !parsed.arguments.has("PROGRAM");
+  const bool gated =
+      command.changes && !opens_gate && target_ && target_->stepping() && target_->stepping()->stopped();
+  Reply reply = gated ? begin_task(std::move(parsed), words) : perform(parsed);
+  if (recorder_.on()) recorder_.sync(target());
+  if (recorder_.in_past() && command.output == Output::text) {
+    reply.facts["at"] = place_facts(recorder_);
+    reply.text = place_text(recorder_, style) + reply.text;
+  }
+  return reply;
+}
+
+std::vector<Tasks::Finished> Session::settle(Milliseconds limit)
+{
+  Stepping* const stepping = target_ ? target_->stepping() : nullptr;
+  if (!stepping) return {};
+  std::vector<Tasks::Finished> finished = tasks_->settle(*stepping, limit);
+  for (const Tasks::Finished& f : finished) hear({Event::Kind::command_finished, {}, f.command, f.actor});
+  return finished;
+}
+
 Reply Session::execute_line(std::string_view line)
 {
   const std::vector<std::string> words = split_line(line);
   return words.empty() ? Reply{} : execute(words);
+}
+
+Stepping& stepping_of(Session& session, const std::string& command)
+{
+  Stepping* const stepping = session.target().stepping();
+  if (!stepping)
+    throw Failure(Exit::skipped, command, "this target cannot be stepped",
+                  "The embedded machine and a test VM can: morselctl --embedded, morselctl vm up.");
+  return *stepping;
 }
 
 Json failure_facts(const Failure& failure)

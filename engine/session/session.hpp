@@ -2,10 +2,14 @@
 //
 // A session: the owner of one target, and the door through which commands reach it.
 //
-// Thread safety: one thread at a time.
+// While the target's gate is closed, a command that changes the machine is a task (tasks.hpp): its reply may say where
+// its actor waits. What it answers in the end is told by the command that let it go on.
+//
+// Thread safety: one thread at a time. Listeners are called from any.
 #pragma once
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +18,7 @@
 #include "engine/session/recorder.hpp"
 #include "engine/session/reply.hpp"
 #include "engine/session/target.hpp"
+#include "engine/session/tasks.hpp"
 
 namespace morsel::session {
 
@@ -30,6 +35,9 @@ class Session {
   explicit Session(std::unique_ptr<Target> target, CommandTable table = session_commands());
   // The target is opened when the first command asks for it: help, formats and entry need none.
   explicit Session(Opener opener, CommandTable table = session_commands());
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   // Throws Failure for bad words, for whatever the target refuses, and if there is no target.
   Reply execute(std::span<const std::string> words);
@@ -38,16 +46,31 @@ class Session {
   Target& target();
   Scene scene();
   Recorder& recorder() { return recorder_; }
+  // Hears what the target tells, and when a task has ended. It must not call back. An empty one ends it.
+  void listen(std::function<void(const Event&)> listener);
+  // Tasks that have ended since the last call; waits until all others wait, or the limit is over.
+  std::vector<Tasks::Finished> settle(Milliseconds limit);
   const CommandTable& table() const { return table_; }
 
   Style style;
 
  private:
+  Reply perform(const ParsedCommand& parsed);
+  Reply begin_task(ParsedCommand parsed, std::span<const std::string> words);
+  void hear_target();
+  void hear(const Event& event);
+
   CommandTable table_;
   Opener opener_;
+  std::mutex listener_mutex_;
+  std::function<void(const Event&)> listener_;
   std::unique_ptr<Target> target_;
   Recorder recorder_;
+  std::optional<Tasks> tasks_{std::in_place};
 };
+
+// The target's stepping; Failure if it has none.
+Stepping& stepping_of(Session& session, const std::string& command);
 
 // The target's or the scene's object; Failure names the nearest if there is none.
 ObjectState find_object(Target& target, const std::string& command, const std::string& name);

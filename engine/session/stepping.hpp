@@ -56,10 +56,10 @@ struct ActorState {
 // Where `until` stops: an actor that is about to do this.
 struct StopCondition {
   SyncPoint point = SyncPoint::enter;
-  std::optional<u32> actor;
-  std::optional<std::string> object;
-  std::optional<TreeId> tree;
-  std::optional<Range> range;  // the entry's span touches it
+  std::optional<u32> actor{};
+  std::optional<std::string> object{};
+  std::optional<TreeId> tree{};
+  std::optional<Range> range{};  // the entry's span touches it
   u64 nth = 1;
 };
 

@@ -101,7 +101,7 @@ struct InjectRule {
   u32 number = 0;               // given by the target
   SyncPoint point = SyncPoint::invalidate;
   morsel_fault_action action = MORSEL_FAULT_DROP;
-  std::optional<TreeId> tree;   // empty: any
+  std::optional<TreeId> tree{};  // empty: any
   u64 nth = 1;                  // fires at the nth matching access from now on
   u64 times = 1;
   u64 fired = 0;
@@ -136,6 +136,7 @@ struct Event {
     stopped,      // an actor waits at a point, or the gate was closed
     resumed,      // the gate was opened
     fault_fired,  // a rule of injection
+    command_finished,  // from a session: a command that had waited at points; `text` is it
   } kind = Kind::object_changed;
   std::string object{};    // object_changed: its name
   std::string text{};      // for people

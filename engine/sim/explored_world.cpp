@@ -109,7 +109,7 @@ const FaultRule* ExploredWorld::fault(SyncPoint point, TreeId tree, u32 actor, u
     log_.save(&rule.seen, sizeof rule.seen);
     log_.save(&rule.fired, sizeof rule.fired);
   }
-  return faults_.find(point, tree, actor, whens);
+  return faults_.find({.point = point, .tree = tree, .actor = actor, .whens = whens});
 }
 
 bool ExploredWorld::looks_early(SyncPoint at) const

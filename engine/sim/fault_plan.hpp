@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Faults on purpose: counted rules that fire at a point. Names and meaning of the parameters follow Linux's fault
-// injection (Documentation/fault-injection): `nth` counts down to the first time, `times` limits how often.
+// injection (Documentation/fault-injection): `nth` counts down to the first time, `times` limits how often, `interval`
+// and `probability` thin out what follows. Chance is drawn from the seed and the count alone, so that it repeats.
 #pragma once
 #include <optional>
 #include <vector>
 
 #include "engine/abi/morsel_journal.h"
 #include "engine/platform/platform.hpp"
+#include "engine/sim/mix.hpp"
 
 namespace morsel::sim {
 
@@ -53,10 +55,31 @@ struct FaultRule {
   SyncPoint until = SyncPoint::leave;
   u32 actor = 0;  // not zero: of this actor only
   When when = When::always;
+  std::optional<Range> range{};  // empty: any offset
+  u64 interval = 1;              // of the accesses from the nth on, at every so many
+  u32 probability = 100;         // percent
+  u64 seed = 0;
+  u64 bits = 0;  // MORSEL_FAULT_CORRUPT: flipped in what is stored
   u64 seen = 0;
   u64 fired = 0;
   // Whether what it does depends on what it has done.
   bool counts() const { return nth != 1 || times != ~u64{0}; }
+  // Whether it fires at the access that was seen last.
+  bool due() const
+  {
+    if (seen < nth || fired >= times || (seen - nth) % interval != 0) return false;
+    return probability >= 100 || Random(mix(seed, seen)).below(100) < probability;
+  }
+};
+
+// What a rule is compared with.
+struct FaultAccess {
+  SyncPoint point;
+  TreeId tree;
+  u32 actor = 0;
+  u8 whens = bit_of(When::always);
+  Range span{};        // of the entry; empty: the access has no place, and rules with a range do not match
+  bool reads = false;  // nothing can be left out or spoilt: only the machine may end here
 };
 
 class FaultPlan {
@@ -71,24 +94,28 @@ class FaultPlan {
   const std::vector<FaultRule>& rules() const { return rules_; }
   std::vector<FaultRule>& rules() { return rules_; }
 
+  bool empty() const { return rules_.empty(); }
+
   // The rule that decides what happens to this access, if any. Every matching rule counts it; the first that fires
   // decides.
-  const FaultRule* find(SyncPoint point, TreeId tree, u32 actor = 0, u8 whens = bit_of(When::always))
+  const FaultRule* find(const FaultAccess& a)
   {
     const FaultRule* found = nullptr;
     for (FaultRule& r : rules_) {
-      if (r.point != point || (r.tree && *r.tree != tree) || (r.actor && r.actor != actor)) continue;
-      if (!(whens & bit_of(r.when))) continue;
+      if (r.point != a.point || (r.tree && *r.tree != a.tree) || (r.actor && r.actor != a.actor)) continue;
+      if (!(a.whens & bit_of(r.when)) || (r.range && !r.range->overlaps(a.span))) continue;
+      if (a.reads && r.action != MORSEL_FAULT_CRASH) continue;
       ++r.seen;
-      if (found || r.seen < r.nth || r.fired >= r.times) continue;
+      if (found || !r.due()) continue;
       ++r.fired;
       found = &r;
     }
     return found;
   }
+
   morsel_fault_action decide(SyncPoint point, TreeId tree)
   {
-    const FaultRule* const rule = find(point, tree);
+    const FaultRule* const rule = find({.point = point, .tree = tree});
     return rule ? rule->action : MORSEL_FAULT_NONE;
   }
 

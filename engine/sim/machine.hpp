@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The embedded machine: physical memory, objects, and a walker for every format, in this process and deterministic.
-// One operation runs at a time, from its first point to its last, on plain memory; the same calls give the same words
-// in the same places. Its walker caches nothing and sets accessed and dirty bits as hardware does.
+// One actor runs at a time, on plain memory; the same calls and steps give the same words in the same places. Its
+// walker caches nothing and sets accessed and dirty bits as hardware does.
+//
+// Actors, journal and faults act at points (baton.hpp, embedded_journal.hpp, fault_plan.hpp).
 #pragma once
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "engine/morsel/all.hpp"
 #include "engine/sim/arena.hpp"
+#include "engine/sim/baton.hpp"
+#include "engine/sim/embedded_journal.hpp"
 #include "engine/sim/fault_plan.hpp"
 
 namespace morsel::sim {
@@ -22,7 +28,12 @@ struct RetiredFrame {
 struct RetiredList {
   std::vector<RetiredTable> tables;
   std::vector<RetiredFrame> frames;
-  bool empty() const { return tables.empty() && frames.empty(); }
+};
+// ... of the sections that began before `stamp`.
+struct RetiredBatch {
+  u64 stamp = 0;
+  RetiredList list;
+  TreeId view = primary_tree;  // a dropped one, whose View goes, too
 };
 
 struct EmbeddedObject {
@@ -30,22 +41,50 @@ struct EmbeddedObject {
   u32 id = 0;
   std::string base;  // the name of the object that it is a clone of
   Object object;
-  std::map<TreeId, std::unique_ptr<View>> views;
-  RetiredList retired;  // since the section that is open now began
-  u64 tables = 0;       // of all trees, retired ones included
+  std::map<TreeId, std::unique_ptr<View>> views;  // dropped ones until their grace period is over
+  u64 tables = 0;                                 // of all trees, retired ones included
   u64 frames = 0;
-  u32 inside = 0;  // open grace sections
   u64 last_token = 0;
+
+  // Grace periods: a section notes the epoch that it began in, what is retired gets a new one.
+  struct Section {
+    u32 actor = 0;  // 0: nobody who can wait
+    u64 began = 0;
+  };
+  u64 epoch = 0;
+  std::vector<Section> sections;     // open ones
+  std::deque<RetiredBatch> retired;  // ascending stamps
+
+  std::vector<u32> users{};  // actors whose request is about this object
+  u32 view_changer = 0;      // the actor that adds or drops a view: one at a time
 };
 
 class Machine {
  public:
-  explicit Machine(u64 memory_bytes) : arena_(memory_bytes), dirty_(arena_.pages()) {}
+  using Tell = Baton::Tell;
+  explicit Machine(
+      u64 memory_bytes, Tell tell = [](const session::Event&) {}, std::function<void(bool)> switched = {})
+      : arena_(memory_bytes),
+        dirty_(arena_.pages()),
+        tell_(tell),
+        baton_(std::move(tell)),
+        journal_(std::move(switched))
+  {
+  }
 
   Arena& arena() { return arena_; }
   FaultPlan& faults() { return faults_; }
+  Baton& baton() { return baton_; }
+  EmbeddedJournal& journal() { return journal_; }
   u64 flushes = 0;  // since the start
   u64 fills = 0;
+
+  // Points have something to do: wait, record, fail. Else they cost this question.
+  bool observed() const { return baton_.watching() || journal_.recording() || !faults_.empty(); }
+  void fired(const FaultRule& rule, u32 actor, const std::string& object);
+  // MORSEL_FAULT_CRASH: nothing of it can be reached any more. Whoever was in the middle of something ends unseen.
+  void crash();
+  bool lost() const { return lost_; }
 
   // The frame state's dirty-log bit; the dirty log reads it.
   void mark_dirty(PhysAddr frame, Level level);
@@ -61,16 +100,38 @@ class Machine {
   Arena arena_;
   FaultPlan faults_;
   std::vector<bool> dirty_;
+  const Tell tell_;
+  Baton baton_;
+  EmbeddedJournal journal_;
+  std::atomic<bool> lost_{false};
 };
 
-// The embedded machine as the engine's platform.
+// What the fault plan decided about one access.
+struct FaultDecision {
+  morsel_fault_action action = MORSEL_FAULT_NONE;
+  u64 bits = 0;
+  SyncPoint until = SyncPoint::leave;
+};
+
+// Who is at the engine's door: without an actor nobody waits at points. Hardware and whoever only looks are unseen:
+// what they do is one step of the actor in whose name it is done, and no fault hits it.
+enum class Seen : u8 { yes, no };
+
+// The embedded machine as the engine's platform. Unobserved accesses are inline; the others wait, fail and are recorded
+// in machine.cpp.
 class EmbeddedPlatform {
  public:
   using Retired = RetiredList;
   static constexpr bool own_walker = true;
-  EmbeddedPlatform(Machine& machine, EmbeddedObject& object) : machine_(machine), object_(object) {}
+  EmbeddedPlatform(Machine& machine, EmbeddedObject& object, Baton::Actor* actor = nullptr, Seen seen = Seen::yes)
+      : machine_(machine), object_(object), actor_(actor), seen_(seen)
+  {
+  }
+  ~EmbeddedPlatform() { do_later({}); }
+  EmbeddedPlatform(const EmbeddedPlatform&) = delete;
+  EmbeddedPlatform& operator=(const EmbeddedPlatform&) = delete;
 
-  void enter() { ++object_.inside; }
+  void enter();
   void leave();
 
   Expected<PhysAddr> allocate_table(TreeId tree, Level level, u32 order = 0);
@@ -79,23 +140,54 @@ class EmbeddedPlatform {
   Expected<PhysAddr> allocate_frame(Level level);
   void discard_frame(PhysAddr frame, Level level) { free_frame(frame, level); }
 
-  u64 load(SyncPoint, const EntryRef& e) { return *e.word; }
-  void store_private(SyncPoint, const EntryRef& e, u64 word) { *e.word = word; }
-  u64 exchange(SyncPoint at, const EntryRef& e, u64 desired);
-  bool compare_exchange(SyncPoint at, const EntryRef& e, u64 expected, u64 desired);
+  u64 load(SyncPoint at, const EntryRef& e)
+  {
+    if (observed()) [[unlikely]]
+      observe({.point = at, .entry = e}, [&e] { return *e.word; });
+    return *e.word;
+  }
+  void store_private(SyncPoint at, const EntryRef& e, u64 word);
+  u64 exchange(SyncPoint at, const EntryRef& e, u64 desired)
+  {
+    if (observed()) [[unlikely]]
+      return observed_exchange(at, e, desired);
+    return std::exchange(*e.word, desired);
+  }
+  bool compare_exchange(SyncPoint at, const EntryRef& e, u64 expected, u64 desired)
+  {
+    if (observed()) [[unlikely]]
+      return observed_compare_exchange(at, e, expected, desired);
+    if (*e.word != expected) return false;
+    *e.word = desired;
+    return true;
+  }
   void add(SyncPoint at, TreeId tree, Counter& counter, int delta);
-  u32 read(SyncPoint, TreeId, const Counter& counter) { return counter.value; }
-  u64 load_word(SyncPoint, const u64& word) { return word; }
-  void store_word(SyncPoint, u64& word, u64 value) { word = value; }
-  void* load_pointer(SyncPoint, void* const& slot) { return slot; }
-  void store_pointer(SyncPoint, void*& slot, void* value) { slot = value; }
+  u32 read(SyncPoint at, TreeId tree, const Counter& counter)
+  {
+    if (observed()) [[unlikely]]
+      observe({.point = at, .entry = {nullptr, 0, tree, 0}, .counter = &counter}, [&counter] { return counter.value; });
+    return counter.value;
+  }
+  u64 load_word(SyncPoint at, const u64& word)
+  {
+    if (observed()) [[unlikely]]
+      observe({.point = at}, [&word] { return word; });
+    return word;
+  }
+  void store_word(SyncPoint at, u64& word, u64 value);
+  void* load_pointer(SyncPoint at, void* const& slot)
+  {
+    if (observed()) [[unlikely]]
+      observe({.point = at}, [&slot] { return u64{slot != nullptr}; });
+    return slot;
+  }
+  void store_pointer(SyncPoint at, void*& slot, void* value);
   void flush(SyncPoint at, const FlushRequest& request);
   void carry(SyncPoint at, PhysAddr frame, Level level);
   bool is_dirty(PhysAddr frame) const { return machine_.is_dirty(frame); }
-  bool take_dirty(SyncPoint, PhysAddr frame) { return machine_.take_dirty(frame); }
+  bool take_dirty(SyncPoint at, PhysAddr frame);
   void copy_frame(SyncPoint at, PhysAddr from, PhysAddr to, Level level);
-  // One operation runs at a time: nobody is inside a section.
-  void wait_for_grace_period(SyncPoint) {}
+  void wait_for_grace_period(SyncPoint at);
 
   void note_table(Retired& retired, TreeId tree, Level level, PhysAddr table);
   void note_frame(Retired& retired, PhysAddr frame, Level level) { retired.frames.push_back({frame, level}); }
@@ -105,16 +197,55 @@ class EmbeddedPlatform {
     for (const RetiredTable& t : retired.tables) visit(t.tree, t.level, t.table);
   }
   void retire(SyncPoint at, Retired& retired);
+  // The View of a dropped view: it is freed when everybody who may still use it has left.
+  void retire_view(TreeId view);
   void free_table(TreeId tree, Level level, PhysAddr table, u32 order);
   void free_frame(PhysAddr frame, Level level);
   u64 token() { return ++object_.last_token; }
 
  private:
-  bool dropped(SyncPoint at, TreeId tree) { return machine_.faults().decide(at, tree) == MORSEL_FAULT_DROP; }
+  using Access = Baton::Access;
+  using Fault = FaultDecision;
+  struct Later {
+    SyncPoint until;
+    std::function<void()> access;
+  };
+
+  bool observed() const { return seen_ == Seen::yes && machine_.observed(); }
+  // Waits until it is the actor's turn; then the fault plan decides.
+  Fault announce(const Access& next);
+  // One record.
+  void note(const Access& done, u64 before, u64 after, const Fault& fault = {}, u32 flags = 0);
+  // A read, which only waits and is recorded.
+  template <class Value>
+  void observe(const Access& read, Value&& value)
+  {
+    announce(read);
+    const u64 found = value();
+    note(read, found, found);
+  }
+  u64 observed_exchange(SyncPoint at, const EntryRef& e, u64 desired);
+  bool observed_compare_exchange(SyncPoint at, const EntryRef& e, u64 expected, u64 desired);
+  // An access that was announced happens: now, twice, later or never. It writes its own record; `still` is what the
+  // record of one that does not happen says.
+  void carry_out(const Access& done, const Fault& fault, u64 still, std::function<void(const Fault&)> access);
+  // The same for one that has neither entry nor counter; `before` and `after` are its record.
+  void announce_and_do(const Access& done, u64 before, u64 after, std::function<void(const Fault&)> access);
+  Expected<PhysAddr> allocate(TreeId tree, Level level, u32 order, u32 flags);
+  // What waited for this point; without one, all that is left.
+  void do_later(std::optional<SyncPoint> passed);
+  void close_section();
+  void release_expired();
+  u32 actor_id() const { return actor_ ? actor_->id : 0; }
   FormatId format_of(TreeId tree) const;
 
   Machine& machine_;
   EmbeddedObject& object_;
+  Baton::Actor* const actor_;
+  const Seen seen_;
+  bool releasing_ = false;  // at the end of a grace period: nobody waits there
+  u64 began_ = 0;           // the open section's epoch
+  std::vector<Later> later_;
 };
 static_assert(Platform<EmbeddedPlatform>);
 

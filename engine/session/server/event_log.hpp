@@ -47,7 +47,8 @@ class EventLog {
   u64 last_ = 0;
 };
 
-// A target's event in the protocol's words: STOP, RESUME, OBJECT_CHANGED, FAULT_FIRED, PROGRAM_ENDED, TARGET_LOST.
+// A target's event in the protocol's words: STOP, RESUME, OBJECT_CHANGED, FAULT_FIRED, PROGRAM_ENDED, TARGET_LOST,
+// COMMAND_FINISHED.
 std::string_view event_name(Event::Kind kind);
 Json event_data(const Event& event);
 

@@ -98,7 +98,7 @@ class Server::Core : public Connection::Host {
         points_(limits.points, "sequence"),
         feed_(limits.points)
   {
-    session_.target().listen([this](const Event& event) {
+    session_.listen([this](const Event& event) {
       asio::post(loop_, [this, event, when = EventLog::Clock::now()] { on_event(event, when); });
     });
   }
@@ -107,7 +107,7 @@ class Server::Core : public Connection::Host {
   {
     remove_files();
     session_thread_.join();
-    session_.target().listen({});
+    session_.listen({});
   }
 
   Ended run()

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// stop, run, step, until, actors: the gate, and who waits at it.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/session/commands.hpp"
+#include "engine/session/facts_actor.hpp"
+#include "engine/session/words.hpp"
+
+namespace morsel::session {
+
+namespace {
+
+// What one step may take, and what waits for others that only end after some time.
+constexpr Milliseconds step_limit{5'000}, run_limit{60'000};
+
+Json actor_list(Session& session)
+{
+  const std::vector<ObjectState> objects = session.target().objects();
+  Json list = Json::array();
+  for (const ActorState& a : stepping_of(session, "actors").actors()) list.push_back(actor_facts(a, objects));
+  return list;
+}
+
+Json state_facts(Session& session, Milliseconds limit)
+{
+  Json facts{{"stopped", false}, {"finished", finished_facts(session.settle(limit))}};
+  facts["stopped"] = stepping_of(session, "actors").stopped();
+  facts["actors"] = actor_list(session);
+  return facts;
+}
+
+u32 number_of_actor(const std::string& what, u64 number)
+{
+  if (number > ~u32{0}) throw Failure(Exit::usage, what, fmt::format("{} is no actor", number), "See: actors");
+  return static_cast<u32>(number);
+}
+
+// The one that is meant where none is named.
+u32 only_actor(Stepping& stepping, const std::string& command)
+{
+  std::vector<u32> at_points;
+  for (const ActorState& a : stepping.actors())
+    if (a.waits == ActorWaits::at_point) at_points.push_back(a.id);
+  if (at_points.size() == 1) return at_points[0];
+  if (at_points.empty())
+    throw Failure(Exit::usage, command, "nobody waits at a point",
+                  stepping.stopped() ? "Begin something, for example: object populate NAME all." : "First: stop.");
+  throw Failure(Exit::usage, command, fmt::format("{} actors wait: {}", at_points.size(), fmt::join(at_points, ", ")),
+                "Say which: step ACTOR.");
+}
+
+TreeId tree_of(Session& session, const Arguments& arguments)
+{
+  const std::string& word = arguments.text("--view");
+  if (arguments.has("--object"))
+    return find_tree(find_object(session.target(), arguments.command, arguments.text("--object")), arguments.command,
+                     word);
+  if (word == "primary") return primary_tree;
+  return static_cast<TreeId>(parse_number(arguments.command + ": --view", word) & 0xffff);
+}
+
+}  // namespace
+
+Outcome actors(Session& session, const Arguments& arguments)
+{
+  stepping_of(session, arguments.command);
+  return {state_facts(session, Milliseconds(0))};
+}
+
+Outcome stop_actors(Session& session, const Arguments& arguments)
+{
+  stepping_of(session, arguments.command).stop(step_limit);
+  return {state_facts(session, step_limit)};
+}
+
+Outcome run_actors(Session& session)
+{
+  stepping_of(session, "run").run();
+  return {state_facts(session, run_limit)};
+}
+
+Outcome step(Session& session, const Arguments& arguments)
+{
+  Stepping& stepping = stepping_of(session, arguments.command);
+  const u32 id = arguments.has("ACTOR") ? number_of_actor(arguments.command + ": ACTOR", arguments.number("ACTOR"))
+                                        : only_actor(stepping, arguments.command);
+  const u64 count = arguments.get_or<u64>("N", 1);
+  if (count == 0) throw Failure(Exit::usage, arguments.command + ": N", "0 steps are none", "1 is the next access.");
+  ActorState state;
+  u64 done = 0;
+  do {
+    state = stepping.step(id, step_limit);
+    ++done;
+  } while (done < count && state.waits == ActorWaits::at_point);
+  Json facts{{"steps", done}, {"stepped", actor_facts(state, session.target().objects())}};
+  facts.update(state_facts(session, step_limit));
+  return {std::move(facts)};
+}
+
+Outcome until(Session& session, const Arguments& arguments)
+{
+  StopCondition condition;
+  condition.point = arguments.get<SyncPoint>("POINT");
+  if (arguments.has("--actor"))
+    condition.actor = number_of_actor(arguments.command + ": --actor", arguments.number("--actor"));
+  if (arguments.has("--object")) condition.object = arguments.text("--object");
+  if (arguments.has("--view")) condition.tree = tree_of(session, arguments);
+  if (arguments.has("--range")) condition.range = arguments.get<Range>("--range");
+  condition.nth = arguments.get_or<u64>("--nth", 1);
+  if (condition.nth == 0) throw Failure(Exit::usage, arguments.command + ": --nth", "it counts from 1", {});
+  const auto met = stepping_of(session, arguments.command).until(condition, run_limit);
+  Json facts{{"met", met.has_value()}};
+  facts["by"] = met ? actor_facts(*met, session.target().objects()) : Json();
+  facts.update(state_facts(session, step_limit));
+  return {std::move(facts), met ? 0 : static_cast<int>(Exit::check_failed)};
+}
+
+std::string render_started(const Json& facts, const Style& style)
+{
+  const std::string what = fmt::format("'{}' has begun", facts["started"].get<std::string>());
+  if (!facts.contains("waits_at")) return what + ", and has not come to a point yet\n";
+  return what + "\n" + actor_text(facts["waits_at"], style);
+}
+
+std::string render_gate(const Json& facts, const Style& style)
+{
+  std::string out = finished_text(facts["finished"], style);
+  if (facts.contains("met") && facts["met"] == false) out += "all have finished, and nobody came there\n";
+  const u64 stepped = facts.contains("stepped")                        ? facts["stepped"]["actor"].get<u64>()
+                      : facts.contains("by") && !facts["by"].is_null() ? facts["by"]["actor"].get<u64>()
+                                                                       : 0;
+  for (const Json& a : facts["actors"])
+    out += (stepped == 0 ? "" : a["actor"] == stepped ? "> " : "  ") + actor_text(a, style);
+  if (facts["actors"].empty()) out += facts["stopped"] == true ? "stopped; nobody waits\n" : "nobody runs\n";
+  return out;
+}
+
+}  // namespace morsel::session

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A session steps the embedded machine: tasks and the commands of the gate.
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "engine/session/session.hpp"
+#include "engine/session/tests/forwarding_target.hpp"
+#include "engine/sim/embedded_target.hpp"
+
+namespace morsel::session {
+namespace {
+
+struct Stepped : testing::Test {
+  Stepped()
+  {
+    for (const char* line :
+         {"object create a 4M", "view add a ept", "object populate a 0..16K", "access a ept 0 write"})
+      session.execute_line(line);
+    session.listen([this](const Event& e) { finished_events += e.kind == Event::Kind::command_finished; });
+  }
+  Json facts(const std::string& line) { return session.execute_line(line).facts; }
+  std::string text(const std::string& line) { return session.execute_line(line).text; }
+  u64 begin(const std::string& line)
+  {
+    const Json f = facts(line);
+    EXPECT_EQ(f.value("started", ""), line);
+    return f.value("actor", 0u);
+  }
+
+  std::atomic<u32> finished_events{0};
+  Session session{sim::make_embedded_target(u64{64} << 20)};
+};
+
+TEST_F(Stepped, ACommandBehindAClosedGateSaysWhereItWaits)
+{
+  EXPECT_EQ(facts("stop")["stopped"], true);
+  const Json begun = facts("object unmap a 0..4K");
+  EXPECT_EQ(begun["started"], "object unmap a 0..4K");
+  EXPECT_EQ(begun["waits_at"]["actor"], begun["actor"]);
+  EXPECT_EQ(begun["waits_at"]["next"]["point"], "read_size");
+  EXPECT_EQ(facts("diff a")["views"].size(), 1u);  // looking is never gated
+  const Json met = facts("until invalidate --view 1 --object a");
+  EXPECT_EQ(met["met"], true);
+  EXPECT_EQ(met["by"]["next"]["offset"], 0u);
+  EXPECT_EQ(met["by"]["next"]["after_text"], "hole");
+  EXPECT_EQ(session.execute_line("diff a").status, 1);  // stale
+  EXPECT_NE(text("actors").find("invalidate"), std::string::npos);
+  facts("step");
+  EXPECT_EQ(session.execute_line("diff a").status, 0);
+  const Json end = facts("run");
+  ASSERT_EQ(end["finished"].size(), 1u);
+  EXPECT_EQ(end["finished"][0]["facts"]["changed_pages"], 1u);
+  EXPECT_EQ(end["finished"][0]["actor"], begun["actor"]);
+  EXPECT_TRUE(end["actors"].empty());
+  EXPECT_EQ(finished_events, 1u);
+}
+
+TEST_F(Stepped, WhoeverLetsACommandFinishTellsItsReply)
+{
+  facts("stop");
+  const u64 actor = begin("object unmap a 0..4K");
+  Json last;
+  u64 steps = 0;
+  do {
+    last = facts("step " + std::to_string(actor) + " 7");
+    steps += last["steps"].get<u64>();
+  } while (last["stepped"]["waits"] == "at_point");
+  EXPECT_EQ(last["stepped"]["waits"], "finished");
+  EXPECT_GT(steps, 10u);
+  ASSERT_EQ(last["finished"].size(), 1u);
+  EXPECT_NE(last["finished"][0]["text"].get<std::string>().find("1 page changed"), std::string::npos);
+  EXPECT_EQ(text("actors"), "stopped; nobody waits\n");
+}
+
+TEST_F(Stepped, TwoCommandsRaceAsTheyAreStepped)
+{
+  facts("stop");
+  const u64 filler = begin("access a ept 4K read --no-populate");
+  facts("until publish");
+  const u64 mutator = begin("object unmap a 4K..8K");
+  EXPECT_NE(filler, mutator);
+  EXPECT_THROW(session.execute_line("step"), Failure);  // which?
+  const Json done = facts("step " + std::to_string(mutator) + " 1000");
+  EXPECT_EQ(done["finished"][0]["actor"], mutator);
+  const Json end = facts("run");
+  ASSERT_EQ(end["finished"].size(), 1u);
+  EXPECT_EQ(end["finished"][0]["facts"]["outcome"], "denied");
+  EXPECT_EQ(end["finished"][0]["status"], 1);
+}
+
+TEST_F(Stepped, AFailureOfATaskIsToldLikeItsReply)
+{
+  facts("stop");
+  EXPECT_THROW(session.execute_line("object unmap none 0..4K"), Failure);  // it never came to a point
+  begin("access a ept 4K read");
+  facts("until publish");
+  begin("view drop a 1");
+  const Json end = facts("run");
+  ASSERT_EQ(end["finished"].size(), 2u);
+  EXPECT_EQ(end["finished"][1]["status"], 0);
+}
+
+TEST_F(Stepped, AGracePeriodNamesWhomItWaitsFor)
+{
+  facts("stop");
+  const u64 inside = begin("access a ept 4K read");
+  facts("until publish");
+  const u64 harvester = begin("object harvest a 0..16K");
+  const Json waits = facts("step " + std::to_string(harvester) + " 1000")["stepped"];
+  ASSERT_EQ(waits["waits"], "for_grace");
+  EXPECT_EQ(waits["waits_for"], Json::array({inside}));
+  EXPECT_NE(text("actors").find("waits for a grace period"), std::string::npos);
+  EXPECT_EQ(facts("run")["finished"].size(), 2u);
+}
+
+TEST_F(Stepped, UntilThatNobodyMeetsHasExitStatusOne)
+{
+  facts("stop");
+  begin("object unmap a 0..4K");
+  const Reply reply = session.execute_line("until install");
+  EXPECT_EQ(reply.status, 1);
+  EXPECT_EQ(reply.facts["finished"].size(), 1u);
+  EXPECT_EQ(reply.facts["stopped"], true);
+}
+
+TEST_F(Stepped, ASessionThatEndsLetsItsTasksEnd)
+{
+  facts("stop");
+  begin("object populate a all");
+  begin("object unmap a 0..4K");
+}
+
+TEST(Stepping, ATargetWithoutItSaysSo)
+{
+  Session session(std::make_unique<ForwardingTarget>(sim::make_embedded_target(u64{64} << 20)));
+  for (const char* line : {"stop", "actors", "step", "until flush", "run"}) try {
+      session.execute_line(line);
+      ADD_FAILURE() << line;
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.code(), Exit::skipped) << line;
+    }
+}
+
+}  // namespace
+}  // namespace morsel::session
