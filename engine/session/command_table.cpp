@@ -120,6 +120,10 @@ void add_inspect_commands(CommandTable& table)
               option("--limit", Kind::number, "N", "name at most so many runs of a view; 200 without")},
              "Compares views with the primary page by page; names every run that is not clean, and why.\n"
              "Exit status 1 if there is one.", diff, render_diff});
+  table.add({group, "verify", {{"NAME", Kind::text, "only this object", true}},
+             "Looks at all views: which invariant is broken, where, since which record, after which injected fault.\n"
+             "With a journal, or once a fault was injected, every command that changes something does so of itself.\n"
+             "Exit status 1 if one is broken.", verify_views, render_verify});
   table.add({group, "walk",
              {name(), view(), offset("byte offset; with --guest a guest-virtual address"), access_kind(true),
               option("--guest", Kind::number, "ROOT",

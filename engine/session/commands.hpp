@@ -84,6 +84,10 @@ std::string render_journal_status(const Json& facts, const Style& style);
 std::string render_journal_file(const Json& facts, const Style& style);
 std::string render_journal(const Json& facts, const Style& style);
 
+// commands_verify.cpp
+Outcome verify_views(Session& session, const Arguments& arguments);
+std::string render_verify(const Json& facts, const Style& style);
+
 // commands_history.cpp
 Outcome history_back(Session& session, const Arguments& arguments);
 Outcome history_forward(Session& session, const Arguments& arguments);

@@ -12,7 +12,7 @@ namespace morsel::session {
 
 namespace {
 
-constexpr u64 max_memory_bytes = u64{1} << 42;
+constexpr u64 max_memory_bytes = u64{1} << 40;
 constexpr Level max_primary_root = 2;
 
 void require(bool holds, const std::string& otherwise)

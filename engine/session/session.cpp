@@ -138,12 +138,36 @@ Reply Session::execute(std::span<const std::string> words)
   const bool gated =
       command.changes && !opens_gate && target_ && target_->stepping() && target_->stepping()->stopped();
   Reply reply = gated ? begin_task(std::move(parsed), words) : perform(parsed);
+  look_back(command, reply);
+  return reply;
+}
+
+// What every command's reply says besides: that it shows the past, and which invariants are broken by now.
+void Session::look_back(const Command& command, Reply& reply)
+{
+  if (command.path.starts_with("inject add") || command.path == "inject preset") faults_ = true;
   if (recorder_.on()) recorder_.sync(target());
-  if (recorder_.in_past() && command.output == Output::text) {
+  if (command.output == Output::raw) return;
+  if (recorder_.in_past()) {
     reply.facts["at"] = place_facts(recorder_);
     reply.text = place_text(recorder_, style) + reply.text;
+    return;
   }
-  return reply;
+  try {
+    if (may_have_broken(command)) report_violations(reply);
+  } catch (const Failure&) {  // the target was lost by this command: the next one says so
+  }
+}
+
+// Something has changed under observation, and nobody is in the middle of it.
+bool Session::may_have_broken(const Command& command)
+{
+  if (command.path == "verify" || (!faults_ && !recorder_.on())) return false;
+  Stepping* const stepping = target().stepping();
+  if (stepping && stepping->stopped() && !stepping->actors().empty()) return false;
+  if (!recorder_.on()) return command.changes;
+  const Journal& journal = recorder_.chronicle().journal;
+  return std::exchange(looked_at_, journal.sequence_at(journal.size())) != looked_at_;
 }
 
 std::vector<Tasks::Finished> Session::settle(Milliseconds limit)

@@ -19,6 +19,7 @@
 #include "engine/session/reply.hpp"
 #include "engine/session/target.hpp"
 #include "engine/session/tasks.hpp"
+#include "engine/session/verify.hpp"
 
 namespace morsel::session {
 
@@ -56,6 +57,9 @@ class Session {
 
  private:
   Reply perform(const ParsedCommand& parsed);
+  void look_back(const Command& command, Reply& reply);
+  bool may_have_broken(const Command& command);
+  void report_violations(Reply& reply);
   Reply begin_task(ParsedCommand parsed, std::span<const std::string> words);
   void hear_target();
   void hear(const Event& event);
@@ -66,6 +70,9 @@ class Session {
   std::function<void(const Event&)> listener_;
   std::unique_ptr<Target> target_;
   Recorder recorder_;
+  std::vector<Violation> reported_;
+  u64 looked_at_ = 0;   // the sequence up to which views were looked at
+  bool faults_ = false;  // were injected
   std::optional<Tasks> tasks_{std::in_place};
 };
 

@@ -85,6 +85,12 @@ def inspect(build):
     return {**google_benchmark(RELEASE / "bin/inspect_bench"), **json_lines(call(RELEASE / "bin/vm_inspect_bench"))}
 
 
+def session(build):
+    if build:
+        build_targets(RELEASE, "history_bench")
+    return google_benchmark(RELEASE / "bin/history_bench")
+
+
 def vm(build):
     if build:
         build_targets(DEV, "start-products", "vm_start_bench")
@@ -120,7 +126,7 @@ def image(build):
             "steps of an unchanged start": {"value": float(steps), "unit": "steps"}}
 
 
-AREAS = {"engine": engine, "inspect": inspect, "vm": vm, "build": image}
+AREAS = {"engine": engine, "inspect": inspect, "session": session, "vm": vm, "build": image}
 
 
 def run(area, build):

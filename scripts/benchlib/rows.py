@@ -44,6 +44,10 @@ AREAS = {
         Goal("snapshot of a guest against a plain walker", "<=", 2),
         Goal("snapshot of a guest against QEMU's gdb stub", ">=", 150),
     ],
+    "session": [
+        Goal("jump anywhere in 1,000,000 records", "<=", 50),
+        Goal("undo or do 1,000,000 records", "<=", 50),
+    ],
     "vm": [
         Goal("attach 1 GiB at 1-GiB granularity", ">=", 500),
         Goal("detach 1 GiB at 1-GiB granularity", ">=", 140),

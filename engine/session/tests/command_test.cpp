@@ -115,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadWords{"access a 1 -8 read", "'-8' is no number", ""},
         BadWords{"inject add invalidat drop", "'invalidat' is no point", "'invalidate'"},
         BadWords{"inject add invalidate dorp", "'dorp' is none of drop, fail", "'drop'"},
-        BadWords{"entry ept 9 0", "'9' is no level", "pml4"}, BadWords{"run", "PROGRAM is missing", "run PROGRAM"}));
+        BadWords{"entry ept 9 0", "'9' is no level", "pml4"}, BadWords{"goto", "PLACE is missing", "goto PLACE"}));
 
 }  // namespace
 }  // namespace morsel::session

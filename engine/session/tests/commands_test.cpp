@@ -8,6 +8,7 @@
 #include "engine/session/commands.hpp"
 #include "engine/session/session.hpp"
 #include "engine/session/tests/forwarding_target.hpp"
+#include "engine/session/verify.hpp"
 #include "engine/session/words.hpp"
 #include "engine/sim/embedded_target.hpp"
 
@@ -346,6 +347,13 @@ TEST_F(CommandsTest, HelpTellsEveryCommand)
 }
 
 // Whatever a person reads comes out of what a machine gets, and no command is left out here.
+std::string text_of(const Command& command, const Json& facts)
+{
+  std::string text = facts.contains("started") ? render_started(facts, {}) : command.render(facts, {});
+  for (const Json& v : facts.value("violations", Json::array())) text += violation_text(v, {});
+  return text;
+}
+
 TEST_F(CommandsTest, TextIsRenderedFromTheJsonAlone)
 {
   std::set<std::string_view> seen;
@@ -383,6 +391,7 @@ TEST_F(CommandsTest, TextIsRenderedFromTheJsonAlone)
                            "tree a",
                            "diff a",
                            "diff a --behind",
+                           "verify",
                            "walk a ept 0",
                            "walk a ept 0x2000",
                            "walk a ept 0 --guest 0",
@@ -405,8 +414,7 @@ TEST_F(CommandsTest, TextIsRenderedFromTheJsonAlone)
     seen.insert(command.path);
     const Reply plain = session_.execute(words);
     const Json printed = Json::parse(plain.facts.dump());
-    const bool started = printed.contains("started");
-    EXPECT_EQ(started ? render_started(printed, {}) : command.render(printed, {}), plain.text) << line;
+    EXPECT_EQ(text_of(command, printed), plain.text) << line;
     EXPECT_FALSE(plain.text.empty()) << line;
     EXPECT_EQ(plain.text.find('\x1b'), std::string::npos) << line;
     EXPECT_EQ(plain.text.back(), '\n') << line;

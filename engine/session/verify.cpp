@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/session/verify.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/session/facts.hpp"
+#include "engine/session/words.hpp"
+
+namespace morsel::session {
+
+using inspect::AnomalyKind;
+using inspect::DiffRun;
+using inspect::DiffState;
+
+bool Violation::same_as(const Violation& other) const
+{
+  return object_id == other.object_id && tree == other.tree && range.start == other.range.start && state == other.state;
+}
+
+namespace {
+
+std::string frame_of(const AlignedTree& trees, std::size_t column, const AlignedCell& cell, u64 offset)
+{
+  return hex(trees.format(column).address(cell.word, cell.level).value + (offset - cell.offset));
+}
+
+std::string why_of(const AlignedTree& trees, std::size_t column, const DiffRun& run)
+{
+  const AlignedRow page{0, run.range.start};
+  const AlignedCell primary = trees.cell(page, 0), view = trees.cell(page, column);
+  const std::string where = range_text(run.range);
+  const auto rights = [&](std::size_t c, const AlignedCell& cell) {
+    return inspect::rights_text(trees.format(c).access(cell.word, cell.level));
+  };
+  switch (run.state) {
+    case DiffState::stale:
+      return fmt::format("still maps {} → frame {}, the primary has {} there", where,
+                         frame_of(trees, column, view, run.range.start),
+                         primary.kind == EntryKind::hole
+                             ? "nothing"
+                             : "a " + std::string(inspect::kind_name(primary.kind)) + " entry");
+    case DiffState::frame:
+      return fmt::format("maps {} → frame {}, the primary frame {}", where,
+                         frame_of(trees, column, view, run.range.start),
+                         frame_of(trees, 0, primary, run.range.start));
+    case DiffState::rights:
+      return fmt::format("allows {} at {}, the primary {}", rights(column, view), where, rights(0, primary));
+    default:
+      return view.readable ? fmt::format("has the entry {} at {}, which is {}", hex(view.word), where,
+                                         inspect::kind_name(view.kind))
+                           : fmt::format("has a table at {} that cannot be read", where);
+  }
+}
+
+// Looks at one object, and gathers what is wrong.
+class Check {
+ public:
+  Check(Verdict& verdict, const AlignedTree& trees) : verdict_(verdict), trees_(trees) {}
+
+  void run()
+  {
+    for (const inspect::Anomaly& a : trees_.snapshot(0).anomalies()) {
+      const u64 bytes = AlignedTree::entry_bytes(a.level);
+      add(0, {a.offset, a.offset + bytes}, a.kind == AnomalyKind::table_seen_twice ? "I3" : "I1",
+          std::string(inspect::anomaly_name(a.kind)),
+          fmt::format("has the entry {} at {}: {}", hex(a.word), range_text({a.offset, a.offset + bytes}),
+                      inspect::anomaly_name(a.kind)));
+    }
+    for (std::size_t c = 1; c < trees_.columns(); ++c)
+      for (const DiffRun& run : trees_.diff(c).runs())
+        if (!inspect::is_clean(run)) add_run(c, run);
+  }
+
+ private:
+  void add_run(std::size_t column, const DiffRun& run)
+  {
+    // A table that two entries reach was given away while one of them could still reach it.
+    const auto& anomalies = trees_.snapshot(column).anomalies();
+    const bool shared = run.state == DiffState::format &&
+                        std::any_of(anomalies.begin(), anomalies.end(), [&](const inspect::Anomaly& a) {
+                          return a.kind == AnomalyKind::table_seen_twice &&
+                                 run.range.overlaps({a.offset, a.offset + AlignedTree::entry_bytes(a.level)});
+                        });
+    add(column, run.range, shared ? "I3" : run.state == DiffState::stale ? "I2" : "I1",
+        std::string(inspect::diff_state_name(run.state)), why_of(trees_, column, run));
+  }
+
+  void add(std::size_t column, Range range, std::string invariant, std::string state, std::string why)
+  {
+    if (verdict_.violations.size() >= max_violations) {
+      ++verdict_.more;
+      return;
+    }
+    Violation v;
+    v.invariant = std::move(invariant);
+    v.object = trees_.object().name;
+    v.object_id = trees_.object().id;
+    v.tree = trees_.tree(column);
+    v.format = trees_.format(column).id;
+    v.range = range;
+    v.state = std::move(state);
+    v.why = std::move(why);
+    verdict_.violations.push_back(std::move(v));
+  }
+
+  Verdict& verdict_;
+  const AlignedTree& trees_;
+};
+
+// A fault concerns a place if its entry covers it, or if it is no entry's (a flush, a counter) but the tree's.
+bool is_fault_at(const JournalRecord& r, const Violation& v)
+{
+  if (r.fault_action == MORSEL_FAULT_NONE || r.object_id != v.object_id) return false;
+  if (r.tree != v.tree && r.tree != primary_tree) return false;
+  return !is_about_entry(r) || span_of(r).overlaps(v.range);
+}
+
+void find_causes(std::vector<Violation>& violations, const Evidence& evidence)
+{
+  const std::span<const JournalRecord> records = evidence.chronicle->journal.records().first(evidence.records);
+  for (std::size_t i = records.size(); i-- > 0;) {
+    const JournalRecord& r = records[i];
+    const bool wrote = is_write(r);
+    if (!wrote && r.fault_action == MORSEL_FAULT_NONE) continue;
+    for (Violation& v : violations) {
+      const bool here = wrote && r.object_id == v.object_id && span_of(r).contains(v.range.start);
+      if (here && r.tree == v.tree && !v.tree_since) v.tree_since = i;
+      if (here && r.tree == primary_tree && !v.primary_since) v.primary_since = i;
+      if (!v.fault && is_fault_at(r, v)) v.fault = i;
+    }
+  }
+  // The primary has changed since, and whoever changed it has returned: walkers may no longer do what they can.
+  for (Violation& v : violations)
+    if (v.invariant == "I1" && v.tree != primary_tree && v.primary_since && v.primary_since > v.tree_since)
+      v.invariant = "I2";
+}
+
+Json record_note(const Chronicle& chronicle, std::size_t number, const std::vector<InjectRule>& rules)
+{
+  const JournalRecord& r = chronicle.journal.records()[number];
+  Json note{{"record", r.sequence},
+            {"point", point_name(static_cast<SyncPoint>(r.point))},
+            {"actor", r.actor_id},
+            {"action", action_name(static_cast<morsel_fault_action>(r.fault_action))}};
+  // The record does not say which rule it was; if only one can have been, it was that.
+  u32 rule = 0;
+  int fitting = 0;
+  for (const InjectRule& candidate : rules)
+    if (candidate.fired != 0 && static_cast<u16>(candidate.point) == r.point && candidate.action == r.fault_action) {
+      rule = candidate.number;
+      ++fitting;
+    }
+  if (fitting == 1) note["rule"] = rule;
+  return note;
+}
+
+}  // namespace
+
+Verdict verify(const inspect::PhysicalMemory& memory, const std::vector<ObjectState>& objects,
+               const Evidence& evidence)
+{
+  Verdict verdict;
+  for (const ObjectState& object : objects) {
+    if (object.bytes == 0) continue;
+    const AlignedTree trees = AlignedTree::capture(memory, object);
+    verdict.views += trees.columns() - 1;
+    Check(verdict, trees).run();
+  }
+  if (evidence.chronicle && !verdict.violations.empty()) find_causes(verdict.violations, evidence);
+  return verdict;
+}
+
+Json violation_facts(const Violation& v, const Evidence& evidence, const std::vector<InjectRule>& rules)
+{
+  Json facts{{"invariant", v.invariant},
+             {"object", v.object},
+             {"view", v.tree},
+             {"format", find_format(v.format)->name},
+             {"range", range_facts(v.range)},
+             {"state", v.state},
+             {"why", v.why}};
+  if (!evidence.chronicle) return facts;
+  const std::optional<std::size_t> since = std::max(v.primary_since, v.tree_since);
+  if (since) facts["since"] = record_note(*evidence.chronicle, *since, {});
+  if (v.fault) facts["fault"] = record_note(*evidence.chronicle, *v.fault, rules);
+  return facts;
+}
+
+std::string violation_text(const Json& facts, const Style& style)
+{
+  const u64 tree = facts["view"].get<u64>();
+  std::string out = fmt::format("{}: {} of {} {}", style.bad(facts["invariant"].get<std::string>()),
+                                tree == primary_tree
+                                    ? std::string("the primary")
+                                    : fmt::format("view {} ({})", tree, facts["format"].get<std::string>()),
+                                style.bold(facts["object"].get<std::string>()), facts["why"].get<std::string>());
+  if (facts.contains("since")) {
+    const Json& r = facts["since"];
+    out += fmt::format("; since record {} ({}, actor {})", r["record"].get<u64>(), r["point"].get<std::string>(),
+                       r["actor"].get<u64>());
+  }
+  if (facts.contains("fault")) {
+    const Json& r = facts["fault"];
+    const std::string rule = r.contains("rule") ? fmt::format(", rule {}", r["rule"].get<u64>()) : std::string();
+    out += fmt::format("; injected at record {} ({} at {}{}, actor {})", r["record"].get<u64>(),
+                       r["action"].get<std::string>(), r["point"].get<std::string>(), rule, r["actor"].get<u64>());
+  }
+  return out + "\n";
+}
+
+}  // namespace morsel::session

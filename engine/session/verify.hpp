@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Whether the views still tell what the primary says, and if not: which invariant is broken (docs/concurrency.md names
+// them), where, since which record, and which injected fault comes before it.
+//
+// What stands in tables is all that can be seen here: translations that walkers have cached, lost dirty bits and
+// reused frames leave no trace in them.
+//
+// Thread safety: pure functions of what they are given.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/session/aligned.hpp"
+#include "engine/session/recorder.hpp"
+#include "engine/session/reply.hpp"
+#include "engine/session/style.hpp"
+
+namespace morsel::session {
+
+// One run of pages of one tree that is not as it must be.
+struct Violation {
+  std::string invariant;  // "I1", "I2", "I3"
+  std::string object;
+  u32 object_id = 0;
+  TreeId tree = primary_tree;  // a view; the primary: one of its own tables is wrong
+  FormatId format = FormatId::amd64;
+  Range range;
+  std::string state;  // "stale", "frame", "rights", "format", or the anomaly's name
+  std::string why;    // in words, after the tree's name
+
+  // From the journal: numbers of records, counted from the oldest that is kept.
+  std::optional<std::size_t> primary_since, tree_since;  // the access that made the entry what it is
+  std::optional<std::size_t> fault;                      // the last injected fault that hit this place
+
+  // The same trouble at the same place.
+  bool same_as(const Violation& other) const;
+};
+
+// What is known of what has happened: the first `records` of the chronicle.
+struct Evidence {
+  const Chronicle* chronicle = nullptr;  // null: nothing was recorded
+  std::size_t records = 0;
+};
+
+struct Verdict {
+  std::vector<Violation> violations;
+  u64 more = 0;  // that are not listed
+  u64 views = 0;
+};
+
+inline constexpr std::size_t max_violations = 50;
+
+Verdict verify(const inspect::PhysicalMemory& memory, const std::vector<ObjectState>& objects,
+               const Evidence& evidence);
+
+// `rules`: to name the one that has fired.
+Json violation_facts(const Violation& violation, const Evidence& evidence, const std::vector<InjectRule>& rules);
+// A line: "I2: view 1 (ept) of demo still maps …; since record 805 (change, actor 3)".
+std::string violation_text(const Json& facts, const Style& style);
+
+}  // namespace morsel::session
