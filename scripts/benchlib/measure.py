@@ -93,7 +93,7 @@ def session(build):
 
 def vm(build):
     if build:
-        build_targets(DEV, "start-products", "vm_start_bench")
+        build_targets(DEV, "start-products", "vm_start_bench", "vm_session_bench")
     name = f"bench-{os.getpid()}"
     morselctl = DEV / "bin/morselctl"
     # Room for a 1-GiB object and a 1-GiB memfd, one after the other; the module refuses what would starve the guest.
@@ -102,7 +102,8 @@ def vm(build):
         attached = json_lines(call(morselctl, "--vm", name, "run", "morsel-attach-bench"))
     finally:
         call(morselctl, "vm", "down", name)
-    return {**attached, **json_lines(call(DEV / "bin/vm_start_bench"))}
+    return {**attached, **json_lines(call(DEV / "bin/vm_start_bench")),
+            **json_lines(call(DEV / "bin/vm_session_bench"))}
 
 
 def image(build):

@@ -53,6 +53,8 @@ AREAS = {
         Goal("detach 1 GiB at 1-GiB granularity", ">=", 140),
         Goal("start of a VM against plain QEMU", "<=", 1.25),
         Goal("stop of a VM", "<=", 0.3),
+        Goal("points recorded in the VM without loss", ">=", 200000),
+        Goal("a stepped point's round trip against a bare one", "<=", 1.5),
     ],
     "build": [
         Goal("image after a change of the module, beyond the compile", "<=", 15),
