@@ -104,16 +104,16 @@ template <Level N, Platform P>
 
 template <Platform P>
 [[gnu::always_inline]] inline PlainPage find_plain_page(P& p, const Object& object, Range range,
-                                                        const ChangeSection<P>& section)
+                                                        InSection section)
 {
-  if (range.bytes() != page_bytes || section.primary_attached()) return {};
+  if (range.bytes() != page_bytes || section.primary_attached) return {};
   return detail::plain_page_below<top_level<PrimaryFormat>>(p, object.primary, object.primary.root, range.start);
 }
 
 // The rest of an operation that has taken `word` (or a hole) out of the entry of a plain page and found `slots` in the
 // list of views. Returns the pages taken.
 template <Platform P>
-[[gnu::noinline]] u64 finish_page(P& p, Object& object, EntryRef e, u64 word, const ChangeSection<P>& section,
+[[gnu::noinline]] u64 finish_page(P& p, Object& object, EntryRef e, u64 word, InSection section,
                                   u64 slots)
 {
   Operation<P> op(p, object, range_of<PrimaryFormat>(e), section);

@@ -29,7 +29,7 @@ Status freeze(P& p, Object& object)
   p.wait_for_grace_period(SyncPoint::grace);  // who did not see the mark is out now
   const Range all = range_of<F>(object.primary);
   const ChangeSection section(p, object, Changes::frozen_primary);
-  Operation<P> op(p, object, all, section);
+  Operation<P> op(p, object, all, section.inside());
   Error error = Error::none;
   visit_range<F>(p, SyncPoint::find, object.primary, all, [&](const EntryRef& e, u64 word, EntryKind kind) {
     if (kind == EntryKind::hole) return Visit::next;

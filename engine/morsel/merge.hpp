@@ -26,7 +26,7 @@ Status split(P& p, Object& object, Range range, Level leaf_level)
   if (const Status s = check_range(p, object, range, 0); !s) return s;
   const ChangeSection section(p, object);
   if (section.frozen()) return Error::frozen;
-  Operation<P> op(p, object, range, section);
+  Operation<P> op(p, object, range, section.inside());
   const Error error =
       change_entries(p, object, range, [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {
         if (kind == EntryKind::hole || e.level <= leaf_level) return Visit::next;
@@ -158,7 +158,7 @@ Expected<u64> merge(P& p, Object& object, Range range, Level leaf_level)
     {
       const ChangeSection section(p, object);
       if (section.frozen()) return Error::frozen;
-      Operation<P> op(p, object, rest, section);
+      Operation<P> op(p, object, rest, section.inside());
       if (op.primary_attached()) return op.finish_primary(), Error::busy;
       rest.start = detail::mark_tables(p, object, rest, leaf_level, marked);
     }
@@ -167,7 +167,7 @@ Expected<u64> merge(P& p, Object& object, Range range, Level leaf_level)
     {
       const Range asked{marked.tables[0].entry.offset, rest.start};
       const ChangeSection section(p, object);
-      Operation<P> op(p, object, asked, section);
+      Operation<P> op(p, object, asked, section.inside());
       detail::replace_marked(p, object, op, marked);
       op.finish();
     }

@@ -102,7 +102,7 @@ Expected<u64> migrate(P& p, Object& object, Range range)
   for (Range rest = range; !rest.empty();) {
     const ChangeSection section(p, object);
     if (section.frozen()) return Error::frozen;
-    Operation<P> op(p, object, rest, section);
+    Operation<P> op(p, object, rest, section.inside());
     detail::MoveBatch batch;
     u64 reached = rest.end;
     const auto take = [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {
@@ -145,7 +145,7 @@ Expected<BreakOutcome> break_copy(P& p, Object& object, u64 offset)
   for (bool tried = false;; tried = true) {
     const ChangeSection section(p, object);
     if (section.frozen()) return Error::frozen;
-    Operation<P> op(p, object, page, section);
+    Operation<P> op(p, object, page, section.inside());
     detail::MoveBatch batch;
     bool writable = false;
     const auto take = [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {

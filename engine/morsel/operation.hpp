@@ -69,6 +69,11 @@ enum class Changes : u8 {
   frozen_primary,  // by the one who freezes it
 };
 
+// What is known inside the section of a change: a value, so that the section itself stays in registers.
+struct InSection {
+  bool primary_attached = false;
+};
+
 // Step 0: the grace section of a change, and what it has to know before. Enough for a change of one page that turns out
 // to concern nobody else; anything more is an Operation's business.
 template <Platform P>
@@ -89,6 +94,7 @@ class ChangeSection {
   // The object is the base of clones: the mutator goes away without a change.
   bool frozen() const { return frozen_; }
   bool primary_attached() const { return primary_attached_; }
+  InSection inside() const { return {primary_attached_}; }
 
  private:
   P& p_;
@@ -99,12 +105,12 @@ class ChangeSection {
 template <Platform P>
 class Operation {
  public:
-  // Inside `section`, which must not be that of a frozen object unless it is the one who freezes it.
-  Operation(P& p, Object& object, Range asked, const ChangeSection<P>& section)
+  // As long as the section lasts, which must not be that of a frozen object unless it is the one who freezes it.
+  Operation(P& p, Object& object, Range asked, InSection section)
       : p_(p),
         object_(object),
         asked_{asked.start, asked.end},
-        primary_attached_(section.primary_attached()),
+        primary_attached_(section.primary_attached),
         primary_{&object.primary}
   {
     if (primary_attached_) raise(primary_);

@@ -79,8 +79,8 @@ template <Platform P>
     word = p.load(SyncPoint::find, e);
     if (!is_clean_page(word)) [[unlikely]] break;
     if (!p.compare_exchange(SyncPoint::change, e, word, 0)) [[unlikely]] continue;
-    p.note_frame(retired, PrimaryFormat::address(word, 0), 0);
     ++taken;
+    p.note_frame(retired, PrimaryFormat::address(word, 0), 0);
   }
   op.took_clean_pages({first.offset, first.offset + taken * page_bytes}, std::move(retired));
   return {taken * page_bytes, word};
@@ -103,7 +103,7 @@ template <Platform P>
 }
 
 template <Platform P>
-[[gnu::noinline]] Expected<u64> unmap_range(P& p, Object& object, Range range, const ChangeSection<P>& section)
+[[gnu::noinline]] Expected<u64> unmap_range(P& p, Object& object, Range range, InSection section)
 {
   Operation<P> op(p, object, range, section);
   const Error error = unmap_entries(p, object, op, range);
@@ -117,7 +117,7 @@ template <Platform P>
 {
   const ChangeSection section(p, object);
   if (section.frozen()) return Error::frozen;
-  Operation<P> op(p, object, tail, section);
+  Operation<P> op(p, object, tail, section.inside());
   (void)unmap_entries(p, object, op, tail);
   op.finish();
   return Error::out_of_range;
@@ -133,13 +133,13 @@ Expected<u64> unmap(P& p, Object& object, Range range)
   if (const Status s = check_range(p, object, range, 0); !s) return s.error();
   const ChangeSection section(p, object);
   if (section.frozen()) return Error::frozen;
-  const PlainPage page = find_plain_page(p, object, range, section);
+  const PlainPage page = find_plain_page(p, object, range, section.inside());
   const EntryRef e{page.at, range.start, primary_tree, 0};
   if (!page.at || (page.word && !p.compare_exchange(SyncPoint::change, e, page.word, 0)))
-    return detail::unmap_range(p, object, range, section);
+    return detail::unmap_range(p, object, range, section.inside());
   const u64 slots = p.load_word(SyncPoint::read_list, object.slots);
   if (slots != 0 || !detail::is_clean_page(page.word))
-    return finish_page(p, object, e, page.word, section, slots);
+    return finish_page(p, object, e, page.word, section.inside(), slots);
   typename P::Retired retired{};
   p.note_frame(retired, PrimaryFormat::address(page.word, 0), 0);
   p.retire(SyncPoint::retire, retired);
@@ -156,7 +156,7 @@ Status resize(P& p, Object& object, u64 bytes)
   const Range tail{bytes, p.load_word(SyncPoint::read_size, object.bytes)};
   const ChangeSection section(p, object);
   if (section.frozen()) return Error::frozen;
-  Operation<P> op(p, object, tail, section);
+  Operation<P> op(p, object, tail, section.inside());
   p.store_word(SyncPoint::resize, object.bytes, bytes);
   if (tail.empty()) return op.finish_primary(), Status{};
   const Error error = detail::unmap_entries(p, object, op, tail);
@@ -168,7 +168,7 @@ namespace detail {
 
 template <Platform P>
 [[gnu::noinline]] NewLeaves populate_range(P& p, Object& object, Range range, LeafAttributes attributes,
-                                           Level leaf_level, const ChangeSection<P>& section)
+                                           Level leaf_level, InSection section)
 {
   using F = PrimaryFormat;
   Operation<P> op(p, object, range, section);
@@ -215,16 +215,16 @@ Expected<u64> populate(P& p, Object& object, Range range, Rights rights, Level l
   {
     const ChangeSection section(p, object);
     if (section.frozen()) return Error::frozen;
-    const PlainPage page = find_plain_page(p, object, range, section);
+    const PlainPage page = find_plain_page(p, object, range, section.inside());
     const EntryRef e{page.at, range.start, primary_tree, 0};
     const auto mapped = page.at && page.word == 0 ? map_new_frame<F>(p, SyncPoint::change, e, attributes)
                                                   : Expected<bool>(false);
     if (mapped && !*mapped) {
-      made = detail::populate_range(p, object, range, attributes, leaf_level, section);
+      made = detail::populate_range(p, object, range, attributes, leaf_level, section.inside());
     } else {
       made = mapped ? NewLeaves{page_bytes} : NewLeaves{0, mapped.error()};
       if (const u64 slots = p.load_word(SyncPoint::read_list, object.slots); slots != 0) {
-        finish_page(p, object, e, 0, section, slots);
+        finish_page(p, object, e, 0, section.inside(), slots);
       } else {
         typename P::Retired none{};
         p.retire(SyncPoint::retire, none);
@@ -278,7 +278,7 @@ Expected<u64> protect(P& p, Object& object, Range range, Rights rights)
   if (const Status s = check_range(p, object, range, 0); !s) return s.error();
   const ChangeSection section(p, object);
   if (section.frozen()) return Error::frozen;
-  Operation<P> op(p, object, range, section);
+  Operation<P> op(p, object, range, section.inside());
   const LeafRights leaf_rights(rights);
   u64 changed_pages = 0;
   const auto change = [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {

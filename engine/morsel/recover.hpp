@@ -71,7 +71,7 @@ Status recover(P& p, Object& object)
   const Range behind{object.bytes, range_of<F>(tree).end};
   if (behind.empty()) return {};
   const ChangeSection section(p, object, Changes::frozen_primary);
-  Operation<P> op(p, object, behind, section);
+  Operation<P> op(p, object, behind, section.inside());
   const Error error = detail::unmap_entries(p, object, op, behind);
   op.finish();
   return error == Error::none ? Status{} : Status{error};

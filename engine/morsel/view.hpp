@@ -39,7 +39,7 @@ void drop_view(P& p, Object& object, View& view)
   const u32 attached = p.read(SyncPoint::read_pending, view.tree.id, view.tree.attached);
   p.add(SyncPoint::detach, view.tree.id, view.tree.attached, -static_cast<int>(attached));
   const ChangeSection section(p, object, Changes::view_only);
-  Operation<P> op(p, object, {0, ~u64{0}}, section);
+  Operation<P> op(p, object, {0, ~u64{0}}, section.inside());
   op.invalidate_all(view.tree);
   p.store_pointer(SyncPoint::unlist, object.views[view.tree.id - 1], nullptr);
   op.retire_root(view.tree);  // swept once more when its grace period is over: fillers may still link into it
@@ -52,7 +52,7 @@ Status invalidate(P& p, Object& object, View& view, Range range)
 {
   if (!is_aligned(range.start, page_bytes) || !is_aligned(range.end, page_bytes)) return Error::unaligned;
   const ChangeSection section(p, object, Changes::view_only);
-  Operation<P> op(p, object, range, section);
+  Operation<P> op(p, object, range, section.inside());
   op.finish_view(view.tree);
   return {};
 }

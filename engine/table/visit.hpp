@@ -35,22 +35,23 @@ template <PageFormat F, Platform P, class Visitor, class QuickWay>
   const u64 table_end = align_down(start, table_span<F>(0)) + table_span<F>(0);
   if (end > table_end) end = table_end;
   u64 offset = align_down(start, page_bytes);
-  for (EntryRef e{words + entry_index<F>(offset, 0), offset, tree, 0}; e.offset < end;) {
+  u64* entry = words + entry_index<F>(offset, 0);
+  while (offset < end) {
     u64 word = 0;
-    if constexpr (std::is_same_v<QuickWay, NoQuickWay>) {
-      word = p.load(at, e);
-    } else {
-      const Ahead ahead = quick(e, end);
-      e.offset += ahead.bytes;
-      e.word += ahead.bytes / page_bytes;
-      if (e.offset == end) break;
+    if constexpr (!std::is_same_v<QuickWay, NoQuickWay>) {
+      const Ahead ahead = quick(EntryRef{entry, offset, tree, 0}, end);
+      offset += ahead.bytes;
+      entry += ahead.bytes / page_bytes;
+      if (offset == end) break;
       word = ahead.word;
     }
+    const EntryRef e{entry, offset, tree, 0};
+    if constexpr (std::is_same_v<QuickWay, NoQuickWay>) word = p.load(at, e);
     const Visit next = visitor(e, word, F::kind(word, 0));
     if (next == Visit::stop) return false;
     if (next == Visit::again) continue;
-    e.offset += page_bytes;
-    ++e.word;
+    offset += page_bytes;
+    ++entry;
   }
   start = end;
   return true;
