@@ -362,8 +362,9 @@ class Operation {
     const Range whole{0, table_span<F>(level)};
     auto carry_dirty = [&](const EntryRef& e, u64 word, EntryKind kind) {
       if (kind == EntryKind::table) return Visit::descend;
-      if (kind != EntryKind::leaf) return Visit::next;
-      if (F::may_be_dirty(word, e.level)) p_.carry(SyncPoint::carry, F::address(word, e.level), e.level);
+      if (kind != EntryKind::leaf && kind != EntryKind::moving) return Visit::next;
+      if (kind == EntryKind::leaf && F::may_be_dirty(word, e.level))  // that of a moving page is held by its mover
+        p_.carry(SyncPoint::carry, F::address(word, e.level), e.level);
       if (id == primary_tree) count_changed(entry_bytes<F>(e.level));
       return Visit::next;
     };

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Point names and observation cost the unobserved build nothing: the code for a platform that hands every access to
-nobody equals, instruction by instruction, the code for one that knows nothing of points.
+nobody equals, instruction by instruction, the code for one that knows nothing of points. Operands are not compared: in
+which order gcc adds two registers and which stack slot it takes depends on names.
 
   observation_test.py BARE.o OBSERVED_BY_NOBODY.o OBSERVED_BY_A_COUNTER.o
 """
@@ -15,7 +16,7 @@ PROBES = ("probe_walk", "probe_fill", "probe_populate", "probe_unmap")
 
 
 def functions(path):
-    """{symbol: [instruction]}; addresses and names of what is called are left out."""
+    """{symbol: [mnemonic]}, without what only aligns."""
     listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True)
     found, current = {}, None
     for line in listing.stdout.splitlines():
@@ -23,8 +24,9 @@ def functions(path):
         if head:
             current = found.setdefault(head.group(1), [])
         elif current is not None and re.match(r"\s+[0-9a-f]+:\t", line):
-            words = line.split("\t", 1)[1].strip()
-            current.append(re.sub(r"(0x)?[0-9a-f]+ <[^>]*>|#.*", "", words).strip())
+            words = [word for word in line.split("\t", 1)[1].split() if word not in ("cs", "data16")]
+            if not words[0].startswith("nop") and words != ["xchg", "%ax,%ax"]:
+                current.append(words[0])
     return found
 
 
