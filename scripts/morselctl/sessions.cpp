@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -75,10 +76,29 @@ std::string name_of(const Arguments& arguments, const Choice& choice)
   return choice.session.empty() ? default_session : choice.session;
 }
 
+// SIGINT and SIGTERM are for the server's loop. Threads made meanwhile never get them, and one that comes when the
+// server is ending already does not cost its exit status.
+class EndSignals {
+ public:
+  EndSignals()
+  {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGTERM);
+    hold();
+  }
+  void hold() const { pthread_sigmask(SIG_BLOCK, &set_, nullptr); }
+  void let_in() const { pthread_sigmask(SIG_UNBLOCK, &set_, nullptr); }
+
+ private:
+  sigset_t set_;
+};
+
 Outcome serve(const Style& style, const Arguments& arguments, const Choice& choice)
 {
   const std::string name = name_of(arguments, choice);
   session::check_session_name(name);
+  const EndSignals signals;
   Session session(open_target(choice));
   session::Server server(session, name);
   const Json facts{{"session", name}, {"socket", server.path()}, {"pid", getpid()}};
@@ -86,7 +106,9 @@ Outcome serve(const Style& style, const Arguments& arguments, const Choice& choi
   std::cout << (arguments.as_json ? session::json_line(facts)
                                   : fmt::format("session {} at {}\n", style.bold(name), server.path()))
             << std::flush;
+  signals.let_in();
   const session::Server::Ended ended = server.run();
+  signals.hold();
   if (ended.busy) {
     std::cerr << "morselctl: the session ends while a command still runs\n";
     std::_Exit(static_cast<int>(ended.status));
