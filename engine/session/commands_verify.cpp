@@ -82,10 +82,11 @@ std::string render_verify(const Json& facts, const Style& style)
   std::string out;
   for (const Json& v : facts["violations"]) out += violation_text(v, style);
   if (const u64 more = facts["more"].get<u64>(); more != 0) out += fmt::format("and {} more\n", more);
-  if (facts["holds"] == true)
-    out = fmt::format("{}: {} told what their primaries say\n", style.good("holds"),
-                      plural(facts["views"].get<u64>(), "view"));
-  return out;
+  if (facts["holds"] == false) return out;
+  const u64 views = facts["views"].get<u64>();
+  return fmt::format("{}: {} but what {}\n", style.good("holds"),
+                     views == 1 ? "1 view says nothing" : fmt::format("{} views say nothing", views),
+                     views == 1 ? "its primary says" : "their primaries say");
 }
 
 }  // namespace morsel::session

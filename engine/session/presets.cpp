@@ -63,7 +63,7 @@ using Where = Preset::Where;
 constexpr std::array<Preset, 9> table{{
     {"lost-invalidation", Where::view, SyncPoint::invalidate, MORSEL_FAULT_DROP, nullptr,
      "The view's entry stays where it is when the primary changes.",
-     "Hardware goes on using the old frame and the old rights, also when the frame belongs to somebody else by then.",
+     "It goes on using the old frame and the old rights, also when the frame belongs to somebody else by then.",
      "I1, I2, I3"},
     {"dropped-flush", Where::view, SyncPoint::flush, MORSEL_FAULT_DROP, nullptr,
      "The entry goes, but nobody is told to forget it.",
