@@ -19,7 +19,7 @@ inline constexpr u64 page_bytes = u64{1} << page_lg2;
 // A byte address in the physical address space of the machine that holds the tables.
 struct PhysAddr {
   u64 value = 0;
-  constexpr auto operator<=>(const PhysAddr&) const = default;
+  constexpr auto operator<=>(const PhysAddr&) const = default;  // NOLINT(modernize-use-nullptr): it takes < 0 for one
 };
 constexpr PhysAddr operator+(PhysAddr a, u64 bytes) { return {a.value + bytes}; }
 

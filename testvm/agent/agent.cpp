@@ -184,7 +184,7 @@ void Agent::start_worker(const RequestKind& kind, const Request& request)
   const Json name = request.arguments.value("name", Json(""));
   workers_.start(
       {.what = in_words(request), .object = name.is_string() ? name.get<std::string>() : ""},
-      [this, &kind, request, outcome, context = context_for(request.id)]() mutable {
+      [&kind, request, outcome, context = context_for(request.id)]() mutable {
         context.emit = [&](const std::string& event, const Json& data) {
           outcome->events += encode_event(event, data);
         };

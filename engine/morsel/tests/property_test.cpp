@@ -13,7 +13,6 @@
 namespace morsel::testing_support {
 
 constexpr u32 pages = 3 * 512;  // of the largest object
-constexpr u32 block = 512;      // pages of a 2-MiB leaf
 constexpr std::size_t most_views = 4;
 constexpr std::size_t most_clones = 3;
 
@@ -46,7 +45,7 @@ constexpr const char* names[] = {"populate", "populate_large", "unmap",    "prot
                                  "migrate",  "fill",           "write",    "harvest",   "invalidate",
                                  "resize",   "add_view",       "drop_view", "clone",    "break_copy"};
 
-void showValue(const Op& op, std::ostream& to)
+void showValue(const Op& op, std::ostream& to)  // NOLINT(readability-identifier-naming): RapidCheck looks for it
 {
   to << names[static_cast<u8>(op.kind)] << " p" << op.first << "+" << op.count << " rights " << int{op.rights}
      << " which " << int{op.which};
