@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Point names and observation cost the unobserved build nothing: the code for a platform that hands every access to
-nobody equals, instruction by instruction, the code for one that knows nothing of points. Operands are not compared: in
-which order gcc adds two registers and which stack slot it takes depends on names.
+nobody equals, instruction by instruction, the code for one that knows nothing of points: mnemonics, immediates, places
+in memory. Only which register holds what is not compared: in which order gcc adds two of them depends on names.
 
   observation_test.py BARE.o OBSERVED_BY_NOBODY.o OBSERVED_BY_A_COUNTER.o
 """
@@ -15,8 +15,16 @@ from pathlib import Path
 PROBES = ("probe_walk", "probe_fill", "probe_populate", "probe_unmap")
 
 
+def without_registers(instruction):
+    """Without names of registers, and the zero that addressing by some of them takes; nothing, if it only aligns."""
+    words = re.sub(r"(0x)?[0-9a-f]+ <[^>]*>|#.*", "", instruction).split()
+    if any(word.startswith("nop") for word in words) or words == ["xchg", "%ax,%ax"]:
+        return ""
+    return re.sub(r"%\w+", "%", " ".join(words)).replace("0x0(", "(")
+
+
 def functions(path):
-    """{symbol: [mnemonic]}, without what only aligns."""
+    """{symbol: [instruction]}; addresses and names of what is called are left out."""
     listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True)
     found, current = {}, None
     for line in listing.stdout.splitlines():
@@ -24,9 +32,8 @@ def functions(path):
         if head:
             current = found.setdefault(head.group(1), [])
         elif current is not None and re.match(r"\s+[0-9a-f]+:\t", line):
-            words = [word for word in line.split("\t", 1)[1].split() if word not in ("cs", "data16")]
-            if not words[0].startswith("nop") and words != ["xchg", "%ax,%ax"]:
-                current.append(words[0])
+            if instruction := without_registers(line.split("\t", 1)[1]):
+                current.append(instruction)
     return found
 
 
