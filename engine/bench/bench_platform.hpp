@@ -52,7 +52,7 @@ class Pool {
     next_frame_ = at + bytes;
     return PhysAddr{at};
   }
-  void retire_frame(u64 index, u64 frame) { retired_frames_[index] = frame; }
+  u64* retired_frames() { return retired_frames_.get(); }
 
   // Tables that were unlinked: `first` on of them since an operation began.
   void unlink(const RetiredTable& table) { unlinked_.push_back(table); }
@@ -152,7 +152,7 @@ class BenchPlatform {
     u64 tables = 0;
   };
 
-  explicit BenchPlatform(Pool& pool) : pool_(pool) {}
+  explicit BenchPlatform(Pool& pool) : pool_(pool), retired_frames_(pool.retired_frames()) {}
 
   void enter() { W::enter(pool_); }
   void leave() { W::leave(pool_); }
@@ -192,7 +192,7 @@ class BenchPlatform {
     pool_.unlink({tree, FormatId::amd64, level, table});
     ++retired.tables;
   }
-  void note_frame(Retired& retired, PhysAddr frame, Level) { pool_.retire_frame(retired.frames++, frame.value); }
+  void note_frame(Retired& retired, PhysAddr frame, Level) { retired_frames_[retired.frames++] = frame.value; }
   template <class Visitor>
   [[gnu::always_inline]] void for_each_table(Retired& retired, Visitor&& visit)
   {
@@ -208,6 +208,7 @@ class BenchPlatform {
 
  private:
   Pool& pool_;
+  u64* const retired_frames_;
 };
 static_assert(Platform<BenchPlatform<Access::sole>> && Platform<BenchPlatform<Access::live>>);
 

@@ -89,14 +89,25 @@ class HandWritten {
     return mapped && kept;
   }
 
+  // The same as libraries without concurrency do it: walk, link what is missing, store. One that was mapped stays.
+  [[gnu::noinline]] bool map_page_bare(u64 offset, u64 rights)
+  {
+    u64* const entry = middle(offset);
+    if (!entry) return false;
+    const u64 word = W::load(*entry);
+    u64& leaf = at((word ? word : link(*entry)) & address, offset, 12);
+    return !W::load(leaf) && W::compare_exchange(leaf, 0, pool_.frame(page_bytes).value | rights);
+  }
+
   // Pages that were mapped. Leaf by leaf: the tables stay.
   u64 unmap_range(u64 start, u64 end)
   {
     if (start >= end || end > bytes_) return 0;
+    u64* const retired = pool_.retired_frames();
     u64 frames = 0;
     each_leaf(start, end, [&](u64& leaf) {
       const u64 word = W::load(leaf);
-      if (word & present && W::compare_exchange(leaf, word, 0)) pool_.retire_frame(frames++, word & address);
+      if (word & present && W::compare_exchange(leaf, word, 0)) retired[frames++] = word & address;
     });
     return frames;
   }
@@ -110,7 +121,7 @@ class HandWritten {
       u64& leaf = at(table, start, 12);
       const u64 word = W::load(leaf);
       if (word & present && !(word & dirty) && W::compare_exchange(leaf, word, 0))
-        pool_.retire_frame(frames++, word & address);
+        pool_.retired_frames()[frames++] = word & address;
     }
     if (W::load(views)) frames = 0;
     W::leave(pool_);

@@ -121,6 +121,10 @@ u64 map_by_hand(HandWritten<A>& hand, u64 offset)
 {
   return hand.map_page(offset, offset + page_bytes, HandWritten<A>::leaf_rw);
 }
+u64 map_by_bare_hand(HandWritten<Access::sole>& hand, u64 offset)
+{
+  return hand.map_page_bare(offset, HandWritten<Access::sole>::leaf_rw);
+}
 template <Access A>
 void map_pages_hand(benchmark::State& state)
 {
@@ -152,14 +156,14 @@ void map_random_engine(benchmark::State& state)
   }
   count_items(state, random_pages);
 }
-template <Access A>
+template <Access A, auto MapByHand>
 void map_random_hand(benchmark::State& state)
 {
   auto& w = huge_world<A>();
   for (auto _ : state) {
     w.renew();
     auto hand = w.hand();
-    each_page(state, w, random_pages, [&](u64 i) { return map_by_hand(hand, random_offset(i)); });
+    each_page(state, w, random_pages, [&](u64 i) { return MapByHand(hand, random_offset(i)); });
   }
   count_items(state, random_pages);
 }
@@ -304,11 +308,9 @@ void iterate_engine(benchmark::State& state)
     timed(state, [&] {
       visit_range<PrimaryFormat>(p, SyncPoint::find, w.object.primary, {0, w.bytes},
                                  [&](const EntryRef& e, u64 word, EntryKind kind) {
-                                   if (kind == EntryKind::table) return Visit::descend;
-                                   if (kind != EntryKind::leaf) return Visit::next;
+                                   if (kind != EntryKind::leaf) return;
                                    ++found;
                                    sum += word ^ e.offset;
-                                   return Visit::next;
                                  });
     });
     benchmark::DoNotOptimize(sum);
@@ -347,7 +349,7 @@ void register_changes(const std::string& who)
 {
   pair("map a range, " + who, map_range_engine<A>, map_range_hand<A>);
   pair("map page by page, " + who, map_pages_engine<A>, map_pages_hand<A>);
-  pair("map random pages, " + who, map_random_engine<A>, map_random_hand<A>);
+  pair("map random pages, " + who, map_random_engine<A>, map_random_hand<A, map_by_hand<A>>);
   pair("unmap a range leaf by leaf, " + who, unmap_range_engine<A, Tables::kept>, unmap_range_hand<A, Tables::kept>);
   pair("unmap a range as subtrees, " + who, unmap_range_engine<A, Tables::dropped>,
        unmap_range_hand<A, Tables::dropped>);
@@ -358,6 +360,8 @@ void register_changes(const std::string& who)
 [[maybe_unused]] const bool registered = [] {
   register_changes<Access::sole>("sole");
   register_changes<Access::live>("live");
+  pair("map random pages, sole, by a bare L", map_random_engine<Access::sole>,
+       map_random_hand<Access::sole, map_by_bare_hand>);
   pair("iterate, dense", iterate_engine<false>, iterate_hand<false>);
   pair("iterate, sparse", iterate_engine<true>, iterate_hand<true>);
   return true;

@@ -89,14 +89,12 @@ void report_dirty(P& p, Object& object, Range range, Report& report)
   using F = PrimaryFormat;
   GraceSection<P> section(p);
   visit_range<F>(p, SyncPoint::find, object.primary, range, [&](const EntryRef& e, u64 word, EntryKind kind) {
-    if (kind == EntryKind::table) return Visit::descend;
     // A moving entry still names its frame, whose log may have been set before the move began.
-    if (kind != EntryKind::leaf && kind != EntryKind::moving) return Visit::next;
+    if (kind != EntryKind::leaf && kind != EntryKind::moving) return;
     const PhysAddr frame = kind == EntryKind::leaf ? F::address(word, e.level) : software::read_moving(word).frame;
     const Range pages = intersect(range_of<F>(e), range);
     for (u64 page = pages.start; page < pages.end; page += page_bytes)
       if (p.take_dirty(SyncPoint::report, frame + (page - e.offset))) report.dirty({page, page + page_bytes});
-    return Visit::next;
   });
 }
 

@@ -55,11 +55,9 @@ void for_each_leaf(P& p, Object& object, Range range, Visitor&& visitor)
 {
   using F = PrimaryFormat;
   visit_range<F>(p, SyncPoint::find, object.primary, range, [&](const EntryRef& e, u64 word, EntryKind kind) {
-    if (kind == EntryKind::table) return Visit::descend;
     const Range pages = intersect(range_of<F>(e), range);
     if (kind == EntryKind::leaf) visitor(e, word, pages);
     if (kind == EntryKind::moving) visitor(e, leaf_of_moving(word, e.level), pages);
-    return Visit::next;
   });
 }
 

@@ -2,7 +2,8 @@
 //
 // Iteration over a range: visits in ascending order every entry that governs a part of it, and lets the visitor decide
 // what happens next. Each entry is loaded once for each visit; the visitor changes it by compare-and-swap from what it
-// was given and asks for another visit if it lost.
+// was given and asks for another visit if it lost. A visitor that returns nothing only looks: it is led into every
+// table and sees what is no table.
 #pragma once
 #include <type_traits>
 
@@ -26,6 +27,27 @@ struct Ahead {
 struct NoQuickWay {};
 
 namespace detail {
+
+template <class Visitor>
+concept OnlyLooks = std::is_void_v<std::invoke_result_t<Visitor&, const EntryRef&, u64, EntryKind>>;
+
+// The entries of a table of leaves, from `start` to its end or to `end`: a counted loop without a way out.
+template <PageFormat F, Platform P, class Visitor>
+[[gnu::always_inline]] inline void look_at_leaves(P& p, SyncPoint at, TreeId tree, u64* words, u64& start, u64 end,
+                                                  Visitor& visitor)
+{
+  const u64 first = align_down(start, page_bytes);
+  const u64 table_end = align_down(start, table_span<F>(0)) + table_span<F>(0);
+  if (end > table_end) end = table_end;
+  const u64 count = (end - first + page_bytes - 1) / page_bytes;
+  u64* const entries = words + entry_index<F>(first, 0);
+  for (u64 i = 0; i < count; ++i) {
+    const EntryRef e{entries + i, first + i * page_bytes, tree, 0};
+    const u64 word = p.load(at, e);
+    visitor(e, word, F::kind(word, 0));
+  }
+  start = end;
+}
 
 // The entries of a table of leaves, from `start` to its end or to `end`.
 template <PageFormat F, Platform P, class Visitor, class QuickWay>
@@ -57,20 +79,35 @@ template <PageFormat F, Platform P, class Visitor, class QuickWay>
   return true;
 }
 
+// An entry above the tables of leaves.
+template <class Visitor>
+[[gnu::always_inline]] inline Visit visit_upper(Visitor& visitor, const EntryRef& e, u64 word, EntryKind kind)
+{
+  if constexpr (OnlyLooks<Visitor>) {
+    if (kind == EntryKind::table) return Visit::descend;
+    visitor(e, word, kind);
+    return Visit::next;
+  } else {
+    return visitor(e, word, kind);
+  }
+}
+
 // From the table at level N down to what governs `start`, and on through the table of leaves if there is one. Moves
 // `start` behind what was visited. If the tree's root lies deeper (at `top`), the table itself stands for an entry.
 template <PageFormat F, Level N, Platform P, class Visitor, class QuickWay>
 [[gnu::always_inline]] inline bool visit_from(P& p, SyncPoint at, TreeId tree, u64* words, Level top, u64& start,
                                               u64 end, Visitor& visitor, const QuickWay& quick)
 {
-  if constexpr (N == 0) {
+  if constexpr (N == 0 && OnlyLooks<Visitor>) {
+    return look_at_leaves<F>(p, at, tree, words, start, end, visitor), true;
+  } else if constexpr (N == 0) {
     return visit_leaves<F>(p, at, tree, words, start, end, visitor, quick);
   } else {
     if (N <= top) {
       const u64 offset = align_down(start, entry_bytes<F>(N));
       const EntryRef e{words + entry_index<F>(start, N), offset, tree, N};
       const u64 word = p.load(at, e);
-      const Visit next = visitor(e, word, F::kind(word, N));
+      const Visit next = visit_upper(visitor, e, word, F::kind(word, N));
       if (next == Visit::next) start = offset + entry_bytes<F>(N);
       if (next != Visit::descend) return next != Visit::stop;
       words = p.words(F::address(word, N));
@@ -81,7 +118,7 @@ template <PageFormat F, Level N, Platform P, class Visitor, class QuickWay>
 
 }  // namespace detail
 
-// Visitor: Visit operator()(const EntryRef&, u64 word, EntryKind kind). Returns false if a visitor stopped.
+// Visitor: Visit, or void, operator()(const EntryRef&, u64 word, EntryKind kind). Returns false if a visitor stopped.
 //
 // Each table of leaves is reached by a walk from the top, every level a constant, so that a small range costs little
 // and the loop over leaves, where a large one spends its time, has everything in registers. A visitor's rare paths

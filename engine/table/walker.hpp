@@ -27,20 +27,20 @@ struct WalkEnd {
   u64 path;
 };
 
-// From the table at level N, or from the root if that lies deeper. Every level is a constant: the walks of independent
-// offsets overlap as far as the CPU can look ahead.
+// From the table at level N, or from the root if that lies deeper (at `top`). Every level is a constant: the walks of
+// independent offsets overlap as far as the CPU can look ahead.
 template <PageFormat F, Level N, Platform P>
-[[gnu::always_inline]] inline WalkEnd walk_from(P& p, SyncPoint at, const Tree& tree, u64 offset, Level lowest,
+[[gnu::always_inline]] inline WalkEnd walk_from(P& p, SyncPoint at, TreeId tree, Level top, u64 offset, Level lowest,
                                                 PhysAddr table, Rights above, u64 path)
 {
   if constexpr (N > 0)
-    if (tree.root_level < N) return walk_from<F, N - 1>(p, at, tree, offset, lowest, table, above, path);
-  const EntryRef e = entry_in<F>(p, tree.id, table, N, offset);
+    if (top < N) return walk_from<F, N - 1>(p, at, tree, top, offset, lowest, table, above, path);
+  const EntryRef e = entry_in<F>(p, tree, table, N, offset);
   const u64 word = p.load(at, e);
   const EntryKind kind = F::kind(word, N);
   if constexpr (N > 0)
-    if (kind == EntryKind::table && N != lowest)
-      return walk_from<F, N - 1>(p, at, tree, offset, lowest, F::address(word, N), above & F::access(word, N),
+    if (kind == EntryKind::table && N != lowest) [[likely]]
+      return walk_from<F, N - 1>(p, at, tree, top, offset, lowest, F::address(word, N), above & F::access(word, N),
                                  path | word);
   return {e.word, word, N, kind, above, path};
 }
@@ -52,7 +52,7 @@ template <PageFormat F, Platform P>
 [[gnu::always_inline]] inline Walked walk(P& p, SyncPoint at, const Tree& tree, u64 offset, Level lowest = 0)
 {
   const detail::WalkEnd end =
-      detail::walk_from<F, top_level<F>>(p, at, tree, offset, lowest, tree.root, rights_all, 0);
+      detail::walk_from<F, top_level<F>>(p, at, tree.id, tree.root_level, offset, lowest, tree.root, rights_all, 0);
   const bool maps = end.kind == EntryKind::leaf || end.kind == EntryKind::table;
   return {{end.at, align_down(offset, entry_bytes<F>(end.level)), tree.id, end.level},
           end.word,
