@@ -242,6 +242,12 @@ void add_history_commands(CommandTable& table)
              "Shows the tables as they were when a record was done, or returns to the present.\n"
              "In the past tree, diff, walk, object and view list show what was then; no change is accepted.",
              history_goto, render_place});
+  table.add({group, "replay",
+             {{"TOKEN", Kind::text, "a run of exploration, as 'morsel-explore' prints it"}},
+             "Does the run again in the explorer's machine, and shows its end as the past: a record for each step.\n"
+             "The object is called 'replay'. 'goto now' returns to this machine; docs/ingredients.md has many tokens.\n"
+             "Exit status 1 if an invariant is broken.",
+             replay, render_replay});
 }
 
 void add_machine_commands(CommandTable& table)

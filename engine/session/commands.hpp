@@ -94,6 +94,10 @@ Outcome history_forward(Session& session, const Arguments& arguments);
 Outcome history_goto(Session& session, const Arguments& arguments);
 std::string render_place(const Json& facts, const Style& style);
 
+// commands_replay.cpp
+Outcome replay(Session& session, const Arguments& arguments);
+std::string render_replay(const Json& facts, const Style& style);
+
 // commands_machine.cpp
 Outcome target_info(Session& session, const Arguments& arguments);
 Outcome counters(Session& session, const Arguments& arguments);

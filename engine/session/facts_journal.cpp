@@ -54,6 +54,18 @@ std::string word_text(const JournalRecord& r, u64 word, const FormatInfo* format
   return r.point == MORSEL_POINT_alloc ? hex(word) : std::to_string(word);
 }
 
+std::string_view aside_text(SyncPoint point)
+{
+  switch (point) {
+    case SyncPoint::enter: return "its act begins";
+    case SyncPoint::leave: return "its act returns";
+    case SyncPoint::flush:
+    case SyncPoint::grace: return "has ended";
+    case SyncPoint::load: return "looks around";
+    default: return "by hardware";
+  }
+}
+
 Json flag_facts(const JournalRecord& r)
 {
   Json flags = Json::array();
@@ -61,6 +73,9 @@ Json flag_facts(const JournalRecord& r)
   if (r.flags & MORSEL_RECORD_TABLE) flags.push_back("table");
   if (r.flags & MORSEL_RECORD_UNGATED) flags.push_back("ungated");
   if (r.flags & MORSEL_RECORD_LOST) flags.push_back("lost");
+  if (r.flags & record_aside) flags.push_back(aside_text(static_cast<SyncPoint>(r.point)));
+  if (r.flags & record_seen_late) flags.push_back("a delayed store is seen");
+  if (r.flags & record_twisted) flags.push_back("another access, by the fault plan");
   return flags;
 }
 

@@ -60,7 +60,7 @@ u64 Journal::sequence_at(std::size_t count) const
 
 bool is_about_entry(const JournalRecord& record)
 {
-  if (record.level > 4) return false;
+  if (record.level > 4 || (record.flags & record_aside)) return false;
   switch (static_cast<SyncPoint>(record.point)) {
     case SyncPoint::peek:
     case SyncPoint::descend:

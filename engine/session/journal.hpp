@@ -16,6 +16,15 @@ namespace morsel::session {
 
 using JournalRecord = morsel_journal_record;
 
+// Flags of records that tell a run of exploration (engine/session/explored_chronicle.hpp), and of no others. Not an
+// access of the engine's: an act begins (point enter) or returns (leave), a flush or a wait has ended (flush, grace),
+// hardware gets its root or loses it (attach, detach), accesses memory (harvest), or somebody looks around (load).
+inline constexpr u32 record_aside = 1u << 16;
+// A store that its actor has done before becomes visible to the others.
+inline constexpr u32 record_seen_late = 1u << 17;
+// The fault plan has made another access of it, in a way that no fault_action says.
+inline constexpr u32 record_twisted = 1u << 18;
+
 // Records are missing before the record number `before` (counted from the oldest that is kept).
 struct JournalGap {
   std::size_t before = 0;

@@ -142,7 +142,8 @@ std::vector<ObjectsSince> objects_of_text(const Json& facts, u64 records)
 
 std::string chronicle_text(const Chronicle& chronicle)
 {
-  Json memory = Json::array(), objects = Json::array(), gaps = Json::array(), doubts = Json::array();
+  Json memory = Json::array(), objects = Json::array(), gaps = Json::array(), doubts = Json::array(),
+       findings = Json::array();
   for (const Extent& e : chronicle.history->extents()) memory.push_back({{"start", e.start}, {"bytes", e.bytes}});
   for (const ObjectsSince& since : chronicle.history->objects_since()) {
     Json states = Json::array();
@@ -151,6 +152,7 @@ std::string chronicle_text(const Chronicle& chronicle)
   }
   for (const JournalGap& g : chronicle.journal.gaps()) gaps.push_back({{"before", g.before}, {"lost", g.lost}});
   for (const Doubt& d : chronicle.history->doubts()) doubts.push_back({{"from", d.from}, {"to", d.to}});
+  for (const Finding& f : chronicle.findings) findings.push_back({{"position", f.position}, {"text", f.text}});
   const Journal& journal = chronicle.journal;
   return json_line({{"target", chronicle.target},
                     {"lost", journal.lost},
@@ -159,7 +161,8 @@ std::string chronicle_text(const Chronicle& chronicle)
                     {"memory", std::move(memory)},
                     {"objects", std::move(objects)},
                     {"gaps", std::move(gaps)},
-                    {"doubts", std::move(doubts)}});
+                    {"doubts", std::move(doubts)},
+                    {"findings", std::move(findings)}});
 }
 
 Chronicle chronicle_of_text(std::string_view text_bytes, u64 records)
@@ -174,6 +177,11 @@ Chronicle chronicle_of_text(std::string_view text_bytes, u64 records)
   }
   Chronicle chronicle;
   chronicle.target = text(facts, "target");
+  if (facts.contains("findings"))
+    for (const Json& f : list(facts, "findings")) {
+      require(number(f, "position") <= records, "has a finding behind the last record");
+      chronicle.findings.push_back({number(f, "position"), text(f, "text")});
+    }
   // Gaps show in the records; one before the first does not.
   for (const Json& g : list(facts, "gaps")) {
     require(number(g, "before") <= records, "has a gap behind the last record");

@@ -9,17 +9,26 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/session/history.hpp"
 #include "engine/session/journal.hpp"
 
 namespace morsel::session {
 
-// A journal with its history: recorded here, or loaded.
+// A broken invariant that whoever recorded has seen, after so many records: what hardware has cached, and other things
+// that leave no trace in tables.
+struct Finding {
+  std::size_t position = 0;
+  std::string text;  // "I3 a frame is freed while …"
+};
+
+// A journal with its history: recorded here, loaded, or of a run of exploration.
 struct Chronicle {
   std::string target;  // which machine, in words
   Journal journal;
   std::unique_ptr<History> history;
+  std::vector<Finding> findings{};
 };
 
 class Recorder {

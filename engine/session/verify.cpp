@@ -143,7 +143,8 @@ Json record_note(const Chronicle& chronicle, std::size_t number, const std::vect
   Json note{{"record", r.sequence},
             {"point", point_name(static_cast<SyncPoint>(r.point))},
             {"actor", r.actor_id},
-            {"action", action_name(static_cast<morsel_fault_action>(r.fault_action))}};
+            {"action", r.flags & record_twisted ? "another access"
+                                                : action_name(static_cast<morsel_fault_action>(r.fault_action))}};
   // The record does not say which rule it was; if only one can have been, it was that.
   u32 rule = 0;
   int fitting = 0;
@@ -158,6 +159,31 @@ Json record_note(const Chronicle& chronicle, std::size_t number, const std::vect
 
 }  // namespace
 
+namespace {
+
+// "I3 a frame is freed while …": broken at the last record that was done when it was seen.
+Violation of_finding(const Finding& finding, const std::vector<ObjectState>& objects, const Chronicle& chronicle)
+{
+  const std::size_t space = std::min(finding.text.find(' '), finding.text.size());
+  const bool named = space > 1 && finding.text[0] == 'I';
+  Violation v;
+  v.invariant = named ? finding.text.substr(0, space) : "end";
+  v.why = named ? finding.text.substr(space + 1) : finding.text;
+  v.state = "found";
+  if (!objects.empty()) {
+    v.object = objects.front().name;
+    v.object_id = objects.front().id;
+    v.range = objects.front().range();
+  }
+  if (finding.position != 0) v.tree_since = finding.position - 1;
+  const std::span<const JournalRecord> records = chronicle.journal.records();
+  for (std::size_t i = std::min(finding.position, records.size()); i-- > 0 && !v.fault;)
+    if (records[i].fault_action != MORSEL_FAULT_NONE || (records[i].flags & record_twisted)) v.fault = i;
+  return v;
+}
+
+}  // namespace
+
 Verdict verify(const inspect::PhysicalMemory& memory, const std::vector<ObjectState>& objects,
                const Evidence& evidence)
 {
@@ -168,7 +194,10 @@ Verdict verify(const inspect::PhysicalMemory& memory, const std::vector<ObjectSt
     verdict.views += trees.columns() - 1;
     Check(verdict, trees).run();
   }
-  if (evidence.chronicle && !verdict.violations.empty()) find_causes(verdict.violations, evidence);
+  if (!evidence.chronicle) return verdict;
+  if (!verdict.violations.empty()) find_causes(verdict.violations, evidence);
+  for (const Finding& f : evidence.chronicle->findings)
+    if (f.position <= evidence.records) verdict.violations.push_back(of_finding(f, objects, *evidence.chronicle));
   return verdict;
 }
 
@@ -191,11 +220,13 @@ Json violation_facts(const Violation& v, const Evidence& evidence, const std::ve
 std::string violation_text(const Json& facts, const Style& style)
 {
   const u64 tree = facts["view"].get<u64>();
-  std::string out = fmt::format("{}: {} of {} {}", style.bad(facts["invariant"].get<std::string>()),
-                                tree == primary_tree
-                                    ? std::string("the primary")
-                                    : fmt::format("view {} ({})", tree, facts["format"].get<std::string>()),
-                                style.bold(facts["object"].get<std::string>()), facts["why"].get<std::string>());
+  const std::string where = tree == primary_tree
+                                ? std::string("the primary")
+                                : fmt::format("view {} ({})", tree, facts["format"].get<std::string>());
+  std::string out = style.bad(facts["invariant"].get<std::string>()) + ": ";
+  if (facts["state"] != "found")  // else it says itself what it is about
+    out += fmt::format("{} of {} ", where, style.bold(facts["object"].get<std::string>()));
+  out += facts["why"].get<std::string>();
   if (facts.contains("since")) {
     const Json& r = facts["since"];
     out += fmt::format("; since record {} ({}, actor {})", r["record"].get<u64>(), r["point"].get<std::string>(),

@@ -110,14 +110,15 @@ Verdict explore(const Scenario& scenario, u64 first_seed, u64 runs)
 }
 
 // A schedule that ends too early is finished in any order; one that asks for the impossible skips it.
-Replay replay(const Scenario& scenario, const Schedule& schedule)
+Replay replay(ExploredRun& run, const Schedule& schedule, const ReplayWatch& watch)
 {
-  ExploredRun run(scenario);
   run.world().settle();
   Replay replay;
   auto go_on = [&](Choice choice) {
+    if (watch.before) watch.before(choice);
     run.step(choice);
     replay.steps.push_back(run.last_step());
+    if (watch.after) watch.after(replay.steps.back());
   };
   for (const Choice choice : schedule)
     if (run.violated().empty() && (run.choices() >> choice & 1)) go_on(choice);
@@ -127,6 +128,12 @@ Replay replay(const Scenario& scenario, const Schedule& schedule)
   if (run.violated().empty()) run.check_end();
   replay.violation = run.violated();
   return replay;
+}
+
+Replay replay(const Scenario& scenario, const Schedule& schedule)
+{
+  ExploredRun run(scenario);
+  return replay(run, schedule, {});
 }
 
 namespace {

@@ -5,6 +5,7 @@
 //
 // A run is decided by (scenario, policy, seed): the same give the same schedule, step by step.
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,6 +50,13 @@ struct Replay {
   std::vector<Step> steps;
 };
 Replay replay(const Scenario& scenario, const Schedule& schedule);
+// Whoever wants to see the world between the steps: before one of this choice, and after it. At the end the world is
+// of no use any more.
+struct ReplayWatch {
+  std::function<void(Choice)> before;
+  std::function<void(const Step&)> after;
+};
+Replay replay(ExploredRun& run, const Schedule& schedule, const ReplayWatch& watch);
 
 std::string describe(const Scenario& scenario, const Step& step);
 std::string describe(const Scenario& scenario, const Verdict& verdict);

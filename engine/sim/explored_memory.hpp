@@ -62,6 +62,10 @@ class ExploredMemory {
     return flags_[(address(word).value - first_table) >> page_lg2] & PageFlags::table;
   }
 
+  // All memory for tables. What stands in pages that are none means nothing.
+  static constexpr u64 table_memory_start() { return first_table; }
+  static constexpr u64 table_memory_bytes() { return table_bytes; }
+
   void write(u64* word, u64 value);
 
   u8 flags_of(PhysAddr page) const;

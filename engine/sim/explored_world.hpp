@@ -128,6 +128,7 @@ class ExploredWorld {
   const FaultRule* fault(SyncPoint point, TreeId tree, u32 actor, u8 whens);
   bool looks_early(SyncPoint at) const;  // a rule wants the pending counts as they are now
   bool has_faults() const { return !faults_.rules().empty(); }
+  const std::vector<FaultRule>& fault_rules() const { return faults_.rules(); }
   const u64* delayed(u32 actor, const u64* word) const;  // the newest store of the actor to this word
   void delay(u32 actor, const EntryRef& e, u64 value);
   void drain_one(u32 actor);

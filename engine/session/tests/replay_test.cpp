@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A token in a session: the same steps, words and verdict as exploration tells, and the tables as they stood.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "engine/inspect/snapshot.hpp"
+#include "engine/session/explored_chronicle.hpp"
+#include "engine/session/session.hpp"
+#include "engine/sim/embedded_target.hpp"
+
+namespace morsel::session {
+namespace {
+
+constexpr std::string_view race = "populate:p0+fill:p0+--+fill:p0,w+unmap:p0@u42";
+constexpr std::string_view lost_invalidation = "populate:p0+fill:p0+--+unmap:p0+drop:invalidate@sa23";
+
+// Those of docs/ingredients.md that are whole and not of persistence.
+std::vector<std::string> known_tokens()
+{
+  const char* const page = std::getenv("MORSEL_INGREDIENTS_PAGE");
+  std::ifstream file(page ? page : "docs/ingredients.md");
+  std::vector<std::string> tokens;
+  for (std::string line; std::getline(file, line);)
+    for (std::size_t at = 0; (at = line.find('`', at)) != line.npos;) {
+      const std::size_t end = line.find('`', at + 1);
+      const std::string word = line.substr(at + 1, end - at - 1);
+      const bool is_token = word.find("--+") != word.npos && word.find("@s") != word.npos;
+      if (is_token && !word.ends_with("...")) tokens.push_back(word);
+      at = end + 1;
+    }
+  return tokens;
+}
+
+void expect_same_steps(const sim::Replay& told, const ExploredChronicle& made)
+{
+  const auto records = made.chronicle.journal.records();
+  ASSERT_EQ(records.size(), told.steps.size());
+  EXPECT_EQ(made.chronicle.history->size(), told.steps.size());
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const sim::Step& step = told.steps[i];
+    EXPECT_EQ(records[i].sequence, i + 1);
+    EXPECT_EQ(records[i].actor_id, sim::actor_of(step.choice) + 1);
+    if (!sim::is_buffer(step.choice)) {
+      EXPECT_EQ(records[i].point, static_cast<u16>(step.what.point));
+    }
+    if (!step.what.entry.word) continue;
+    EXPECT_EQ(records[i].tree, step.what.entry.tree);
+    EXPECT_EQ(records[i].level, step.what.entry.level);
+    EXPECT_EQ(records[i].object_offset, step.what.entry.offset);
+    EXPECT_EQ(records[i].before, step.before);
+    EXPECT_EQ(records[i].after, step.after);
+  }
+  EXPECT_EQ(made.violation, told.violation);
+}
+
+TEST(Replay, TellsEveryKnownTokenStepByStep)
+{
+  const std::vector<std::string> tokens = known_tokens();
+  ASSERT_GT(tokens.size(), 70u);
+  for (const std::string& token : tokens) {
+    SCOPED_TRACE(token);
+    const sim::TokenRun run = sim::parse_token(token);
+    const ExploredChronicle made = explore_again(run);
+    expect_same_steps(sim::replay(run.scenario, run.schedule), made);
+    EXPECT_FALSE(made.violation.empty());
+    ASSERT_EQ(made.chronicle.findings.size(), 1u);
+    EXPECT_EQ(made.chronicle.findings[0].position, made.chronicle.journal.size());
+  }
+}
+
+std::vector<u64> words_of(const inspect::PhysicalMemory& memory, const inspect::TreeSource& tree, Range range)
+{
+  std::vector<u64> words;
+  const auto snapshot = inspect::Snapshot::take(memory, tree, range);
+  for (u32 t = 0; t < snapshot.table_count(); ++t)
+    words.insert(words.end(), snapshot.words(t).begin(), snapshot.words(t).end());
+  return words;
+}
+
+// One list of words for all trees that the objects have.
+std::vector<u64> all_words(const inspect::PhysicalMemory& memory, const std::vector<ObjectState>& objects)
+{
+  std::vector<u64> all;
+  const auto add = [&](const inspect::TreeSource& tree, Range range) {
+    const std::vector<u64> words = words_of(memory, tree, range);
+    all.insert(all.end(), words.begin(), words.end());
+  };
+  for (const ObjectState& o : objects) {
+    add(o.source(), o.range());
+    for (const ViewState& v : o.views) add(v.source(), o.range());
+  }
+  return all;
+}
+
+TEST(Replay, HasTheTablesAsTheyStoodAfterEachStep)
+{
+  for (const char* const token :
+       {"populate:p0+fill:p0+--+fill:p0,w+unmap:p0@u42",
+        "view:riscv_sv39x4+view:npt+populate:m0,2M+fill:p0+--+split:m0+fill:p3,w+unmap:p1@p7",
+        "view:none+populate:p0+--+add_view:ept+fill:p0+unmap:p0+late:change~read_list@sa6c12b20c4",
+        "populate:p0-1+clone+fill:p0+--+break_copy:p0+fill:p0,w@u3",
+        "populate:p0+fill:p0,w+write:p0+--+harvest:p0+migrate:p0+fill:p0,w@u11",
+        "populate:p0+--+fill:p0+unmap:p0+plain:change@sb12a20b3"}) {
+    SCOPED_TRACE(token);
+    const sim::TokenRun run = sim::parse_token(token);
+    const ExploredChronicle made = explore_again(run);
+    History& history = *made.chronicle.history;
+    sim::ExploredRun world_run(run.scenario);
+    const sim::ExploredMemory& tables = world_run.world().memory;
+    const inspect::PhysicalMemory memory(
+        {{sim::ExploredMemory::table_memory_start(), sim::ExploredMemory::table_memory_bytes(),
+          reinterpret_cast<const std::byte*>(tables.words({sim::ExploredMemory::table_memory_start()}))}});
+    std::size_t done = 0;
+    std::vector<u64> at_the_beginning;
+    sim::replay(world_run, run.schedule,
+                {[&](sim::Choice) {
+                   if (done != 0) return;
+                   history.go_to(0);
+                   at_the_beginning = all_words(memory, history.objects());
+                   EXPECT_EQ(all_words(history.memory(), history.objects()), at_the_beginning);
+                 },
+                 [&](const sim::Step&) {
+                   history.go_to(++done);
+                   ASSERT_EQ(history.objects()[0].root, world_run.world().object().primary.root);
+                   EXPECT_EQ(all_words(history.memory(), history.objects()), all_words(memory, history.objects()))
+                       << "after step " << done;
+                 }});
+    EXPECT_EQ(done, history.size());
+    history.go_to(0);
+    EXPECT_EQ(all_words(history.memory(), history.objects()), at_the_beginning);
+  }
+}
+
+class ReplayCommand : public testing::Test {
+ protected:
+  Reply run(const std::string& line) { return session.execute_line(line); }
+  Json facts(const std::string& line) { return run(line).facts; }
+  Session session{sim::make_embedded_target()};
+};
+
+TEST_F(ReplayCommand, ShowsTheEndOfARunAndWalksBack)
+{
+  const Reply reply = run("replay " + std::string(lost_invalidation));
+  EXPECT_EQ(reply.status, 1);
+  EXPECT_EQ(reply.facts["holds"], false);
+  EXPECT_EQ(reply.facts["records"], 23);
+  EXPECT_NE(reply.text.find("actor 1 = a: unmap:p0"), std::string::npos) << reply.text;
+  EXPECT_NE(reply.text.find(reply.facts["violation"].get<std::string>()), std::string::npos) << reply.text;
+  EXPECT_EQ(reply.facts["at"]["record"], 23);
+  EXPECT_EQ(facts("diff replay")["clean"], false);
+  EXPECT_EQ(facts("journal --faults")["records"][0]["point"], "invalidate");
+  EXPECT_EQ(facts("goto start")["place"]["record"], 0);
+  EXPECT_EQ(facts("diff replay")["clean"], true);
+  EXPECT_EQ(facts("verify")["holds"], true);
+  EXPECT_NE(run("tree replay").text.find("ept"), std::string::npos);
+  EXPECT_THROW(run("object populate replay 0..4K"), Failure);
+  run("goto now");
+  EXPECT_EQ(facts("object list")["objects"].size(), 0u);
+}
+
+TEST_F(ReplayCommand, VerifyNamesTheInvariantItsRecordAndTheFault)
+{
+  run("replay " + std::string(lost_invalidation));
+  const Reply verdict = run("verify");
+  EXPECT_EQ(verdict.status, 1);
+  const Json& list = verdict.facts["violations"];
+  const auto found = std::find_if(list.begin(), list.end(), [](const Json& v) { return v["state"] == "found"; });
+  ASSERT_NE(found, list.end()) << verdict.text;
+  EXPECT_EQ((*found)["invariant"], "I3");
+  EXPECT_EQ((*found)["since"]["record"], 23);
+  EXPECT_EQ((*found)["fault"]["action"], "drop");
+  EXPECT_EQ((*found)["fault"]["point"], "invalidate");
+  run("back");
+  for (const Json& v : facts("verify")["violations"]) EXPECT_NE(v["state"], "found") << "it was not yet broken";
+}
+
+TEST_F(ReplayCommand, ARunWithoutFaultHolds)
+{
+  const Reply reply = run("replay " + std::string(race));
+  EXPECT_EQ(reply.status, 0) << reply.text;
+  EXPECT_EQ(run("verify").status, 0);
+  EXPECT_EQ(facts("diff replay")["clean"], true);
+}
+
+TEST_F(ReplayCommand, IsSavedWithWhatItFound)
+{
+  run("replay " + std::string(lost_invalidation));
+  const Json verdict = facts("verify")["violations"], records = facts("journal")["records"];
+  const std::string path =
+      (std::filesystem::path(testing::TempDir()) / ("replay-" + std::to_string(::getpid()))).string();
+  run("journal save " + path);
+  Session other(sim::make_embedded_target());
+  other.execute_line("journal load " + path);
+  std::filesystem::remove(path);
+  EXPECT_EQ(other.execute_line("verify").facts["violations"], verdict);
+  EXPECT_EQ(other.execute_line("journal").facts["records"], records);
+}
+
+TEST_F(ReplayCommand, RefusesWhatIsNoTokenAndDoesNotDisturbARecording)
+{
+  EXPECT_THROW(run("replay populate:p0"), Failure);
+  EXPECT_THROW(run("replay populate:p0+--+frobnicate:p0@u1"), Failure);
+  run("journal on");
+  EXPECT_THROW(run("replay " + std::string(race)), Failure);
+  EXPECT_EQ(facts("journal status")["recording"], true);
+}
+
+}  // namespace
+}  // namespace morsel::session
