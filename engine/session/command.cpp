@@ -86,7 +86,7 @@ class Parser {
       const std::string& word = words_[at_++];
       if (word == "--json")
         arguments_.as_json = true;
-      else if (word.starts_with("--") && word.size() > 2)
+      else if (word.starts_with("--") && word.size() > 2 && word[2] != '+')  // tokens of exploration may begin so
         option(word);
       else if (!positional(word))
         break;

@@ -95,7 +95,8 @@ void add_view_commands(CommandTable& table)
   table.add({group, "access",
              {name(), view(), offset("byte offset, a multiple of 8"), access_kind(false),
               option("--value", Kind::number, "WORD", "word to write; 0 without"),
-              flag("--no-populate", "no hole is populated and no page of a base copied: the access is denied")},
+              flag("--no-populate", "no hole is populated and no page of a base copied: the access is denied"),
+              flag("--no-touch", "the view is filled for the access, and memory is not accessed")},
              "Accesses one 64-bit word through a tree, filling it on a miss, and says who walked.\n"
              "Exit status 1 if the primary forbids it.", access, render_access});
 }
@@ -243,10 +244,13 @@ void add_history_commands(CommandTable& table)
              "In the past tree, diff, walk, object and view list show what was then; no change is accepted.",
              history_goto, render_place});
   table.add({group, "replay",
-             {{"TOKEN", Kind::text, "a run of exploration, as 'morsel-explore' prints it"}},
-             "Does the run again in the explorer's machine, and shows its end as the past: a record for each step.\n"
-             "The object is called 'replay'. 'goto now' returns to this machine; docs/ingredients.md has many tokens.\n"
-             "Exit status 1 if an invariant is broken.",
+             {{"TOKEN", Kind::text, "a run of exploration, as 'morsel-explore' prints it"},
+              {"--how", Kind::choice, "by the explorer's machine, or by tasks of this one; without: live in a VM", true,
+               "HOW", {"explored", "live"}}},
+             "Explored: does the run again exactly, and shows its end as the past, a record for each step; 'goto now'\n"
+             "returns to this machine. Live: tasks behind the gate are stepped in the token's order and compared,\n"
+             "faults are injected as it says, and 'verify' judges. The object is called 'replay' either way.\n"
+             "Exit status 1 if an invariant is broken, or the machine goes another way.",
              replay, render_replay});
 }
 

@@ -57,6 +57,9 @@ Outcome access(Session& session, const Arguments& arguments)
   request.right = kind == "read" ? right_read : kind == "write" ? right_write : right_exec;
   request.value = arguments.get_or<u64>("--value", 0);
   request.populate = !arguments.has("--no-populate");
+  request.touch = !arguments.has("--no-touch");
+  if (!request.touch && request.view == primary_tree)
+    throw Failure(Exit::usage, arguments.command, "--no-touch fills a view, and the primary is none", {});
   if (arguments.has("--value") && kind != "write")
     throw Failure(Exit::usage, arguments.command, fmt::format("--value has no meaning for '{}'", kind), {});
   if (!is_aligned(request.offset, sizeof(u64)))
@@ -74,8 +77,8 @@ Outcome access(Session& session, const Arguments& arguments)
              {"outcome", outcome_name(reply.outcome)},
              {"walker", reply.walker}};
   const bool denied = reply.outcome == AccessOutcome::denied;
-  if (kind == "read" && !denied) facts["value"] = hex(reply.value);
-  if (kind == "write" && !denied) facts["value"] = hex(request.value);
+  if (kind == "read" && !denied && request.touch) facts["value"] = hex(reply.value);
+  if (kind == "write" && !denied && request.touch) facts["value"] = hex(request.value);
   return {facts, denied ? static_cast<int>(Exit::check_failed) : 0};
 }
 

@@ -231,7 +231,9 @@ ExploredChronicle explore_again(const sim::TokenRun& token)
   const sim::Replay told = sim::replay(
       run, token.schedule,
       {[&](sim::Choice choice) { scribe.before(choice); }, [&](const sim::Step& step) { scribe.after(step); }});
-  return scribe.finish("exploration of " + sim::to_text(token.scenario), told.violation);
+  ExploredChronicle made = scribe.finish("exploration of " + sim::to_text(token.scenario), told.violation);
+  made.steps = told.steps;
+  return made;
 }
 
 }  // namespace morsel::session

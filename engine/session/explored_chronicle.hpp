@@ -20,7 +20,8 @@ inline constexpr std::string_view explored_name = "replay", explored_base_name =
 
 struct ExploredChronicle {
   Chronicle chronicle;
-  std::string violation;  // empty: none
+  std::vector<sim::Step> steps;  // of its records, one each; pointers in them point nowhere
+  std::string violation;         // empty: none
 };
 // The run is done from its beginning.
 ExploredChronicle explore_again(const sim::TokenRun& token);

@@ -162,7 +162,7 @@ void Session::look_back(const Command& command, Reply& reply)
 // Something has changed under observation, and nobody is in the middle of it.
 bool Session::may_have_broken(const Command& command)
 {
-  if (command.path == "verify" || (!faults_ && !recorder_.on())) return false;
+  if (command.path == "verify" || command.path == "replay" || (!faults_ && !recorder_.on())) return false;
   Stepping* const stepping = target().stepping();
   if (stepping && stepping->stopped() && !stepping->actors().empty()) return false;
   if (!recorder_.on()) return command.changes;
@@ -177,6 +177,11 @@ std::vector<Tasks::Finished> Session::settle(Milliseconds limit)
   std::vector<Tasks::Finished> finished = tasks_->settle(*stepping, limit);
   for (const Tasks::Finished& f : finished) hear({Event::Kind::command_finished, {}, f.command, f.actor});
   return finished;
+}
+
+bool Session::wait_for_actors(Milliseconds limit, const std::function<bool(const std::vector<ActorState>&)>& over)
+{
+  return tasks_->wait_until(stepping_of(*this, "actors"), limit, over);
 }
 
 Reply Session::execute_line(std::string_view line)

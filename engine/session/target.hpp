@@ -90,6 +90,7 @@ struct AccessRequest {
   Rights right = right_read;    // exactly one
   u64 value = 0;                // to write
   bool populate = true;        // a hole in the primary is populated, a page of a base copied; else outcome denied
+  bool touch = true;           // memory is accessed; else a view is filled for the access, and nothing more
 };
 struct AccessReply {
   AccessOutcome outcome = AccessOutcome::denied;

@@ -81,6 +81,14 @@ void Tasks::wait(Stepping& stepping, Milliseconds limit, Over&& over)
   }
 }
 
+bool Tasks::wait_until(Stepping& stepping, Milliseconds limit,
+                       const std::function<bool(const std::vector<ActorState>&)>& over)
+{
+  bool is_over = false;
+  wait(stepping, limit, [&](const std::vector<ActorState>& actors) { return is_over = over(actors); });
+  return is_over;
+}
+
 Tasks::Begun Tasks::begin(Stepping& stepping, std::string command, Work work, Milliseconds limit)
 {
   const std::vector<ActorState> before = stepping.actors();

@@ -49,6 +49,9 @@ class Tasks {
   Begun begin(Stepping& stepping, std::string command, Work work, Milliseconds limit);
   // Waits until every task has ended or waits, or the limit is over; those that have ended since the last call.
   std::vector<Finished> settle(Stepping& stepping, Milliseconds limit);
+  // Waits until `over` is true of everybody's state; false: the limit came first.
+  bool wait_until(Stepping& stepping, Milliseconds limit,
+                  const std::function<bool(const std::vector<ActorState>&)>& over);
   bool empty() const { return tasks_.empty(); }
   // Something has happened in the target: who waits looks again.
   void poke();

@@ -176,7 +176,9 @@ AccessReply EmbeddedTarget::access_view(EmbeddedObject& o, EmbeddedPlatform& p, 
 {
   AccessReply reply{AccessOutcome::hit, std::string(walker_name), 0};
   // The view is found anew each time: it may be dropped while the actor waits somewhere.
-  for (int faults = 0; !walk_and_touch(o, find_view(o, request.view).tree, request, reply); ++faults) {
+  for (int faults = 0;; ++faults) {
+    const Tree& tree = find_view(o, request.view).tree;
+    if (request.touch && walk_and_touch(o, tree, request, reply)) return reply;
     if (faults == max_faults)
       throw Failure(Exit::check_failed,
                     "access view " + std::to_string(request.view) + " at " + hex_text(request.offset),
@@ -185,7 +187,8 @@ AccessReply EmbeddedTarget::access_view(EmbeddedObject& o, EmbeddedPlatform& p, 
     const Expected<FillOutcome> filled = fill(p, o.object, request.view, request.offset, request.right);
     if (filled) {
       ++machine_.fills;
-      if (reply.outcome == AccessOutcome::hit) reply.outcome = AccessOutcome::filled;
+      if (reply.outcome == AccessOutcome::hit && *filled == FillOutcome::filled) reply.outcome = AccessOutcome::filled;
+      if (!request.touch) return reply;
     } else if (filled.error() == Error::not_found || allow(o, p, filled.error(), request, reply)) {
       continue;
     } else if (filled.error() == Error::needs_populate || filled.error() == Error::access_denied) {
@@ -195,7 +198,6 @@ AccessReply EmbeddedTarget::access_view(EmbeddedObject& o, EmbeddedPlatform& p, 
       fail(filled.error(), o, "fill " + hex_text(request.offset));
     }
   }
-  return reply;
 }
 
 }  // namespace morsel::sim

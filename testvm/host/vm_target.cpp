@@ -205,7 +205,7 @@ session::AccessReply VmTarget::access(const session::AccessRequest& r)
                                                           {"offset", r.offset},
                                                           {"rights", rights_word(r.right)},
                                                           {"populate", r.populate},
-                                                          {"touch", !r.right.exec()},
+                                                          {"touch", r.touch && !r.right.exec()},
                                                           {"value", r.value}}));
 }
 

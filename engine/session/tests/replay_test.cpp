@@ -201,6 +201,108 @@ TEST_F(ReplayCommand, IsSavedWithWhatItFound)
   EXPECT_EQ(other.execute_line("journal").facts["records"], records);
 }
 
+// ---- by tasks of the machine ----
+
+TEST_F(ReplayCommand, StepsTasksOfThisMachineInTheTokensOrder)
+{
+  for (const char* const token :
+       {"populate:p0+--+fill:p0+unmap:p0@u42", "populate:p0,r+fill:p0+--+fill:p0,w+unmap:p0@sa11b22",
+        "populate:m0,2M+--+merge:m0,2M+unmap:p0@u7", "populate:p0+--+migrate:p0+fill:p0@p9",
+        "view:npt+view:riscv_sv39+populate:m0,2M+fill:p0+--+split:m0+unmap:p1+fill:p3,v2@u5", "--+fill:p0+fill:p0@u3",
+        "view:none+populate:p0+--+add_view:ept+fill:p0+unmap:p0@sa12b9c",
+        "populate:p0+fill:p0+--+drop_view+fill:p0@u2"}) {
+    SCOPED_TRACE(token);
+    const Reply reply = run("replay " + std::string(token) + " --how live");
+    EXPECT_EQ(reply.status, 0) << reply.text;
+    EXPECT_EQ(reply.facts["how"], "live");
+    EXPECT_TRUE(reply.facts["difference"].is_null()) << reply.text;
+    EXPECT_EQ(reply.facts["compared"].get<u64>() + reply.facts["aside"].get<u64>() + reply.facts["absent"].get<u64>(),
+              sim::replay(sim::parse_token(token).scenario, sim::parse_token(token).schedule).steps.size());
+    EXPECT_GT(reply.facts["compared"], reply.facts["aside"]);
+    EXPECT_EQ(facts("actors")["stopped"], false);
+    EXPECT_TRUE(facts("actors")["actors"].empty());
+  }
+}
+
+TEST_F(ReplayCommand, InjectsWhatTheTokenTakesAwayAndSaysWhatBreaks)
+{
+  for (const std::string& token :
+       {std::string(lost_invalidation), std::string("populate:p0+--+unmap:p0+fill:p0+late:change~flush@sa15b16a2b2"),
+        std::string("populate:p0+fill:p0+--+unmap:p0+fill:p0+drop:invalidate@a@sa23b")}) {
+    SCOPED_TRACE(token);
+    const Reply reply = run("replay " + token + " --how live");
+    EXPECT_EQ(reply.status, 1);
+    EXPECT_TRUE(reply.facts["difference"].is_null()) << reply.text;
+    EXPECT_EQ(reply.facts["rules"][0]["fired"], 1);
+    ASSERT_FALSE(reply.facts["broken"].empty()) << reply.text;
+    EXPECT_EQ(reply.facts["broken"][0]["invariant"], "I2");
+    EXPECT_EQ(reply.facts["broken"][0]["fault"]["rule"], reply.facts["rules"][0]["rule"]);
+    EXPECT_FALSE(reply.facts.contains("violations")) << "said once";
+    EXPECT_EQ(facts("verify")["holds"], false);
+    EXPECT_EQ(facts("goto start")["place"]["record"], 0);
+    EXPECT_EQ(facts("diff replay")["clean"], true);
+    run("goto now");
+  }
+}
+
+// Put off in the explorer, a store to a counter is a step of its own; here it comes at once, and somebody sees it.
+TEST_F(ReplayCommand, SaysWhereTheMachineGoesAnotherWay)
+{
+  const Reply reply = run("replay populate:p0+fill:p0+--+unmap:p0+unmap:p0+late:pend~invalidate@sa14b16a5 --how live");
+  EXPECT_EQ(reply.status, 1);
+  ASSERT_FALSE(reply.facts["difference"].is_null()) << reply.text;
+  EXPECT_EQ(reply.facts["difference"]["step"], 33);
+  EXPECT_NE(reply.facts["difference"]["expected"].get<std::string>().find("retire"), std::string::npos) << reply.text;
+  EXPECT_NE(reply.facts["difference"]["found"].get<std::string>().find("flush"), std::string::npos) << reply.text;
+  EXPECT_TRUE(facts("actors")["actors"].empty()) << "all have gone on";
+}
+
+TEST_F(ReplayCommand, NamesWhatOnlyTheExplorerHas)
+{
+  for (const auto& [token, what] :
+       {std::pair("populate:p0+--+fill:p0+unmap:p0+blind:publish@sa17b21a2", "blind:publish"),
+        std::pair("populate:p0+fill:p0+invalidate:p0+--+fill:p0+unmap:p0@u1", "invalidate:p0"),
+        std::pair("populate:p0+--+fill:p0+resize:p0@u1", "resize:p0"),
+        std::pair("walked+populate:p0+--+unmap:p0+unmap:p0@u1", "walked"),
+        std::pair("populate:p0+--+fill:p0+unmap:p0+same_token@u1", "same_token"),
+        std::pair("populate:p0+fill:p0+--+unmap:p0+unmap:p0+drop:read_pending@sa13b16a6", "read_pending"),
+        std::pair("populate:p0+--+fill:p0,rw+unmap:p0@u1", "fill:p0,rw")}) {
+    SCOPED_TRACE(token);
+    try {
+      run("replay " + std::string(token) + " --how live");
+      ADD_FAILURE() << "done";
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.code(), Exit::skipped);
+      EXPECT_NE(failure.found().find(what), std::string::npos) << failure.what();
+    }
+    EXPECT_TRUE(facts("object list")["objects"].empty()) << "nothing was begun";
+  }
+}
+
+TEST_F(ReplayCommand, WaitsForNobodyElse)
+{
+  run("object create other 4M");
+  run("stop");
+  run("object populate other 0..4K");
+  EXPECT_THROW(run("replay populate:p0+--+fill:p0+unmap:p0@u42 --how live"), Failure);
+  run("run");
+  EXPECT_EQ(run("replay populate:p0+--+fill:p0+unmap:p0@u42 --how live").status, 0);
+  EXPECT_EQ(facts("object list")["objects"].size(), 2u);
+}
+
+TEST_F(ReplayCommand, AViewIsFilledWithoutAnAccess)
+{
+  run("object create a 4M");
+  run("object populate a 0..8K");
+  run("view add a ept");
+  EXPECT_EQ(facts("access a 1 0 write --no-touch")["outcome"], "filled");
+  EXPECT_FALSE(facts("access a 1 0 write --no-touch").contains("value"));
+  EXPECT_EQ(facts("access a 1 0 write --no-touch")["outcome"], "hit");
+  EXPECT_TRUE(facts("object ranges a --dirty")["runs"].empty());
+  EXPECT_EQ(facts("access a 1 0x4000 read --no-touch --no-populate")["outcome"], "denied");
+  EXPECT_THROW(run("access a primary 0 read --no-touch"), Failure);
+}
+
 TEST_F(ReplayCommand, RefusesWhatIsNoTokenAndDoesNotDisturbARecording)
 {
   EXPECT_THROW(run("replay populate:p0"), Failure);
