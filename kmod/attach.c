@@ -84,6 +84,7 @@ void kernel_flush(struct engine_actor *actor, unsigned int number, engine_u64 st
 	spin_unlock(&tree->lock);
 	if (used)
 		on_each_cpu_cond_mask(runs_user_of, flush_this_cpu, tree, true, cpu_online_mask);
+	morsel_vcpus_flush(tree);
 }
 
 /* ---- processes ---- */

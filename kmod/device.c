@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "engine/abi/morsel_vcpu.h"
 #include "kmod/shim.h"
 
 static long get_version(void __user *argument)
@@ -203,6 +204,10 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 	case MORSEL_IOC_GATE_UNTIL:
 	case MORSEL_IOC_GATE_ACTORS:
 		return morsel_gate_ioctl(file, command, argument);
+	case MORSEL_IOC_VCPU_LAB:
+		return morsel_vcpu_create_lab(user);
+	case MORSEL_IOC_VCPU_STATE:
+		return morsel_vcpu_tell_state(user);
 	case MORSEL_IOC_IDLE:
 		return argument ? -EINVAL : morsel_wait_until_idle();
 	default:

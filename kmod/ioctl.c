@@ -9,6 +9,7 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
+#include "engine/abi/morsel_vcpu.h"
 #include "kmod/shim.h"
 
 /* Reads a size-prefixed structure: exactly ours, or a longer one of a later version whose surplus is zero. */
@@ -259,9 +260,12 @@ static long access(struct file *file, struct morsel_object *object, void __user 
 	tree = morsel_tree_get(object, request.view);
 	if (!tree)
 		return -ENOENT;
-	error = do_access(object, tree, &request);
+	if (!(request.flags & MORSEL_ACCESS_TOUCH) || !morsel_vcpu_access(file, tree, &request, &error))
+		error = do_access(object, tree, &request);
 	morsel_tree_put(tree);
-	return error ? error : put_reply(argument, &request, sizeof(request));
+	if (error && error != -ENXIO)	/* who walked is told of a hole, too */
+		return error;
+	return put_reply(argument, &request, sizeof(request)) ?: error;
 }
 
 /* Physical addresses are shown to administrators only, as in /proc/pid/pagemap. */
@@ -345,6 +349,7 @@ static bool changes_object(unsigned int command)
 	case MORSEL_IOC_HARVEST:
 	case MORSEL_IOC_VIEW_ADD:
 	case MORSEL_IOC_VIEW_DROP:
+	case MORSEL_IOC_VCPU:
 		return true;
 	default:
 		return false;
@@ -380,6 +385,8 @@ static long dispatch(struct file *file, unsigned int command, unsigned long argu
 		return access(file, object, user);
 	case MORSEL_IOC_MAP_VIEW:
 		return map_view(file, object, user);
+	case MORSEL_IOC_VCPU:
+		return morsel_vcpu_create(file, user);
 	case MORSEL_IOC_SETTLE:
 		return argument ? -EINVAL : morsel_settle(object);
 	default:

@@ -21,6 +21,7 @@ static void init_tree(struct morsel_object *object, unsigned int number)
 	tree->format = MORSEL_FORMAT_AMD64;
 	spin_lock_init(&tree->lock);
 	INIT_LIST_HEAD(&tree->users);
+	INIT_LIST_HEAD(&tree->vcpus);
 	xa_init(&tree->tables[0]);
 	xa_init(&tree->tables[1]);
 }

@@ -61,6 +61,7 @@ struct morsel_tree {
 	struct xarray tables[2];	/* pinned tables by slot number, at levels 0 and 1 */
 	spinlock_t lock;
 	struct list_head users;		/* struct morsel_user: whose CPUs may cache this tree */
+	struct list_head vcpus;		/* struct morsel_vcpu: the same */
 };
 
 /* Tables and frames on their way out: one batch waits for its grace period, the next one gathers. */
@@ -232,6 +233,13 @@ static inline void morsel_gate_end(void)
 	if (static_branch_unlikely(&morsel_observed_key))
 		morsel_gate_finish();
 }
+
+/* vcpu.c, vcpu_run.c: kmod/vcpu.h */
+long morsel_vcpu_create(struct file *file, void __user *argument);
+long morsel_vcpu_create_lab(void __user *argument);
+long morsel_vcpu_tell_state(void __user *argument);
+bool morsel_vcpu_access(struct file *file, struct morsel_tree *tree, struct morsel_access *request, int *error);
+void morsel_vcpus_flush(struct morsel_tree *tree);
 
 /* journal.c */
 int morsel_journal_switch(struct morsel_journal_switch *request);

@@ -71,6 +71,7 @@ enum morsel_access_result {
 enum morsel_walker {
 	MORSEL_WALKER_ENGINE = 0,	/* the engine's own walker in the module */
 	MORSEL_WALKER_CPU = 1,		/* the CPU's MMU, for a process that maps the view */
+	MORSEL_WALKER_SVM = 2,		/* the CPU's nested paging (AMD-V), for a virtual CPU of the module */
 };
 
 struct morsel_version {
@@ -156,9 +157,13 @@ struct morsel_view_drop {
 	__u32 view;
 };
 
-/* Fill one page of a view, as a violation handler would; with MORSEL_ACCESS_* also read or write one 64-bit word. */
+/*
+ * Fill one page of a view, as a violation handler would; with MORSEL_ACCESS_TOUCH do the access, too: of one 64-bit
+ * word, or the fetch of one instruction. A virtual CPU (morsel_vcpu.h) does it where there is hardware for the view's
+ * format, else the engine's walker.
+ */
 #define MORSEL_ACCESS_POPULATE 1u	/* a hole in the primary is populated (else ENXIO) */
-#define MORSEL_ACCESS_TOUCH 2u		/* after the fill, do the access through the view by the engine's walker */
+#define MORSEL_ACCESS_TOUCH 2u
 struct morsel_access {
 	__u32 size;
 	__u32 view;			/* view number; 0: the primary itself */

@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/abi/morsel_vcpu.h"
+
 #define MOUNT_POINT "/morsel"
 #define HANG_GUARD_SECONDS 240
 
@@ -23,7 +25,8 @@ static const struct suite suites[] = {
 	{ "mapping", mapping_tests }, { "rights", rights_tests }, { "view", view_tests },
 	{ "request", request_tests }, { "stress", stress_tests }, { "inject", inject_tests },
 	{ "gate", gate_tests },
-	{ "pages", pages_tests },
+	{ "pages", pages_tests }, { "vcpu", vcpu_tests },
+	{ "vcpu-running", vcpu_running_tests },
 };
 
 static void fail(const char *file, int line, const char *text)
@@ -205,6 +208,16 @@ struct morsel_counters counters(void)
 	return result;
 }
 
+unsigned vcpu_count(void)
+{
+	struct morsel_vcpu_state state = { .size = sizeof(state) };
+	int fd = open_device();
+
+	CHECK_EQ(ioctl(fd, MORSEL_IOC_VCPU_STATE, &state), 0);
+	close(fd);
+	return state.vcpus;
+}
+
 unsigned granularity(void)
 {
 	char text[8] = "";
@@ -247,10 +260,12 @@ static int nothing_left(void)
 {
 	const struct morsel_counters c = counters();
 
-	if (!c.objects && !c.views && !c.tables && !c.frames && !c.attachments && !c.bad_entries)
+	const unsigned vcpus = vcpu_count();
+
+	if (!c.objects && !c.views && !c.tables && !c.frames && !c.attachments && !c.bad_entries && !vcpus)
 		return 1;
-	printf("# left behind: objects %llu views %llu tables %llu frames %llu attachments %llu; bad entries %llu\n",
-	       c.objects, c.views, c.tables, c.frames, c.attachments, c.bad_entries);
+	printf("# left: objects %llu views %llu tables %llu frames %llu attachments %llu; bad entries %llu; vcpus %u\n",
+	       c.objects, c.views, c.tables, c.frames, c.attachments, c.bad_entries, vcpus);
 	return 0;
 }
 

@@ -218,6 +218,7 @@ std::optional<Json> drop_view(Context& context, const Arguments& arguments)
 std::optional<Json> access(Context& context, const Arguments& arguments)
 {
   constexpr const char* results[] = {"hit", "filled", "populated", "denied"};
+  constexpr const char* walkers[] = {"engine", "cpu", "svm"};
   const std::string name = arguments.object_name();
   auto request = sized<morsel_access>();
   request.view = arguments.small_number("view");
@@ -232,13 +233,13 @@ std::optional<Json> access(Context& context, const Arguments& arguments)
     // A hole that is not to be populated: not allowed, as a missing right.
     if (error.number() != ENXIO || arguments.flag("populate")) throw;
     request.result = MORSEL_ACCESS_DENIED;
-    request.walker = MORSEL_WALKER_ENGINE;
   }
-  if (request.result >= std::size(results)) throw RequestError(EPROTO, "the module answered with an unknown result");
+  if (request.result >= std::size(results) || request.walker >= std::size(walkers))
+    throw RequestError(EPROTO, "the module answered with an unknown result or walker");
   // Touching a page sets its accessed and dirty bits, whatever else happened.
   if (request.result != MORSEL_ACCESS_DENIED) announce(context, name);
   return Json{{"result", results[request.result]},
-              {"walker", request.walker == MORSEL_WALKER_ENGINE ? "engine" : "cpu"},
+              {"walker", walkers[request.walker]},
               {"value", request.value}};
 }
 

@@ -117,7 +117,14 @@ session::AccessReply access_from_json(const Json& json)
       known = true;
     }
   if (!known) refuse("there is no outcome '" + printable(result, 64) + "'");
-  reply.walker = walker == "engine" ? "the engine's walker in the module" : "the guest's CPU";
+  if (walker == "engine")
+    reply.walker = "the engine's walker in the module";
+  else if (walker == "cpu")
+    reply.walker = "the guest's CPU";
+  else if (walker == "svm")
+    reply.walker = "AMD-V nested paging";
+  else
+    refuse("there is no walker '" + printable(walker, 64) + "'");
   reply.value = number_field(json, "value");
   return reply;
 }

@@ -200,13 +200,16 @@ void VmTarget::drop_view(const std::string& name, TreeId view)
 
 session::AccessReply VmTarget::access(const session::AccessRequest& r)
 {
-  return access_from_json(connection_->request("access", {{"name", r.object},
-                                                          {"view", r.view},
-                                                          {"offset", r.offset},
-                                                          {"rights", rights_word(r.right)},
-                                                          {"populate", r.populate},
-                                                          {"touch", r.touch && !r.right.exec()},
-                                                          {"value", r.value}}));
+  const Json answer = connection_->request("access", {{"name", r.object},
+                                                      {"view", r.view},
+                                                      {"offset", r.offset},
+                                                      {"rights", rights_word(r.right)},
+                                                      {"populate", r.populate},
+                                                      {"touch", r.touch},
+                                                      {"value", r.value}});
+  session::AccessReply reply = access_from_json(answer);
+  if (text_field(answer, "walker") != "engine") reply.walker += ", QEMU " + connection_->info().accelerator;
+  return reply;
 }
 
 u32 VmTarget::inject(const session::InjectRule& rule)

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <regex>
 #include <sstream>
@@ -87,6 +89,29 @@ TEST_F(KernelModule, ReshapesMovesAndHarvestsPagesAtEachGranularity)
 TEST_F(KernelModule, RefusesWrongRequests) { run_suite("request"); }
 
 TEST_F(KernelModule, HoldsActorsAtItsGate) { run_suite("gate"); }
+
+TEST_F(KernelModule, RunsVirtualCpusOnViews)
+{
+  run_suite("vcpu");
+  run_suite("vcpu-running");
+}
+
+// What the machine does with each kind of entry; under TCG it is always the same, and docs/hardware.md says it.
+TEST_F(KernelModule, WalksViewsAsThePageAboutHardwareSays)
+{
+  const Json result = request("run", {{"argv", {"morsel-hardware"}}});
+  const std::string matrix = result.value("stdout", "");
+  EXPECT_EQ(result.value("exit_status", -1), 0) << matrix << result.value("stderr", "");
+  if (machine->info().accelerator != "TCG") return;
+  const char* const path = std::getenv("MORSEL_HARDWARE_PAGE");
+  ASSERT_NE(path, nullptr);
+  std::ifstream file(path);
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(page.substr(std::min(page.find("## npt"), page.size())), matrix)
+      << "docs/hardware.md: put this in place of what follows its introduction";
+}
+
+TEST_F(KernelModule, AgreesWithTheInspectorOnRandomTables) { run({"morsel-hardware", "--oracle", "10000"}); }
 
 TEST_F(KernelModule, InjectsFaultsAndShowsPoints) { run_suite("inject"); }
 

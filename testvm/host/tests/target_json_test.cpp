@@ -95,7 +95,10 @@ TEST(AgentReplies, NameOutcomesOfAccesses)
   EXPECT_EQ(reply.outcome, session::AccessOutcome::filled);
   EXPECT_EQ(reply.value, 77u);
   EXPECT_NE(reply.walker.find("engine"), std::string::npos);
+  EXPECT_EQ(access_from_json(Json::parse(R"({"result":"hit","walker":"svm","value":1})")).walker,
+            "AMD-V nested paging");
   expect_refused(access_from_json, Json::parse(R"({"result":"perhaps","walker":"engine","value":77})"));
+  expect_refused(access_from_json, Json::parse(R"({"result":"hit","walker":"ghost","value":77})"));
 }
 
 TEST(AgentReplies, SayHowAProgramEnded)

@@ -123,6 +123,25 @@ TEST_F(VmTargetTest, FillsAViewOnAccessOnly)
   EXPECT_TRUE(target->object("o").views.empty());
 }
 
+// A virtual CPU does it, where the machine has nested paging: QEMU's own, or KVM's on a machine that nests.
+TEST_F(VmTargetTest, LetsTheHardwareWalkAViewForIt)
+{
+  target->create_object("o", 64 * mebibyte, {});
+  const auto view = target->add_view("o", FormatId::npt);
+  session::AccessRequest request{
+      .object = "o", .view = view.number, .offset = 0x5000, .right = right_write, .value = 77};
+  const auto written = target->access(request);
+  EXPECT_EQ(written.outcome, AccessOutcome::populated);
+  EXPECT_EQ(written.walker.rfind("AMD-V nested paging, QEMU ", 0), 0u) << written.walker;
+  request.right = right_read;
+  EXPECT_EQ(target->access(request).value, 77u);
+  request.right = right_exec;
+  EXPECT_EQ(target->access(request).outcome, AccessOutcome::denied);
+  request = {.object = "o", .view = view.number, .offset = 0x9000, .populate = false};
+  EXPECT_EQ(target->access(request).outcome, AccessOutcome::denied);
+  EXPECT_EQ(target->access(request).walker, written.walker);
+}
+
 TEST_F(VmTargetTest, KeepsRulesOfInjection)
 {
   const u32 number = target->inject({.point = SyncPoint::invalidate, .tree = TreeId{1}, .nth = 2, .times = 3});
@@ -208,7 +227,13 @@ TEST(VmTargetPaging, HasFiveLevelsOnlyIfAskedFor)
 {
   VmConfig config = test_config();
   config.paging = Paging::five_levels;
-  EXPECT_EQ(VmConnection::start(config)->request("greet")["morsel"]["la57"], true);
+  auto connection = VmConnection::start(config);
+  EXPECT_EQ(connection->request("greet")["morsel"]["la57"], true);
+  // The nested walk would have five levels as well: no virtual CPU, and the access is done nevertheless.
+  VmTarget five(std::move(connection));
+  five.create_object("o", 4 * mebibyte, {});
+  const auto view = five.add_view("o", FormatId::npt);
+  EXPECT_NE(five.access({.object = "o", .view = view.number}).walker.find("engine's walker"), std::string::npos);
   EXPECT_EQ(VmConnection::start(test_config())->request("greet")["morsel"]["la57"], false);
 }
 

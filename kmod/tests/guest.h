@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Short forms of the requests for virtual CPUs. */
+#ifndef MORSEL_KMOD_TESTS_GUEST_H
+#define MORSEL_KMOD_TESTS_GUEST_H
+
+#include "engine/abi/morsel_vcpu.h"
+#include "kmod/tests/check.h"
+
+/* As the request answers. */
+int create_vcpu(int fd, unsigned view, struct morsel_vcpu_create *request);
+int new_vcpu(int fd, unsigned view);
+/* A run of it that fills and populates, with a guard against a hang. */
+struct morsel_vcpu_run program(unsigned which, uint64_t offset);
+unsigned run(int vcpu, struct morsel_vcpu_run *request);	/* its result */
+struct morsel_vcpu_run run_code(int vcpu, const void *code, size_t bytes, uint64_t rbx);
+uint64_t guest_read(int vcpu, uint64_t offset);
+void guest_write(int vcpu, uint64_t offset, uint64_t value);
+
+#endif /* MORSEL_KMOD_TESTS_GUEST_H */

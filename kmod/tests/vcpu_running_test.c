@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Virtual CPUs that run while others change what they see, move them, or take their CPU away. */
+#define _GNU_SOURCE
+#include "kmod/tests/guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct spinner {
+	pthread_t thread;
+	int vcpu;
+	struct morsel_vcpu_run request;
+	int status;
+};
+
+static void *spin(void *data)
+{
+	struct spinner *spinner = data;
+
+	spinner->status = ioctl(spinner->vcpu, MORSEL_IOC_VCPU_RUN, &spinner->request);
+	return NULL;
+}
+
+static void start_spinner(struct spinner *spinner, int vcpu, uint64_t offset, uint64_t expected)
+{
+	spinner->vcpu = vcpu;
+	spinner->request = program(MORSEL_VCPU_SPIN, offset);
+	spinner->request.expected = expected;
+	CHECK_EQ(pthread_create(&spinner->thread, NULL, spin, spinner), 0);
+}
+
+static void join_spinner(struct spinner *spinner)
+{
+	CHECK_EQ(pthread_join(spinner->thread, NULL), 0);
+	CHECK_EQ(spinner->status, 0);
+	CHECK_EQ(spinner->request.result, MORSEL_VCPU_DONE);
+}
+
+/* The page moves to another frame, and goes, under a guest that reads it: each flush reaches it while it runs. */
+static void a_flush_reaches_a_running_guest(void)
+{
+	int fd = open_object("guest-flushed", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	volatile uint64_t *word = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
+	struct spinner spinner;
+	uint64_t pages, round, moved = 0;
+
+	*word = 1;
+	start_spinner(&spinner, vcpu, 0, 77);
+	for (round = 0; round < 100; round++) {
+		CHECK_EQ(change(fd, MORSEL_IOC_MIGRATE, 0, PAGE, 0, 0, &pages), 0);
+		moved += pages;
+		CHECK_EQ(change(fd, MORSEL_IOC_UNMAP, 0, MIB(2), 0, 0, &pages), 0);
+		CHECK_EQ(*word, 0);	/* in a new frame: the guest must see what is written there */
+		*word = 1;
+	}
+	CHECK(moved > 0);
+	*word = 77;
+	join_spinner(&spinner);
+	CHECK(spinner.request.violations > 0);
+	CHECK(spinner.request.value > 0);
+}
+
+static void two_guests_share_a_view(void)
+{
+	int fd = open_object("guest-two", MIB(2));
+	unsigned view = add_view(fd, MORSEL_FORMAT_NPT);
+	int first = new_vcpu(fd, view), second = new_vcpu(fd, view);
+	struct spinner spinner;
+	uint64_t round;
+
+	CHECK_EQ(vcpu_count(), 2);
+	for (round = 1; round <= 20; round++) {
+		start_spinner(&spinner, first, 0, round);
+		guest_write(second, 0, round);
+		join_spinner(&spinner);
+		guest_write(second, 8, round);
+		CHECK_EQ(guest_read(first, 8), round);
+		if (round % 5 == 0)
+			CHECK_EQ(change(fd, MORSEL_IOC_MIGRATE, 0, MIB(2), 0, 0, NULL), 0);
+	}
+	close(first);
+	close(second);
+	CHECK_EQ(vcpu_count(), 0);
+}
+
+static void a_running_vcpu_is_busy(void)
+{
+	static const unsigned char wait_for_rcx[] = {
+		0x48, 0xc7, 0x43, 0x08, 1, 0, 0, 0,	/* movq $1, 8(%rbx) */
+		0x48, 0x39, 0x0b, 0x75, 0xfb,		/* 1: cmp %rcx, (%rbx); jne 1b */
+		0x0f, 0x01, 0xd9,
+	};
+	int fd = open_object("guest-busy", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	volatile uint64_t *word = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
+	struct morsel_vcpu_run second = program(MORSEL_VCPU_READ, 0);
+	struct spinner spinner = { .vcpu = vcpu, .request = program(MORSEL_VCPU_RUN_CODE, 0) };
+
+	spinner.request.code = (uintptr_t)wait_for_rcx;
+	spinner.request.code_bytes = sizeof(wait_for_rcx);
+	spinner.request.expected = 9;
+	CHECK_EQ(pthread_create(&spinner.thread, NULL, spin, &spinner), 0);
+	while (!word[1])
+		sched_yield();
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &second), EBUSY);
+	word[0] = 9;
+	join_spinner(&spinner);
+	CHECK_EQ(run(vcpu, &second), MORSEL_VCPU_DONE);
+}
+
+static void pin_thread(pthread_t thread, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	CHECK_EQ(pthread_setaffinity_np(thread, sizeof(set), &set), 0);
+}
+
+static void a_guest_moves_between_cpus(void)
+{
+	int fd = open_object("guest-moved", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	volatile uint64_t *word = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
+	struct spinner spinner;
+	int i;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return;
+	*word = 0;
+	start_spinner(&spinner, vcpu, 0, 1);
+	for (i = 0; i < 50; i++) {
+		pin_thread(spinner.thread, i % 2);
+		CHECK_EQ(change(fd, MORSEL_IOC_MIGRATE, 0, PAGE, 0, 0, NULL), 0);
+	}
+	*word = 1;
+	join_spinner(&spinner);
+	for (i = 0; i < 20; i++) {
+		pin_thread(pthread_self(), i % 2);
+		CHECK_EQ(change(fd, MORSEL_IOC_UNMAP, 0, MIB(2), 0, 0, NULL), 0);
+		*word = 100 + i;
+		CHECK_EQ(guest_read(vcpu, 0), 100 + i);
+	}
+}
+
+static void set_online(int cpu, int online)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK_EQ(write(fd, online ? "1" : "0", 1), 1);
+	close(fd);
+}
+
+static void a_cpu_goes_and_comes_back(void)
+{
+	int fd = open_object("guest-hotplug", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	volatile uint64_t *word = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
+	struct spinner spinner;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return;
+	*word = 0;
+	start_spinner(&spinner, vcpu, 0, 1);
+	pin_thread(spinner.thread, 1);
+	set_online(1, 0);
+	CHECK_EQ(guest_read(new_vcpu(fd, 1), 0), 0);
+	set_online(1, 1);
+	pin_thread(pthread_self(), 1);
+	guest_write(new_vcpu(fd, 1), 8, 3);
+	*word = 1;
+	join_spinner(&spinner);
+	CHECK_EQ(word[1], 3);
+}
+
+const struct test vcpu_running_tests[] = {
+	{ "a_flush_reaches_a_running_guest", a_flush_reaches_a_running_guest },
+	{ "two_guests_share_a_view", two_guests_share_a_view },
+	{ "a_running_vcpu_is_busy", a_running_vcpu_is_busy },
+	{ "a_guest_moves_between_cpus", a_guest_moves_between_cpus },
+	{ "a_cpu_goes_and_comes_back", a_cpu_goes_and_comes_back },
+	{ NULL, NULL },
+};

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Virtual CPUs: a guest on an object's view, whose tables the machine's own nested paging walks. */
+#define _GNU_SOURCE
+#include "kmod/tests/guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/abi/morsel_journal.h"
+
+#define RW (MORSEL_READ | MORSEL_WRITE)
+
+/* One object through two formats: every write is seen on the other side, and there is one copy of each page. */
+static void process_and_guest_share_an_object(void)
+{
+	int fd = open_object("guest-shared", MIB(64)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	volatile uint64_t *words = (volatile uint64_t *)map(fd, MIB(64), PROT_READ | PROT_WRITE);
+	struct morsel_vcpu_run request = program(MORSEL_VCPU_COMPARE_EXCHANGE, MIB(3) + 16);
+	uint64_t page;
+
+	for (page = 0; page < 64; page++)
+		words[page * PAGE / 8] = 1000 + page;
+	CHECK_EQ(info_of(fd).frames, 64);
+	for (page = 0; page < 64; page++)
+		CHECK_EQ(guest_read(vcpu, page * PAGE), 1000 + page);
+	for (page = 0; page < 64; page++)
+		guest_write(vcpu, page * PAGE + 8, 2000 + page);
+	for (page = 0; page < 64; page++)
+		CHECK_EQ(words[page * PAGE / 8 + 1], 2000 + page);
+	CHECK_EQ(info_of(fd).frames, 64);	/* nothing was copied, nothing allocated */
+	guest_write(vcpu, MIB(3), 7);		/* a hole: populated for the guest, and there for the process */
+	CHECK_EQ(info_of(fd).frames, 65);
+	CHECK_EQ(words[MIB(3) / 8], 7);
+	CHECK_EQ(info_of(fd).frames, 65);
+	words[MIB(3) / 8 + 2] = 5;
+	request.expected = 4;
+	request.value = 6;
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
+	CHECK_EQ(request.value, 5);
+	CHECK_EQ(words[MIB(3) / 8 + 2], 5);
+	request.expected = 5;
+	request.value = 6;
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
+	CHECK_EQ(request.value, 5);
+	CHECK_EQ(words[MIB(3) / 8 + 2], 6);
+}
+
+static void violations_fill_and_tell_what_it_took(void)
+{
+	int fd = open_object("guest-filled", MIB(64)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	const uint64_t fills = counters().fills_total;
+	struct morsel_vcpu_run request = program(MORSEL_VCPU_READ, MIB(5));
+
+	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, MIB(4), MIB(6), RW, 0, NULL), 0);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
+	CHECK_EQ(request.outcome, MORSEL_ACCESS_FILLED);
+	CHECK_EQ(request.violations, 1);
+	CHECK_EQ(request.violation, MIB(5));
+	CHECK_EQ(request.access, MORSEL_READ);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);	/* what was filled stays */
+	CHECK_EQ(request.outcome, MORSEL_ACCESS_HIT);
+	CHECK_EQ(request.violations, 0);
+	CHECK_EQ(counters().fills_total, fills + 1);
+	request = program(MORSEL_VCPU_READ, MIB(5) + PAGE);
+	request.flags = MORSEL_VCPU_NO_FILL;
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_VIOLATION);
+	CHECK_EQ(request.violation, MIB(5) + PAGE);
+	request.flags = 0;
+	request.offset = MIB(1);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_HOLE);
+	request.offset = MIB(64);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_OUTSIDE);
+	request.offset = GIB(500);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_OUTSIDE);
+	CHECK_EQ(counters().fills_total, fills + 1);
+}
+
+static void rights_are_the_primarys(void)
+{
+	int fd = open_object("guest-rights", MIB(64)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	struct morsel_vcpu_run request = program(MORSEL_VCPU_WRITE, 0);
+
+	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, MIB(1), RW, 0, NULL), 0);
+	guest_write(vcpu, 0, 1);
+	CHECK_EQ(change(fd, MORSEL_IOC_PROTECT, 0, PAGE, MORSEL_READ, 0, NULL), 0);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DENIED);
+	CHECK_EQ(guest_read(vcpu, 0), 1);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DENIED);
+	CHECK_EQ(request.access, MORSEL_WRITE | MORSEL_VCPU_PRESENT);
+	CHECK_EQ(change(fd, MORSEL_IOC_PROTECT, 0, PAGE, RW, 0, NULL), 0);
+	request.value = 2;
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
+	CHECK_EQ(guest_read(vcpu, 0), 2);
+	request = program(MORSEL_VCPU_EXEC, 0);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DENIED);
+	CHECK_EQ(request.access, MORSEL_EXEC | MORSEL_VCPU_PRESENT);
+	CHECK_EQ(change(fd, MORSEL_IOC_PROTECT, 0, PAGE, RW | MORSEL_EXEC, 0, NULL), 0);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
+	CHECK_EQ(request.outcome, MORSEL_ACCESS_FILLED);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
+	CHECK_EQ(request.outcome, MORSEL_ACCESS_HIT);
+}
+
+/* What stands where the guest fetches from cannot change the object. */
+static void a_fetch_changes_nothing(void)
+{
+	/* movl $1, 0xf6(%rip) */
+	static const unsigned char store[] = { 0xc7, 0x05, 0xf6, 0x00, 0x00, 0x00, 1, 0, 0, 0 };
+	int fd = open_object("guest-fetched", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	struct morsel_vcpu_run request = program(MORSEL_VCPU_EXEC, 0);
+	volatile char *primary = map(fd, MIB(2), PROT_READ | PROT_WRITE);
+
+	memcpy((void *)primary, store, sizeof(store));
+	CHECK_EQ(change(fd, MORSEL_IOC_PROTECT, 0, PAGE, RW | MORSEL_EXEC, 0, NULL), 0);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
+	CHECK_EQ(primary[0x100], 0);
+}
+
+static void an_access_is_done_by_the_hardware(void)
+{
+	int fd = open_object("guest-access", MIB(64));
+	struct morsel_access request = {
+		.size = sizeof(request), .view = add_view(fd, MORSEL_FORMAT_NPT), .offset = MIB(7),
+		.rights = MORSEL_WRITE, .flags = MORSEL_ACCESS_TOUCH | MORSEL_ACCESS_POPULATE, .value = 99,
+	};
+
+	CHECK_EQ(ioctl(fd, MORSEL_IOC_ACCESS, &request), 0);
+	CHECK_EQ(request.walker, MORSEL_WALKER_SVM);
+	CHECK_EQ(request.result, MORSEL_ACCESS_POPULATED);
+	CHECK_EQ(vcpu_count(), 0);
+	request.rights = MORSEL_READ;
+	request.value = 0;
+	CHECK_EQ(ioctl(fd, MORSEL_IOC_ACCESS, &request), 0);
+	CHECK_EQ(request.result, MORSEL_ACCESS_HIT);
+	CHECK_EQ(request.value, 99);
+	request.view = add_view(fd, MORSEL_FORMAT_EPT);	/* no hardware for this one */
+	CHECK_EQ(ioctl(fd, MORSEL_IOC_ACCESS, &request), 0);
+	CHECK_EQ(request.walker, MORSEL_WALKER_ENGINE);
+	CHECK_EQ(request.value, 99);
+}
+
+static void what_nothing_walks_is_refused_in_words(void)
+{
+	int fd = open_object("guest-refused", MIB(2)), reader = open("/morsel/guest-refused", O_RDONLY), vcpu;
+	struct morsel_vcpu_create request;
+	struct morsel_vcpu_run wrong;
+	unsigned view = add_view(fd, MORSEL_FORMAT_NPT);
+
+	CHECK_ERRNO(create_vcpu(fd, 0, &request), EOPNOTSUPP);
+	CHECK_ERRNO(create_vcpu(fd, add_view(fd, MORSEL_FORMAT_EPT), &request), EOPNOTSUPP);
+	CHECK(strstr(request.reason, "format") != NULL);
+	CHECK_ERRNO(create_vcpu(fd, 9, &request), ENOENT);
+	CHECK_ERRNO(create_vcpu(reader, view, &request), EBADF);
+	request = (struct morsel_vcpu_create){ .size = sizeof(request), .view = view, .format = 1 };
+	CHECK_ERRNO(ioctl(fd, MORSEL_IOC_VCPU, &request), EINVAL);
+	vcpu = new_vcpu(fd, view);
+	CHECK_ERRNO(drop_view(fd, view), EBUSY);
+	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ, MAP_SHARED, vcpu, 0), EINVAL);	/* only a lab has memory */
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_INFO, &request), ENOTTY);
+	wrong = program(0, 0);
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &wrong), EINVAL);
+	wrong = program(MORSEL_VCPU_RUN_CODE + 1, 0);
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &wrong), EINVAL);
+	wrong = program(MORSEL_VCPU_READ, 4);
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &wrong), EINVAL);
+	wrong = program(MORSEL_VCPU_READ, MORSEL_VCPU_CODE);
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &wrong), EINVAL);
+	wrong = program(MORSEL_VCPU_RUN_CODE, 0);
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &wrong), EINVAL);
+	wrong.code_bytes = 8;
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &wrong), EFAULT);
+	wrong = program(MORSEL_VCPU_READ, 0);
+	wrong.flags = 8;
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &wrong), EINVAL);
+	close(vcpu);
+	CHECK_EQ(drop_view(fd, view), 0);
+}
+
+static void a_guest_that_goes_wrong_ends_its_run_only(void)
+{
+	static const unsigned char own_tables[] = {
+		0x48, 0xbb, 0x00, 0x20, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00,	/* mov $MORSEL_VCPU_TABLES, %rbx */
+		0x48, 0xc7, 0x03, 0, 0, 0, 0,					/* movq $0, (%rbx): its first entry */
+		0x31, 0xc9, 0x0f, 0x01, 0x39,					/* xor %ecx, %ecx; invlpg (%rcx) */
+		0x48, 0x8b, 0x01,						/* mov (%rcx), %rax */
+		0x0f, 0x01, 0xd9,
+	};
+	static const unsigned char undefined[] = { 0x0f, 0x0b }, halt[] = { 0xf4 }, out[] = { 0xe6, 0x80 };
+	static const unsigned char msr[] = { 0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32 };	/* rdmsr of EFER */
+	static const unsigned char cr0[] = { 0x0f, 0x06 };			/* clts */
+	static const unsigned char debug[] = { 0x0f, 0x23, 0xc0 };		/* mov %rax, %dr0 */
+	static const unsigned char sse[] = { 0x0f, 0x57, 0xc0 }, x87[] = { 0xd9, 0xe8 };
+	static const unsigned char run_guest[] = { 0x0f, 0x01, 0xd8 };
+	static const struct { const unsigned char *code; size_t bytes; unsigned result, detail; } cases[] = {
+		{ own_tables, sizeof(own_tables), MORSEL_VCPU_EXCEPTION, 14 },
+		{ undefined, sizeof(undefined), MORSEL_VCPU_EXCEPTION, 6 },
+		{ sse, sizeof(sse), MORSEL_VCPU_EXCEPTION, 6 },
+		{ x87, sizeof(x87), MORSEL_VCPU_EXCEPTION, 7 },
+		{ halt, sizeof(halt), MORSEL_VCPU_FORBIDDEN, 0 },
+		{ out, sizeof(out), MORSEL_VCPU_FORBIDDEN, 0 },
+		{ msr, sizeof(msr), MORSEL_VCPU_FORBIDDEN, 0 },
+		{ cr0, sizeof(cr0), MORSEL_VCPU_FORBIDDEN, 0 },
+		{ debug, sizeof(debug), MORSEL_VCPU_FORBIDDEN, 0 },
+		{ run_guest, sizeof(run_guest), MORSEL_VCPU_FORBIDDEN, 0 },
+	};
+	int fd = open_object("guest-wrong", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	size_t i;
+
+	guest_write(vcpu, 0, 5);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct morsel_vcpu_run ended = run_code(vcpu, cases[i].code, cases[i].bytes, 0);
+
+		if (ended.result != cases[i].result)
+			printf("# case %zu: result %u exit %#llx\n", i, ended.result, ended.exit_code);
+		CHECK_EQ(ended.result, cases[i].result);
+		if (cases[i].result == MORSEL_VCPU_EXCEPTION)
+			CHECK_EQ(ended.exit_code, cases[i].detail);
+		CHECK_EQ(guest_read(vcpu, 0), 5);	/* the next run is a new guest */
+	}
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_alarm(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+static void an_endless_guest_is_ended(void)
+{
+	static const unsigned char loop[] = { 0xeb, 0xfe };
+	const struct sigaction action = { .sa_handler = on_alarm };
+	int fd = open_object("guest-endless", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	struct morsel_vcpu_run request = program(MORSEL_VCPU_RUN_CODE, 0);
+	int ready[2], pid;
+	char byte;
+
+	request.code = (uintptr_t)loop;
+	request.code_bytes = sizeof(loop);
+	request.timeout_ms = 50;
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_TIMEOUT);
+	CHECK(request.interrupts > 0);
+	CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
+	ualarm(50000, 0);
+	request.timeout_ms = 0;
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &request), EINTR);
+	CHECK_EQ(interrupted, 1);
+	CHECK_EQ(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		CHECK_EQ(write(ready[1], "x", 1), 1);
+		ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &request);
+	}
+	CHECK_EQ(read(ready[0], &byte, 1), 1);
+	CHECK_EQ(kill(pid, SIGKILL), 0);
+	CHECK_EQ(exit_status_of(pid), -SIGKILL);
+	CHECK_EQ(guest_read(vcpu, 0), 0);	/* and the vCPU can be used by others */
+}
+
+static void the_module_cannot_be_unloaded_under_a_guest(void)
+{
+	struct morsel_vcpu_create lab = { .size = sizeof(lab), .format = MORSEL_FORMAT_NPT };
+	int device = open_device(), fd;
+	long references;
+	FILE *file;
+
+	CHECK_EQ(ioctl(device, MORSEL_IOC_VCPU_LAB, &lab), 0);
+	close(device);
+	fd = open("/sys/module/morsel/refcnt", O_RDONLY | O_CLOEXEC);
+	file = fdopen(fd, "r");
+	CHECK(file && fscanf(file, "%ld", &references) == 1);
+	fclose(file);
+	CHECK(references >= 2);		/* the mount, and the vCPU */
+	CHECK_EQ(vcpu_count(), 1);
+}
+
+/* Journal and gate know the filler as a vCPU. */
+static void the_filler_is_a_vcpu(void)
+{
+	int fd = open_object("guest-actor", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT)), pid;
+	struct morsel_gate control = { .size = sizeof(control), .lease_ms = 60000 };
+	struct morsel_gate_actor actor = {};
+	struct morsel_gate_actors actors = {
+		.size = sizeof(actors), .actors = (uintptr_t)&actor, .room = 1,
+	};
+	int gate = open_device();
+
+	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, MIB(2), RW, 0, NULL), 0);
+	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE, &control), 0);
+	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_STOP, 0), 0);
+	pid = fork();
+	if (!pid) {
+		close(gate);
+		_exit(guest_read(vcpu, PAGE) == 0 ? 0 : 1);
+	}
+	while (!actors.count || actor.state != MORSEL_GATE_AT_POINT)
+		CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_ACTORS, &actors), 0);
+	CHECK_EQ(actor.id, pid);
+	CHECK_EQ(actor.kind, MORSEL_ACTOR_VCPU);
+	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_RUN, 0), 0);
+	CHECK_EQ(exit_status_of(pid), 0);
+	close(gate);
+}
+
+const struct test vcpu_tests[] = {
+	{ "process_and_guest_share_an_object", process_and_guest_share_an_object },
+	{ "violations_fill_and_tell_what_it_took", violations_fill_and_tell_what_it_took },
+	{ "rights_are_the_primarys", rights_are_the_primarys },
+	{ "a_fetch_changes_nothing", a_fetch_changes_nothing },
+	{ "an_access_is_done_by_the_hardware", an_access_is_done_by_the_hardware },
+	{ "what_nothing_walks_is_refused_in_words", what_nothing_walks_is_refused_in_words },
+	{ "a_guest_that_goes_wrong_ends_its_run_only", a_guest_that_goes_wrong_ends_its_run_only },
+	{ "an_endless_guest_is_ended", an_endless_guest_is_ended },
+	{ "the_module_cannot_be_unloaded_under_a_guest", the_module_cannot_be_unloaded_under_a_guest },
+	{ "the_filler_is_a_vcpu", the_filler_is_a_vcpu },
+	{ NULL, NULL },
+};

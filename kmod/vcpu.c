@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The life of virtual CPUs, and the requests for them (engine/abi/morsel_vcpu.h).
+ *
+ * The CPUs' virtualisation is on while there is a vCPU, and only then, so that other hypervisors get their turn: an
+ * access through a view makes one for itself and gives it back.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/capability.h>
+#include <linux/file.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "kmod/vcpu.h"
+
+#define LAB_ORDER (PMD_SHIFT - PAGE_SHIFT)
+
+static const struct morsel_vcpu_ops *const kinds[] = { &morsel_svm_ops };
+static unsigned int users[ARRAY_SIZE(kinds)];
+static DEFINE_MUTEX(switching);		/* of `users`, and of what they switch */
+static atomic64_t last_id;
+static atomic_t vcpus;
+
+static int kind_of(unsigned int format)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (kinds[i]->format == format)
+			return i;
+	return -EOPNOTSUPP;
+}
+
+static int switch_on(unsigned int kind, const char **reason)
+{
+	int error = 0;
+
+	mutex_lock(&switching);
+	if (!users[kind]) {
+		error = kinds[kind]->check(reason);
+		if (!error)
+			error = kinds[kind]->switch_on(reason);
+	}
+	if (!error)
+		users[kind]++;
+	mutex_unlock(&switching);
+	return error;
+}
+
+static void switch_off(const struct morsel_vcpu_ops *ops)
+{
+	const int kind = kind_of(ops->format);
+
+	mutex_lock(&switching);
+	if (!--users[kind])
+		ops->switch_off();
+	mutex_unlock(&switching);
+}
+
+/* Its memory, and what hardware needs; on no view yet. */
+static struct morsel_vcpu *make(unsigned int format, const char **reason)
+{
+	const int kind = kind_of(format);
+	struct morsel_vcpu *vcpu;
+	int error;
+
+	if (kind < 0) {
+		*reason = "no hardware that the module can drive walks this format";
+		return ERR_PTR(kind);
+	}
+	*reason = "there is not enough memory";
+	error = switch_on(kind, reason);
+	if (error)
+		return ERR_PTR(error);
+	vcpu = kzalloc(sizeof(*vcpu), GFP_KERNEL_ACCOUNT);
+	error = -ENOMEM;
+	if (!vcpu)
+		goto off;
+	vcpu->ops = kinds[kind];
+	vcpu->id = atomic64_inc_return(&last_id);
+	mutex_init(&vcpu->running);
+	INIT_LIST_HEAD(&vcpu->node);
+	atomic_set(&vcpu->cpu, -1);
+	error = morsel_guest_create(vcpu);
+	if (error)
+		goto free;
+	error = vcpu->ops->create(vcpu);
+	if (error)
+		goto guest;
+	atomic_inc(&vcpus);
+	return vcpu;
+
+guest:
+	morsel_guest_destroy(vcpu);
+free:
+	kfree(vcpu);
+off:
+	switch_off(kinds[kind]);
+	return ERR_PTR(error);
+}
+
+/* A vCPU on a view that the caller has pinned. `reason` says why there is none. */
+struct morsel_vcpu *morsel_vcpu_new(struct file *file, struct morsel_tree *tree, const char **reason)
+{
+	struct engine_tree_info info;
+	struct morsel_vcpu *vcpu = make(morsel_is_view(tree) ? tree->format : 0, reason);
+
+	if (IS_ERR(vcpu))
+		return vcpu;
+	engine_describe(&tree->object->engine, &tree->view, &info);
+	vcpu->view_root = kernel_words(info.root);
+	vcpu->file = get_file(file);
+	vcpu->tree = morsel_tree_get(tree->object, tree->number);
+	spin_lock(&tree->lock);
+	list_add_tail(&vcpu->node, &tree->vcpus);
+	spin_unlock(&tree->lock);
+	return vcpu;
+}
+
+/* Nobody runs it. */
+void morsel_vcpu_free(struct morsel_vcpu *vcpu)
+{
+	if (vcpu->tree) {
+		spin_lock(&vcpu->tree->lock);
+		list_del(&vcpu->node);
+		spin_unlock(&vcpu->tree->lock);
+		morsel_tree_put(vcpu->tree);
+		fput(vcpu->file);
+	}
+	vcpu->ops->destroy(vcpu);
+	morsel_guest_destroy(vcpu);
+	if (vcpu->lab)
+		__free_pages(vcpu->lab, LAB_ORDER);
+	switch_off(vcpu->ops);
+	kfree(vcpu);
+	atomic_dec(&vcpus);
+}
+
+static struct morsel_vcpu *new_lab(unsigned int format, const char **reason)
+{
+	struct morsel_vcpu *vcpu = make(format, reason);
+
+	if (IS_ERR(vcpu))
+		return vcpu;
+	vcpu->lab = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN, LAB_ORDER);
+	if (!vcpu->lab) {
+		morsel_vcpu_free(vcpu);
+		*reason = "there are no 2 MiB of memory in one piece";
+		return ERR_PTR(-ENOMEM);
+	}
+	vcpu->view_root = page_address(vcpu->lab);
+	return vcpu;
+}
+
+/* ---- a vCPU's descriptor ---- */
+
+static int check_run(const struct morsel_vcpu_run *run)
+{
+	const bool own_code = run->program == MORSEL_VCPU_RUN_CODE;
+
+	if (run->program < MORSEL_VCPU_READ || run->program > MORSEL_VCPU_RUN_CODE)
+		return -EINVAL;
+	if (run->flags & ~(MORSEL_VCPU_POPULATE | MORSEL_VCPU_NO_FILL | MORSEL_VCPU_FLUSH))
+		return -EINVAL;
+	if (run->code_bytes > MORSEL_VCPU_CODE_BYTES || !own_code != !run->code_bytes)
+		return -EINVAL;
+	if (own_code)
+		return capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
+	if (run->offset >= MORSEL_VCPU_CODE)
+		return -EINVAL;
+	return run->program == MORSEL_VCPU_EXEC || IS_ALIGNED(run->offset, sizeof(u64)) ? 0 : -EINVAL;
+}
+
+static long vcpu_ioctl(struct file *file, unsigned int command, unsigned long argument)
+{
+	struct morsel_vcpu *vcpu = file->private_data;
+	void __user *user = (void __user *)argument;
+	struct morsel_vcpu_run run;
+	int error;
+
+	if (command != MORSEL_IOC_VCPU_RUN)
+		return -ENOTTY;
+	error = morsel_get_request(&run, sizeof(run), user);
+	if (!error)
+		error = check_run(&run);
+	if (!error)
+		error = morsel_vcpu_run(vcpu, &run);
+	morsel_gate_end();
+	if (error)
+		return error;
+	return copy_to_user(user, &run, sizeof(run)) ? -EFAULT : 0;
+}
+
+static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct morsel_vcpu *vcpu = file->private_data;
+	const unsigned long bytes = vma->vm_end - vma->vm_start;
+
+	if (!vcpu->lab || vma->vm_pgoff || bytes > MORSEL_LAB_BYTES || !(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	return remap_pfn_range(vma, vma->vm_start, page_to_pfn(vcpu->lab), bytes, vma->vm_page_prot);
+}
+
+static int vcpu_release(struct inode *inode, struct file *file)
+{
+	morsel_vcpu_free(file->private_data);
+	return 0;
+}
+
+static const struct file_operations vcpu_operations = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = vcpu_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = vcpu_mmap,
+	.release = vcpu_release,
+	.llseek = noop_llseek,
+};
+
+/* Takes the vCPU over. */
+static int give_descriptor(struct morsel_vcpu *vcpu, struct morsel_vcpu_create *request, void __user *argument)
+{
+	struct file *file = anon_inode_getfile("[morsel-vcpu]", &vcpu_operations, vcpu, O_RDWR | O_CLOEXEC);
+	int fd;
+
+	if (IS_ERR(file)) {
+		morsel_vcpu_free(vcpu);
+		return PTR_ERR(file);
+	}
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0) {
+		fput(file);
+		return fd;
+	}
+	request->fd = fd;
+	request->walker = vcpu->ops->walker;
+	request->lab_pa = vcpu->lab ? page_to_phys(vcpu->lab) : 0;
+	if (copy_to_user(argument, request, sizeof(*request))) {
+		put_unused_fd(fd);
+		fput(file);
+		return -EFAULT;
+	}
+	fd_install(fd, file);
+	return 0;
+}
+
+static int refuse(struct morsel_vcpu_create *request, void __user *argument, int error, const char *reason)
+{
+	strscpy(request->reason, reason, sizeof(request->reason));
+	return copy_to_user(argument, request, sizeof(*request)) ? -EFAULT : error;
+}
+
+long morsel_vcpu_create(struct file *file, void __user *argument)
+{
+	struct morsel_vcpu_create request;
+	const char *reason = "";
+	struct morsel_vcpu *vcpu;
+	struct morsel_tree *tree;
+	int error = morsel_get_request(&request, sizeof(request), argument);
+
+	if (error)
+		return error;
+	if (request.format || request.reserved)
+		return -EINVAL;
+	tree = morsel_tree_get(morsel_of(file_inode(file)), request.view);
+	if (!tree)
+		return -ENOENT;
+	vcpu = morsel_vcpu_new(file, tree, &reason);
+	morsel_tree_put(tree);
+	if (IS_ERR(vcpu))
+		return refuse(&request, argument, PTR_ERR(vcpu), reason);
+	return give_descriptor(vcpu, &request, argument);
+}
+
+long morsel_vcpu_create_lab(void __user *argument)
+{
+	struct morsel_vcpu_create request;
+	const char *reason = "";
+	struct morsel_vcpu *vcpu;
+	int error = morsel_get_request(&request, sizeof(request), argument);
+
+	if (error)
+		return error;
+	if (request.view || request.reserved)
+		return -EINVAL;
+	vcpu = new_lab(request.format, &reason);
+	if (IS_ERR(vcpu))
+		return refuse(&request, argument, PTR_ERR(vcpu), reason);
+	return give_descriptor(vcpu, &request, argument);
+}
+
+long morsel_vcpu_tell_state(void __user *argument)
+{
+	struct morsel_vcpu_state state;
+	int error = morsel_get_request(&state, sizeof(state), argument);
+
+	if (error)
+		return error;
+	state.size = sizeof(state);
+	state.vcpus = atomic_read(&vcpus);
+	return copy_to_user(argument, &state, sizeof(state)) ? -EFAULT : 0;
+}
+
+/* ---- one access through a view ---- */
+
+static int access_result(const struct morsel_vcpu_run *run, struct morsel_access *request)
+{
+	switch (run->result) {
+	case MORSEL_VCPU_DONE:
+		request->result = run->outcome;
+		if (request->rights == MORSEL_READ)
+			request->value = run->value;
+		return 0;
+	case MORSEL_VCPU_DENIED:
+		request->result = MORSEL_ACCESS_DENIED;
+		return 0;
+	case MORSEL_VCPU_HOLE:
+		return -ENXIO;
+	case MORSEL_VCPU_OUTSIDE:
+		return -ERANGE;
+	default:
+		return -EIO;
+	}
+}
+
+/* False: there is no hardware for it right now, the engine's own walker has to do it. */
+bool morsel_vcpu_access(struct file *file, struct morsel_tree *tree, struct morsel_access *request, int *error)
+{
+	struct morsel_vcpu_run run = {
+		.program = request->rights == MORSEL_READ ? MORSEL_VCPU_READ :
+			   request->rights == MORSEL_WRITE ? MORSEL_VCPU_WRITE : MORSEL_VCPU_EXEC,
+		.offset = request->offset,
+		.value = request->value,
+		.flags = request->flags & MORSEL_ACCESS_POPULATE ? MORSEL_VCPU_POPULATE : 0,
+	};
+	const char *reason;
+	struct morsel_vcpu *vcpu;
+
+	if (request->offset >= MORSEL_VCPU_CODE)
+		return false;
+	vcpu = morsel_vcpu_new(file, tree, &reason);
+	if (IS_ERR(vcpu))
+		return false;
+	request->walker = vcpu->ops->walker;
+	*error = morsel_vcpu_run(vcpu, &run);
+	if (!*error)
+		*error = access_result(&run, request);
+	morsel_vcpu_free(vcpu);
+	return true;
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "testvm/guest/hardware/lab.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+namespace morsel::guest {
+namespace {
+
+// Entries of the guest's own tables: present, writable, accessed, dirty.
+constexpr u64 guest_entry = 0x63;
+constexpr u64 small_lab_pages = 256;
+
+}  // namespace
+
+Lab::Lab()
+{
+  const int device = open("/dev/morsel", O_RDWR | O_CLOEXEC);
+  if (device < 0) throw NoVcpu{errno, "/dev/morsel cannot be opened"};
+  morsel_vcpu_create request{};
+  request.size = sizeof request;
+  request.format = MORSEL_FORMAT_NPT;
+  const int failed = ioctl(device, MORSEL_IOC_VCPU_LAB, &request) ? errno : 0;
+  close(device);
+  if (failed) throw NoVcpu{failed, request.reason};
+  fd_ = request.fd;
+  physical_ = request.lab_pa;
+  void* const at = mmap(nullptr, MORSEL_LAB_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
+  if (at == MAP_FAILED) {
+    const int number = errno;
+    close(fd_);
+    throw NoVcpu{number, "the lab's memory cannot be mapped"};
+  }
+  words_ = static_cast<u64*>(at);
+  reset();
+}
+
+Lab::~Lab()
+{
+  munmap(words_, MORSEL_LAB_BYTES);
+  close(fd_);
+}
+
+void Lab::reset()
+{
+  std::fill_n(words_, u64{lab_pages} * 512, 0);
+  page(lab_root)[0] = Npt::make_table(address(lab_level_2));
+  page(lab_level_2)[1] = Npt::make_table(address(lab_level_1));
+  page(lab_level_1)[0] = Npt::make_table(address(lab_level_0));
+  page(lab_level_2)[2] = Npt::make_table(address(lab_level_1_of_lab));
+  page(lab_level_1_of_lab)[0] = Npt::make_leaf(address(0), 1, {rights_all, true, true});
+  const auto in_guest = [](u32 number) { return lab_place + u64{number} * page_bytes; };
+  page(lab_guest_pdpt)[0] = in_guest(lab_guest_pd) | guest_entry;
+  page(lab_guest_pd)[0] = in_guest(lab_guest_pt) | guest_entry;
+  for (u32 i = 0; i < small_lab_pages; ++i) {
+    page(lab_guest_pt)[i] = (tested_place + i * page_bytes) | guest_entry;
+    page(lab_guest_pt)[small_lab_pages + i] = in_guest(i) | guest_entry;
+  }
+}
+
+inspect::PhysicalMemory Lab::memory() const
+{
+  return inspect::PhysicalMemory({{physical_, MORSEL_LAB_BYTES, reinterpret_cast<const std::byte*>(words_)}});
+}
+
+morsel_vcpu_run Lab::run(morsel_vcpu_run request)
+{
+  request.size = sizeof request;
+  request.timeout_ms = 20'000;
+  if (ioctl(fd_, MORSEL_IOC_VCPU_RUN, &request)) throw NoVcpu{errno, "the vCPU cannot be run"};
+  return request;
+}
+
+morsel_vcpu_run Lab::access(Rights right, u64 place, u64 value)
+{
+  morsel_vcpu_run request{};
+  request.program = right.write() ? MORSEL_VCPU_WRITE : right.exec() ? MORSEL_VCPU_EXEC : MORSEL_VCPU_READ;
+  request.offset = place;
+  request.value = value;
+  request.flags = MORSEL_VCPU_FLUSH;
+  return run(request);
+}
+
+morsel_vcpu_run Lab::run_code(std::span<const u8> code, u64 rax, u64 rbx)
+{
+  // The fourth entry of the guest's PML4 leads to the small pages: rcx has what is put there.
+  std::vector<u8> whole{0x48, 0xbe, 0x18, 0x20, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00,  // mov $PML4 + 24, %rsi
+                        0x48, 0x89, 0x0e};                                           // mov %rcx, (%rsi)
+  static_assert(MORSEL_VCPU_TABLES == 0x8000002000);
+  whole.insert(whole.end(), code.begin(), code.end());
+  morsel_vcpu_run request{};
+  request.program = MORSEL_VCPU_RUN_CODE;
+  request.code = reinterpret_cast<std::uintptr_t>(whole.data());
+  request.code_bytes = static_cast<u32>(whole.size());
+  request.value = rax;
+  request.offset = rbx;
+  request.expected = (lab_place + u64{lab_guest_pdpt} * page_bytes) | guest_entry;
+  request.flags = MORSEL_VCPU_FLUSH;
+  return run(request);
+}
+
+}  // namespace morsel::guest

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// morsel-hardware [--oracle TABLES [--seed SEED]]
+//
+// Lets this machine's nested paging walk tables, and prints what it did beside what the format's header lets expect, as
+// docs/hardware.md has it. With --oracle: random tables, walked by the machine and by the engine's inspector.
+//
+// Exit status: 0 machine and headers agree, 1 they do not, 2 wrong words, 77 there is no virtual CPU here.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <string>
+
+#include "testvm/guest/hardware/oracle.hpp"
+#include "testvm/guest/hardware/row.hpp"
+
+namespace {
+
+using namespace morsel::guest;
+using morsel::u64;
+
+int usage()
+{
+  std::fprintf(stderr, "usage: morsel-hardware [--oracle TABLES [--seed SEED]]\n");
+  return 2;
+}
+
+void print(const Section& section)
+{
+  std::printf("\n### %s\n\nExpected by: %s.\n\n| | expected | seen |\n|---|---|---|\n", section.title.c_str(),
+              section.source.c_str());
+  for (const Row& row : section.rows)
+    std::printf("| %s | %s | %s%s |\n", row.what.c_str(), row.expected.c_str(), row.seen.c_str(),
+                row.agrees() ? "" : " **(differs)**");
+}
+
+int matrix()
+{
+  std::size_t rows = 0, differing = 0;
+  const auto print_all = [&](const std::vector<Section>& sections) {
+    for (const Section& section : sections) {
+      print(section);
+      rows += section.rows.size();
+      for (const Row& row : section.rows) differing += !row.agrees();
+    }
+  };
+  std::printf("## npt, walked by AMD-V nested paging\n");
+  {
+    Lab lab;
+    print_all(lab_sections(lab));
+  }
+  print_all(object_sections());
+  std::printf("\n%zu rows, %zu of which differ.\n", rows, differing);
+  return differing != 0;
+}
+
+std::optional<u64> number(const char* text)
+{
+  char* end = nullptr;
+  const u64 value = std::strtoull(text, &end, 0);
+  return *text && !*end ? std::optional(value) : std::nullopt;
+}
+
+}  // namespace
+
+int main(int argc, char** argv)
+{
+  std::optional<u64> tables, seed;
+  for (int i = 1; i < argc; i += 2) {
+    if (i + 1 == argc) return usage();
+    if (!std::strcmp(argv[i], "--oracle"))
+      tables = number(argv[i + 1]);
+    else if (!std::strcmp(argv[i], "--seed"))
+      seed = number(argv[i + 1]);
+    else
+      return usage();
+  }
+  if (argc > 1 && (!tables || (argc > 3 && !seed))) return usage();
+  try {
+    return tables ? compare_walks(*tables, seed.value_or(20261120)) : matrix();
+  } catch (const NoVcpu& none) {
+    std::fprintf(stderr, "morsel-hardware: no virtual CPU: %s (%s)\n", none.reason.c_str(), std::strerror(none.number));
+    return 77;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "morsel-hardware: %s\n", error.what());
+    return 1;
+  }
+}

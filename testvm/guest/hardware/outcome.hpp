@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// How a walk ends, in words that a format header and a machine can agree on.
+#pragma once
+#include <string_view>
+
+#include "engine/abi/morsel_vcpu.h"
+#include "engine/inspect/walk.hpp"
+
+namespace morsel::guest {
+
+enum class WalkOutcome : u8 { allowed, absent, denied, malformed, unknown };
+inline constexpr u32 walk_outcomes = 4;  // those that are known
+
+constexpr std::string_view outcome_word(WalkOutcome outcome)
+{
+  constexpr std::string_view words[] = {"allowed", "absent", "denied", "malformed", "?"};
+  return words[static_cast<u8>(outcome)];
+}
+
+// As hardware told it.
+constexpr WalkOutcome outcome_of(const morsel_vcpu_run& run)
+{
+  if (run.result == MORSEL_VCPU_DONE) return WalkOutcome::allowed;
+  if (run.result != MORSEL_VCPU_VIOLATION) return WalkOutcome::unknown;
+  if (run.access & MORSEL_VCPU_RESERVED) return WalkOutcome::malformed;
+  return run.access & MORSEL_VCPU_PRESENT ? WalkOutcome::denied : WalkOutcome::absent;
+}
+
+// As the engine's inspector finds it in memory.
+inline WalkOutcome outcome_of(const inspect::WalkTrace& trace)
+{
+  switch (trace.end) {
+    case inspect::WalkEnd::translated: return WalkOutcome::allowed;
+    case inspect::WalkEnd::not_present: return WalkOutcome::absent;
+    case inspect::WalkEnd::denied: return WalkOutcome::denied;
+    case inspect::WalkEnd::malformed:
+      // Words that no hardware takes for present: it does not look at them any further.
+      return trace.steps.back().entry.word & Npt::present ? WalkOutcome::malformed : WalkOutcome::absent;
+    case inspect::WalkEnd::outside_memory: return WalkOutcome::unknown;
+  }
+  return WalkOutcome::unknown;
+}
+
+}  // namespace morsel::guest
