@@ -13,18 +13,6 @@ namespace morsel::session {
 
 namespace {
 
-std::optional<TreeId> any_tree(const Arguments& arguments)
-{
-  if (!arguments.has("--view")) return {};
-  const std::string& word = arguments.text("--view");
-  if (word == "primary") return primary_tree;
-  const u64 number = parse_number(arguments.command + ": --view", word);
-  if (number > MORSEL_MAX_VIEWS)
-    throw Failure(Exit::usage, arguments.command + ": --view", fmt::format("{} is no view's number", number),
-                  "Write 'primary' or a number from 1; without --view the rule holds for every tree.");
-  return static_cast<TreeId>(number);
-}
-
 morsel_fault_action action_of(const std::string& word)
 {
   for (const auto action : {MORSEL_FAULT_DROP, MORSEL_FAULT_FAIL, MORSEL_FAULT_DELAY, MORSEL_FAULT_DUPLICATE,
@@ -102,7 +90,7 @@ Outcome inject_add(Session& session, const Arguments& arguments)
 {
   InjectRule rule;
   rule.point = arguments.get<SyncPoint>("POINT");
-  rule.tree = any_tree(arguments);
+  rule.tree = tree_option(arguments);
   read_action(arguments, rule);
   read_when(arguments, rule);
   rule.number = session.target().inject(rule);

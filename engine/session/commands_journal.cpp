@@ -88,10 +88,7 @@ Wanted wanted(const Arguments& arguments, const Chronicle& chronicle)
   w.sequences = sequences_of(arguments);
   if (arguments.has("--actor")) w.actor = arguments.number("--actor");
   if (arguments.has("--point")) w.point = arguments.get<SyncPoint>("--point");
-  if (arguments.has("--view"))
-    w.tree = arguments.text("--view") == "primary"
-                 ? u64{primary_tree}
-                 : parse_number(arguments.command + ": --view", arguments.text("--view"));
+  w.tree = tree_option(arguments);
   w.faults = arguments.has("--faults");
   w.changes = arguments.has("--changes");
   if (!arguments.has("--object")) return w;

@@ -54,12 +54,9 @@ u32 only_actor(Stepping& stepping, const std::string& command)
 
 TreeId tree_of(Session& session, const Arguments& arguments)
 {
-  const std::string& word = arguments.text("--view");
-  if (arguments.has("--object"))
-    return find_tree(find_object(session.target(), arguments.command, arguments.text("--object")), arguments.command,
-                     word);
-  if (word == "primary") return primary_tree;
-  return static_cast<TreeId>(parse_number(arguments.command + ": --view", word) & 0xffff);
+  if (!arguments.has("--object")) return *tree_option(arguments);
+  return find_tree(find_object(session.target(), arguments.command, arguments.text("--object")), arguments.command,
+                   arguments.text("--view"));
 }
 
 }  // namespace

@@ -13,10 +13,11 @@ u64 hardware_bits(FormatId format)
   return info.accessed_bit | info.dirty_bit;
 }
 
-History::History(const inspect::PhysicalMemory& memory, std::vector<ObjectState> objects) : image_(extents_of(memory))
+History::History(const inspect::PhysicalMemory& memory, std::vector<ObjectState> objects, HistoryLimits limits)
+    : image_(extents_of(memory)), limits_(limits)
 {
   read_trees(memory, objects);
-  objects_.push_back({0, std::move(objects)});
+  append_objects({0, std::move(objects)});
 }
 
 History::History(std::vector<Extent> extents, std::vector<ObjectsSince> objects, std::vector<Doubt> doubts)
@@ -167,10 +168,18 @@ void History::note_objects(std::span<const JournalRecord> records, const std::ve
     look(o, primary_tree, o.source());
     for (const ViewState& v : o.views) look(o, v.number, v.source());
   }
-  if (objects_.back().position == size())
+  if (objects_.back().position == size()) {
+    object_states_ += objects.size() - objects_.back().objects.size();
     objects_.back().objects = objects;
-  else
-    objects_.push_back({size(), objects});
+  } else {
+    append_objects({size(), objects});
+  }
+}
+
+void History::append_objects(ObjectsSince since)
+{
+  object_states_ += since.objects.size();
+  objects_.push_back(std::move(since));
 }
 
 void History::go_to(std::size_t position)
@@ -221,6 +230,24 @@ void History::append_saved(std::span<const TableChange> changes)
   position_ = size();
 }
 
+std::size_t History::surplus() const
+{
+  std::size_t oldest = 0;
+  if (changes_.size() > limits_.changes) {
+    const u64 kept_from = forgotten_changes_ + changes_.size() - limits_.changes * 3 / 4;
+    const auto kept = std::lower_bound(first_change_.begin(), first_change_.end(), kept_from);
+    oldest = static_cast<std::size_t>(kept - first_change_.begin());
+  }
+  if (object_states_ > limits_.object_states) {
+    std::size_t states = object_states_;
+    for (auto o = objects_.begin(); states > limits_.object_states * 3 / 4 && o + 1 != objects_.end(); ++o) {
+      states -= o->objects.size();
+      oldest = std::max(oldest, o[1].position);
+    }
+  }
+  return oldest;
+}
+
 void History::forget(std::size_t oldest)
 {
   oldest = std::min(oldest, size());
@@ -230,7 +257,11 @@ void History::forget(std::size_t oldest)
   changes_.erase(changes_.begin(), changes_.begin() + static_cast<std::ptrdiff_t>(kept_from - forgotten_changes_));
   first_change_.erase(first_change_.begin(), first_change_.begin() + static_cast<std::ptrdiff_t>(oldest));
   forgotten_changes_ = kept_from;
-  while (objects_.size() > 1 && objects_[1].position <= oldest) objects_.erase(objects_.begin());
+  auto kept = std::upper_bound(objects_.begin(), objects_.end(), oldest,
+                               [](std::size_t at, const ObjectsSince& o) { return at < o.position; });
+  if (kept != objects_.begin()) --kept;
+  for (auto gone = objects_.begin(); gone != kept; ++gone) object_states_ -= gone->objects.size();
+  objects_.erase(objects_.begin(), kept);
   for (ObjectsSince& o : objects_) o.position -= std::min(o.position, oldest);
   std::erase_if(doubts_, [&](const Doubt& d) { return d.to <= oldest; });
   for (Doubt& d : doubts_) d = {d.from - std::min(d.from, oldest), d.to - oldest};

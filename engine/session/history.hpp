@@ -39,10 +39,16 @@ struct Doubt {
   std::size_t to = 0;
 };
 
+// What a history may hold besides its image.
+struct HistoryLimits {
+  std::size_t changes = std::size_t{16} << 20;        // of words: 24 bytes each
+  std::size_t object_states = std::size_t{1} << 20;  // of all objects at all times: some 300 bytes each
+};
+
 class History {
  public:
   // Begins with what stands in memory now.
-  History(const inspect::PhysicalMemory& memory, std::vector<ObjectState> objects);
+  History(const inspect::PhysicalMemory& memory, std::vector<ObjectState> objects, HistoryLimits limits = {});
   // Begins with an image that is empty: of a saved journal.
   History(std::vector<Extent> extents, std::vector<ObjectsSince> objects, std::vector<Doubt> doubts);
 
@@ -51,6 +57,8 @@ class History {
   void append(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects,
               std::optional<std::size_t> gap, const inspect::PhysicalMemory& memory);
   void forget(std::size_t oldest);
+  // How many of the oldest records must go for the rest to stay within the limits.
+  std::size_t surplus() const;
 
   std::size_t size() const { return first_change_.size(); }
   std::size_t position() const { return position_; }
@@ -81,12 +89,15 @@ class History {
   void note_objects(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects,
                     const inspect::PhysicalMemory& memory);
   void doubt(std::size_t from, std::size_t to);
+  void append_objects(ObjectsSince since);
 
   TableImage image_;
   std::vector<TableChange> changes_;
   std::vector<u64> first_change_;  // of each record, in changes_ (less forgotten_changes_)
   u64 forgotten_changes_ = 0;
   std::vector<ObjectsSince> objects_;  // ascending
+  std::size_t object_states_ = 0;      // in all of them
+  HistoryLimits limits_;
   std::vector<Doubt> doubts_;          // ascending
   EntryFinder entries_;
   std::size_t position_ = 0;

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace morsel::session {
 
 namespace {
@@ -35,10 +37,16 @@ void Recorder::start(Target& target)
   ended_.clear();
 }
 
+// First the switch, then the look: what came in between must not stay behind for the next recording.
 void Recorder::stop(Target& target)
 {
+  if (!on_) return;
+  try {
+    source_of(target).record(false);
+  } catch (const Failure& failure) {
+    ended_ = failure.what();
+  }
   sync(target);
-  if (on_) source_of(target).record(false);
   on_ = false;
 }
 
@@ -54,7 +62,7 @@ void Recorder::sync(Target& target)
     const std::optional<std::size_t> gap =
         journal.gaps().size() > gaps ? std::optional(journal.gaps()[gaps].before) : std::nullopt;
     chronicle_.history->append(added, objects, gap, target.memory());
-    if (const std::size_t surplus = journal.surplus(); surplus != 0) {
+    if (const std::size_t surplus = std::max(journal.surplus(), chronicle_.history->surplus()); surplus != 0) {
       chronicle_.history->forget(surplus);
       journal.forget(surplus);
     }

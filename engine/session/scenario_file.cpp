@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <compare>
 #include <map>
 #include <optional>
 #include <set>
@@ -86,22 +87,32 @@ std::optional<Json> fact_at(const Json& facts, std::string path)
 std::string word_of(const Json& fact) { return fact.is_string() ? fact.get<std::string>() : fact.dump(); }
 
 // A number as commands take it; nothing if the word is none.
-std::optional<double> number_of(const Json& fact)
+std::optional<u64> number_of(const std::string& word)
 {
-  if (fact.is_number()) return fact.get<double>();
-  if (!fact.is_string()) return {};
   try {
-    return static_cast<double>(parse_number("", fact.get<std::string>()));
+    return parse_number("", word);
   } catch (const Failure&) {
     return {};
   }
 }
 
+// As numbers, of which words of 64 bits must not be rounded; nothing if one is none.
+std::optional<std::partial_ordering> order(const Json& fact, const std::string& word)
+{
+  const std::optional<u64> wanted = number_of(word);
+  if (!wanted) return {};
+  if (fact.is_number_unsigned()) return fact.get<u64>() <=> *wanted;
+  if (fact.is_number()) return fact.get<double>() <=> static_cast<double>(*wanted);
+  const std::optional<u64> found = fact.is_string() ? number_of(fact.get<std::string>()) : std::nullopt;
+  if (!found) return {};
+  return *found <=> *wanted;
+}
+
 bool equal(const Json& fact, const std::string& word)
 {
   if (word_of(fact) == word) return true;
-  const auto a = number_of(fact), b = number_of(Json(word));
-  return a && b && *a == *b;
+  const auto o = order(fact, word);
+  return o && std::is_eq(*o);
 }
 
 bool contains(const Json& fact, const std::string& word)
@@ -116,11 +127,11 @@ bool holds(const Json& fact, const std::string& op, const std::string& word)
   if (op == "==") return equal(fact, word);
   if (op == "!=") return !equal(fact, word);
   if (op == "contains") return contains(fact, word);
-  const auto a = number_of(fact), b = number_of(Json(word));
-  if (!a || !b) return false;
-  if (op == "<") return *a < *b;
-  if (op == "<=") return *a <= *b;
-  return op == ">" ? *a > *b : *a >= *b;
+  const auto o = order(fact, word);
+  if (!o) return false;
+  if (op == "<") return std::is_lt(*o);
+  if (op == "<=") return std::is_lteq(*o);
+  return op == ">" ? std::is_gt(*o) : std::is_gteq(*o);
 }
 
 class Run {

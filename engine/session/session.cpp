@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "engine/abi/morsel_ioctl.h"
 #include "engine/session/commands.hpp"
 #include "engine/session/facts_actor.hpp"
 #include "engine/session/facts_journal.hpp"
@@ -28,8 +29,8 @@ Session::~Session()
       stepping->run();
     } catch (const Failure&) {  // the target is lost: its requests end by that
     }
+  target_->listen({});  // what it still tells would poke tasks that are gone
   tasks_.reset();
-  target_->listen({});
 }
 
 void Session::hear_target()
@@ -92,11 +93,11 @@ Scene Session::scene()
   return {target().memory(), target().objects()};
 }
 
-Reply Session::perform(const ParsedCommand& parsed)
+Reply Session::perform(const ParsedCommand& parsed, const Style& with)
 {
   Outcome outcome = parsed.command->handler(*this, parsed.arguments);
   Reply reply;
-  reply.text = text_of(*parsed.command, outcome.facts, style);
+  reply.text = text_of(*parsed.command, outcome.facts, with);
   if (const auto errors = outcome.facts.find("errors"); errors != outcome.facts.end() && errors->is_string())
     reply.errors = errors->get<std::string>();
   reply.facts = std::move(outcome.facts);
@@ -113,7 +114,9 @@ Reply Session::begin_task(ParsedCommand parsed, std::span<const std::string> wor
   const bool as_json = parsed.arguments.as_json;
   const std::string command = fmt::format("{}", fmt::join(words, " "));
   Tasks::Begun begun = tasks_->begin(
-      *target_->stepping(), command, [this, parsed = std::move(parsed)] { return perform(parsed); }, begin_limit);
+      *target_->stepping(), command,
+      // Its own copy of the style: the next command may be another client's.
+      [this, parsed = std::move(parsed), its_style = style] { return perform(parsed, its_style); }, begin_limit);
   if (begun.reply) return std::move(*begun.reply);
   Reply reply;
   reply.facts = {{"started", command}};
@@ -137,7 +140,7 @@ Reply Session::execute(std::span<const std::string> words)
   const bool opens_gate = command.path == "run" && !parsed.arguments.has("PROGRAM");
   const bool gated =
       command.changes && !opens_gate && target_ && target_->stepping() && target_->stepping()->stopped();
-  Reply reply = gated ? begin_task(std::move(parsed), words) : perform(parsed);
+  Reply reply = gated ? begin_task(std::move(parsed), words) : perform(parsed, style);
   look_back(command, reply);
   return reply;
 }
@@ -167,7 +170,8 @@ bool Session::may_have_broken(const Command& command)
   if (stepping && stepping->stopped() && !stepping->actors().empty()) return false;
   if (!recorder_.on()) return command.changes;
   const Journal& journal = recorder_.chronicle().journal;
-  return std::exchange(looked_at_, journal.sequence_at(journal.size())) != looked_at_;
+  const u64 before = std::exchange(looked_at_, journal.sequence_at(journal.size()));
+  return before != looked_at_;
 }
 
 std::vector<Tasks::Finished> Session::settle(Milliseconds limit)
@@ -222,6 +226,18 @@ ObjectState find_object(const Scene& scene, const std::string& command, const st
   }
   throw Failure(Exit::usage, command, fmt::format("there is no object '{}'", name),
                 names.empty() ? "There are no objects yet: object create NAME SIZE." : suggest(name, names));
+}
+
+std::optional<TreeId> tree_option(const Arguments& arguments)
+{
+  if (!arguments.has("--view")) return {};
+  const std::string& word = arguments.text("--view");
+  if (word == "primary") return primary_tree;
+  const u64 number = parse_number(arguments.command + ": --view", word);
+  if (number > MORSEL_MAX_VIEWS)
+    throw Failure(Exit::usage, arguments.command + ": --view", fmt::format("{} is no view's number", number),
+                  "Write 'primary' or a number from 1; without --view every tree is meant.");
+  return static_cast<TreeId>(number);
 }
 
 TreeId find_tree(const ObjectState& object, const std::string& command, const std::string& word)

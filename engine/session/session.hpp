@@ -58,7 +58,7 @@ class Session {
   Style style;
 
  private:
-  Reply perform(const ParsedCommand& parsed);
+  Reply perform(const ParsedCommand& parsed, const Style& with);
   void look_back(const Command& command, Reply& reply);
   bool may_have_broken(const Command& command);
   void report_violations(Reply& reply);
@@ -84,6 +84,8 @@ Stepping& stepping_of(Session& session, const std::string& command);
 // The target's or the scene's object; Failure names the nearest if there is none.
 ObjectState find_object(Target& target, const std::string& command, const std::string& name);
 ObjectState find_object(const Scene& scene, const std::string& command, const std::string& name);
+// What --view says where no object is named: 'primary' or a number; nothing without it.
+std::optional<TreeId> tree_option(const Arguments& arguments);
 // "primary", a view's number, or the name of a format that only one view has.
 TreeId find_tree(const ObjectState& object, const std::string& command, const std::string& word);
 

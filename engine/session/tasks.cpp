@@ -2,6 +2,9 @@
 #include "engine/session/tasks.hpp"
 
 #include <algorithm>
+#include <system_error>
+
+#include "engine/session/failure.hpp"
 
 namespace morsel::session {
 
@@ -59,7 +62,9 @@ std::optional<ActorState> Tasks::waits(Task& task, const std::vector<ActorState>
   const auto of_task = [&](const ActorState& a) { return a.id == task.actor; };
   auto found = std::find_if(actors.begin(), actors.end(), of_task);
   if (found == actors.end()) {  // its next request has another actor
-    found = std::find_if(actors.begin(), actors.end(), [&](const ActorState& a) { return !is_known(a.id); });
+    found = std::find_if(actors.begin(), actors.end(), [&](const ActorState& a) {
+      return a.kind != MORSEL_ACTOR_RECLAIM && !is_known(a.id);
+    });
     if (found != actors.end()) task.actor = found->id;
   }
   if (found == actors.end() || found->waits == ActorWaits::nowhere) return {};
@@ -97,7 +102,12 @@ Tasks::Begun Tasks::begin(Stepping& stepping, std::string command, Work work, Mi
     if (!is_known(a.id)) others_.insert(a.id);
   Task& task = tasks_.emplace_back();
   task.command = std::move(command);
-  task.thread = std::thread([this, &task, work = std::move(work)] { run(task, work); });
+  try {
+    task.thread = std::thread([this, &task, work = std::move(work)] { run(task, work); });
+  } catch (const std::system_error& error) {
+    tasks_.pop_back();
+    throw Failure(Exit::usage, "begin a command behind the gate", error.what(), "'run' lets those go on that wait.");
+  }
   Begun begun;
   bool ended = false;
   wait(stepping, limit, [&](const std::vector<ActorState>& actors) {

@@ -305,9 +305,15 @@ void EmbeddedTarget::drop_view(const std::string& name, TreeId number)
   });
 }
 
+// Nobody else comes to an operation's help that always loses.
+constexpr u64 most_lost_exchanges = 4096;
+
 u32 EmbeddedTarget::inject(const session::InjectRule& rule)
 {
   if (rule.nth == 0) throw Failure(Exit::usage, "inject", "nth counts from 1");
+  if (rule.action == MORSEL_FAULT_FAIL && rule.point != SyncPoint::alloc && rule.times > most_lost_exchanges)
+    throw Failure(Exit::usage, "inject", std::to_string(rule.times) + " lost exchanges would keep an operation busy",
+                  "Who loses a compare-and-swap tries again: at most " + std::to_string(most_lost_exchanges) + ".");
   const auto still = machine_.baton().look();
   check_alive();
   FaultRule added;

@@ -27,6 +27,7 @@ AREAS = {
             Goal(f"unmap page by page, {who}", "<=", 1.5))),
         Goal("protect a range, sole", "<=", 1.5),
         Goal("protect a range, live", "<=", 1.1),
+        Goal("map random pages, sole, by a bare L", "<=", 1.49),
         Goal("iterate, dense", "<=", 1.2),
         Goal("iterate, sparse", "<=", 1.3),
         Goal("fill of a view, random, dependent", "<=", 3),

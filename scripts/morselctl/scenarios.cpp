@@ -39,12 +39,14 @@ Outcome run(Session& here, const Arguments& arguments, const Choice& choice)
   const auto executor = make_executor(choice, here);
   const session::Execute execute = [&](std::span<const std::string> words) { return executor->execute(words); };
   Json facts{{"files", Json::array()}, {"ok", true}};
+  bool lacking = false;
   for (const session::ScenarioFile& file : files) {
-    facts["files"].push_back(session::run_scenario_file(file, execute));
-    if (facts["files"].back()["ok"] == false) facts["ok"] = false;
+    const Json& done = facts["files"].emplace_back(session::run_scenario_file(file, execute));
+    if (done["ok"] == false) facts["ok"] = false;
+    for (const Json& step : done["steps"]) lacking = lacking || step.contains("skipped");
   }
-  const bool ok = facts["ok"] == true;
-  return {std::move(facts), ok ? 0 : static_cast<int>(Exit::check_failed)};
+  const Exit status = facts["ok"] == false ? Exit::check_failed : lacking ? Exit::skipped : Exit::done;
+  return {std::move(facts), static_cast<int>(status)};
 }
 
 }  // namespace
@@ -55,7 +57,8 @@ void add_scenario_commands(CommandTable& table, const Choice& choice)
              "scenario run",
              {{"FILE", ArgumentKind::rest, "scenario files"}},
              "Runs scenario files: commands, and what is expected of their replies; the text is TAP, version 13.\n"
-             "What they leave is taken away. 'run FILE.morsel' is the same. Exit status 1 if something is not ok.",
+             "What they leave is taken away. 'run FILE.morsel' is the same. Exit status 1 if something is not ok, 77 if\n"
+             "the target lacks something in the middle of one.",
              [choice](Session& here, const Arguments& arguments) { return run(here, arguments, choice); },
              [](const Json& facts, const Style&) { return session::tap_text(facts); }});
 }

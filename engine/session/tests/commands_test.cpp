@@ -322,6 +322,8 @@ TEST_F(CommandsTest, BadValuesAreRefusedBeforeAnythingIsDone)
       {"diff abc 7", "1 (ept)"},
       {"inject add invalidate drop --nth 0", "count from 1"},
       {"inject add invalidate drop --view 99", "no view's number"},
+      {"inject add change fail --times 1000000", "would keep an operation busy"},
+      {"until publish --view 65537", "no view's number"},
   };
   for (const auto& [line, part] : table) {
     const Failure f = failure(line);

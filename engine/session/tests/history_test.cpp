@@ -10,6 +10,7 @@
 #include <random>
 
 #include "engine/session/recorder.hpp"
+#include "engine/session/tests/forwarding_target.hpp"
 #include "engine/sim/embedded_target.hpp"
 
 namespace morsel::session {
@@ -155,6 +156,75 @@ void expect_history(u64 seed)
 TEST(History, ShowsWhatStoodInTheMachine)
 {
   for (u64 seed = first_seed(); seed < first_seed() + 12; ++seed) ASSERT_NO_FATAL_FAILURE(expect_history(seed));
+}
+
+// Limits so narrow that the oldest go all the time: what is left is as before.
+TEST(History, WhatIsTooMuchIsForgottenFromTheOldestOn)
+{
+  RandomOperations operations(first_seed());
+  Target& target = operations.target();
+  target.journal()->record(true);
+  constexpr HistoryLimits limits{.changes = 400, .object_states = 40};
+  History history(target.memory(), target.objects(), limits);
+  std::size_t forgotten = 0;
+  for (int n = 0; n < 200; ++n) {
+    operations.one();
+    std::vector<JournalRecord> records;
+    for (const morsel_journal_record& r : target.journal()->read().records) records.push_back(r);
+    history.append(records, target.objects(), {}, target.memory());
+    const std::size_t surplus = history.surplus();
+    history.forget(surplus);
+    forgotten += surplus;
+    EXPECT_EQ(history.surplus(), 0u);
+    std::size_t states = 0;
+    for (const ObjectsSince& since : history.objects_since()) states += since.objects.size();
+    EXPECT_LE(states, std::max(limits.object_states, target.objects().size()));
+  }
+  EXPECT_GT(forgotten, 1000u);
+  history.go_to(0);
+  history.go_to(history.size());
+  const auto now = trees_of(target.memory(), target.objects()), shown = trees_of(history.memory(), target.objects());
+  for (std::size_t t = 0; t < shown.size(); ++t) ASSERT_NO_FATAL_FAILURE(expect_same(now[t], shown[t]));
+}
+
+// A source that records once more before it is off.
+class LateSource : public JournalSource {
+ public:
+  explicit LateSource(Target& target) : target_(target) {}
+  void record(bool on) override
+  {
+    if (!on) target_.unmap("a", {0, page_bytes});
+    target_.journal()->record(on);
+  }
+  bool recording() const override { return target_.journal()->recording(); }
+  JournalRead read() override { return target_.journal()->read(); }
+
+ private:
+  Target& target_;
+};
+class LateTarget : public ForwardingTarget {
+ public:
+  explicit LateTarget(Target& target) : ForwardingTarget(nullptr), target_(target), source_(target) {}
+  JournalSource* journal() override { return &source_; }
+  const inspect::PhysicalMemory& memory() const override { return target_.memory(); }
+  std::vector<ObjectState> objects() override { return target_.objects(); }
+
+ private:
+  Target& target_;
+  LateSource source_;
+};
+
+TEST(Recorder, WhatIsRecordedWhileItIsSwitchedOffBelongsToThatRecording)
+{
+  Recorder recorder;
+  auto target = sim::make_embedded_target(memory_bytes);
+  target->create_object("a", object_bytes, {});
+  target->populate("a", {0, 2 * page_bytes}, rights_rw, 0);
+  recorder.start(*target);
+  LateTarget late(*target);
+  recorder.stop(late);
+  EXPECT_GT(recorder.chronicle().journal.size(), 0u);
+  EXPECT_TRUE(target->journal()->read().records.empty());
 }
 
 }  // namespace

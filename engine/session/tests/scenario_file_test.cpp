@@ -40,6 +40,14 @@ TEST_F(Scenarios, FactsOfTheLastReplyAreCompared)
             "yyyynnnnnnnn");
 }
 
+TEST_F(Scenarios, WordsOf64BitsAreNotRounded)
+{
+  const std::string entry = "entry amd64 pte 0x8000000000001067\n";
+  EXPECT_EQ(verdicts(entry + "expect word == 0x8000000000001067\nexpect word == 0x8000000000001066\n"
+                             "expect word > 0x8000000000001066\nexpect word <= 0x8000000000001066\n"),
+            "yynyn");
+}
+
 TEST_F(Scenarios, AStatusOrAFailureMustBeExpected)
 {
   const std::string denied = "object create a 4M\naccess a primary 0 read --no-populate\n";

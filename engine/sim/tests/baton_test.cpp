@@ -64,10 +64,7 @@ struct SteppedTarget : testing::Test {
     const auto o = t->object("a");
     const auto p = inspect::Snapshot::take(t->memory(), o.source(), o.range());
     const auto v = inspect::Snapshot::take(t->memory(), o.views[0].source(), o.range());
-    const auto d = inspect::Diff::compare(p, v, {offset, offset + page_bytes});
-    for (const auto state : {inspect::DiffState::same, inspect::DiffState::unfilled, inspect::DiffState::stale})
-      if (d.pages(state)) return state;
-    return inspect::DiffState::frame;
+    return inspect::Diff::compare(p, v, {offset, offset + page_bytes}).at(offset);
   }
   void expect_nothing_is_left()
   {
