@@ -103,6 +103,8 @@ static bool fill(struct morsel_vcpu *vcpu, struct morsel_vcpu_run *run, unsigned
 		*refusals = outcome == MORSEL_ACCESS_HIT ? *refusals + 1 : 0;
 		if (outcome != MORSEL_ACCESS_HIT)
 			morsel_count(MORSEL_FILLS, 1);
+		else
+			WRITE_ONCE(vcpu->outdated, true);	/* it may go on refusing by what it has cached */
 		run->result = MORSEL_VCPU_REFUSED;
 		return *refusals == MAX_REFUSALS;
 	case ENGINE_ACCESS_DENIED:

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/abi/morsel_vcpu.h"
+
 #define RW (MORSEL_READ | MORSEL_WRITE)
 
 static void ranges_are_checked(void)
@@ -263,7 +265,7 @@ static void survives_random_requests(void)
 	static const unsigned long requests[] = {
 		MORSEL_IOC_VERSION, MORSEL_IOC_COUNTERS, MORSEL_IOC_INJECT_LIST, MORSEL_IOC_LIST, MORSEL_IOC_INFO,
 		MORSEL_IOC_POPULATE, MORSEL_IOC_UNMAP, MORSEL_IOC_PROTECT, MORSEL_IOC_VIEW_ADD, MORSEL_IOC_VIEW_DROP,
-		MORSEL_IOC_ACCESS, MORSEL_IOC_MAP_VIEW, MORSEL_IOC_SETTLE,
+		MORSEL_IOC_ACCESS, MORSEL_IOC_MAP_VIEW, MORSEL_IOC_SETTLE, MORSEL_IOC_VCPU_STATE,
 	};
 	static const uint32_t sizes[] = { 8, 16, 24, 32, 40, 48, 56, 96, 600, 4096, 0, 1 };
 	const char *given = getenv("MORSEL_SEED");

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -147,6 +148,69 @@ static void a_guest_moves_between_cpus(void)
 	}
 }
 
+struct incrementer {
+	pthread_t thread;
+	int vcpu;
+	unsigned seed;
+	uint64_t done[16];		/* by page */
+};
+#define INCREMENTS 300
+
+/* By compare-exchange, on pages by chance. */
+static void *increment(void *data)
+{
+	struct incrementer *self = data;
+	int i;
+
+	for (i = 0; i < INCREMENTS; i++) {
+		const unsigned page = (unsigned)rand_r(&self->seed) % 16;
+		struct morsel_vcpu_run request = program(MORSEL_VCPU_COMPARE_EXCHANGE, page * PAGE);
+		uint64_t seen = guest_read(self->vcpu, page * PAGE);
+
+		for (;;) {
+			request.expected = seen;
+			request.value = seen + 1;
+			CHECK_EQ(run(self->vcpu, &request), MORSEL_VCPU_DONE);
+			if (request.value == seen)
+				break;
+			seen = request.value;
+		}
+		self->done[page]++;
+	}
+	return NULL;
+}
+
+/* Two guests and a process count in the same words, while the pages move and are harvested. */
+static void no_write_is_lost_while_pages_move(void)
+{
+	int fd = open_object("guest-count", MIB(2));
+	unsigned view = add_view(fd, MORSEL_FORMAT_NPT), own = 0, page;
+	volatile uint64_t *words = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
+	struct incrementer guests[2] = { { .vcpu = new_vcpu(fd, view), .seed = 1 },
+					 { .vcpu = new_vcpu(fd, view), .seed = 2 } };
+	uint64_t bits[2], moved = 0, pages;
+	struct morsel_harvest harvest = {
+		.size = sizeof(harvest), .end = 16 * PAGE, .accessed = (uintptr_t)bits, .dirty = (uintptr_t)(bits + 1),
+	};
+	int i;
+
+	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, 16 * PAGE, MORSEL_READ | MORSEL_WRITE, 0, NULL), 0);
+	for (i = 0; i < 2; i++)
+		CHECK_EQ(pthread_create(&guests[i].thread, NULL, increment, &guests[i]), 0);
+	for (i = 0; i < 60; i++) {
+		CHECK_EQ(change(fd, MORSEL_IOC_MIGRATE, 0, 16 * PAGE, 0, 0, &pages), 0);
+		moved += pages;
+		CHECK_EQ(ioctl(fd, MORSEL_IOC_HARVEST, &harvest), 0);
+		__atomic_fetch_add(&words[3 * PAGE / 8], 1, __ATOMIC_SEQ_CST);
+		own++;
+	}
+	for (i = 0; i < 2; i++)
+		CHECK_EQ(pthread_join(guests[i].thread, NULL), 0);
+	CHECK(moved > 0);
+	for (page = 0; page < 16; page++)
+		CHECK_EQ(words[page * PAGE / 8], guests[0].done[page] + guests[1].done[page] + (page == 3 ? own : 0));
+}
+
 static void set_online(int cpu, int online)
 {
 	char path[64];
@@ -185,6 +249,7 @@ const struct test vcpu_running_tests[] = {
 	{ "two_guests_share_a_view", two_guests_share_a_view },
 	{ "a_running_vcpu_is_busy", a_running_vcpu_is_busy },
 	{ "a_guest_moves_between_cpus", a_guest_moves_between_cpus },
+	{ "no_write_is_lost_while_pages_move", no_write_is_lost_while_pages_move },
 	{ "a_cpu_goes_and_comes_back", a_cpu_goes_and_comes_back },
 	{ NULL, NULL },
 };

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "engine/abi/morsel_journal.h"
@@ -264,21 +265,98 @@ static void an_endless_guest_is_ended(void)
 	CHECK_EQ(guest_read(vcpu, 0), 0);	/* and the vCPU can be used by others */
 }
 
+#define EFER 0xc0000080
+#define EFER_SVME (1ull << 12)
+
+/* As another hypervisor would, on one CPU. */
+static void set_svme(int cpu, int on)
+{
+	char path[32];
+	uint64_t efer;
+	int msr;
+
+	snprintf(path, sizeof(path), "/dev/cpu/%d/msr", cpu);
+	msr = open(path, O_RDWR | O_CLOEXEC);
+	CHECK(msr >= 0);
+	CHECK_EQ(pread(msr, &efer, sizeof(efer), EFER), sizeof(efer));
+	CHECK_EQ(!!(efer & EFER_SVME), !on);	/* off while there is no vCPU */
+	efer ^= EFER_SVME;
+	CHECK_EQ(pwrite(msr, &efer, sizeof(efer), EFER), sizeof(efer));
+	close(msr);
+}
+
+static void another_hypervisor_has_its_turn(void)
+{
+	int fd = open_object("guest-turn", MIB(2)), last = (int)sysconf(_SC_NPROCESSORS_ONLN) - 1, vcpu;
+	unsigned view = add_view(fd, MORSEL_FORMAT_NPT);
+	struct morsel_access access = {
+		.size = sizeof(access), .view = view, .rights = MORSEL_READ,
+		.flags = MORSEL_ACCESS_TOUCH | MORSEL_ACCESS_POPULATE,
+	};
+	struct morsel_vcpu_create request;
+
+	set_svme(last, 1);
+	CHECK_ERRNO(create_vcpu(fd, view, &request), EBUSY);
+	CHECK(strstr(request.reason, "another hypervisor") != NULL);
+	CHECK_EQ(vcpu_count(), 0);
+	CHECK_EQ(ioctl(fd, MORSEL_IOC_ACCESS, &access), 0);	/* the module works on */
+	CHECK_EQ(access.walker, MORSEL_WALKER_ENGINE);
+	set_svme(last, 0);
+	vcpu = new_vcpu(fd, view);
+	CHECK_EQ(guest_read(vcpu, 0), 0);
+	close(vcpu);
+	set_svme(last, 1);	/* off again on every CPU */
+	set_svme(last, 0);
+	set_svme(0, 1);
+	set_svme(0, 0);
+}
+
+/* The bits that hardware sets in the view are what a harvest reports, each time anew. */
+static void what_the_guest_writes_is_harvested(void)
+{
+	int fd = open_object("guest-harvest", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT)), round;
+	uint64_t accessed[8], dirty[8];
+	struct morsel_harvest harvest = {
+		.size = sizeof(harvest), .end = MIB(2), .accessed = (uintptr_t)accessed, .dirty = (uintptr_t)dirty,
+	};
+
+	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, MIB(2), RW, 0, NULL), 0);
+	CHECK_EQ(ioctl(fd, MORSEL_IOC_HARVEST, &harvest), 0);	/* what populating itself has marked */
+	for (round = 0; round < 3; round++) {
+		guest_write(vcpu, 5 * PAGE, 1);
+		guest_read(vcpu, 9 * PAGE);
+		CHECK_EQ(ioctl(fd, MORSEL_IOC_HARVEST, &harvest), 0);
+		CHECK_EQ(dirty[0], 1 << 5);
+		CHECK_EQ(accessed[0], 1 << 5 | 1 << 9);
+		CHECK_EQ(ioctl(fd, MORSEL_IOC_HARVEST, &harvest), 0);
+		CHECK_EQ(dirty[0], 0);
+		CHECK_EQ(accessed[0], 0);
+	}
+}
+
+static long module_references(void)
+{
+	FILE *file = fopen("/sys/module/morsel/refcnt", "re");
+	long references;
+
+	CHECK(file && fscanf(file, "%ld", &references) == 1);
+	fclose(file);
+	return references;
+}
+
 static void the_module_cannot_be_unloaded_under_a_guest(void)
 {
 	struct morsel_vcpu_create lab = { .size = sizeof(lab), .format = MORSEL_FORMAT_NPT };
-	int device = open_device(), fd;
-	long references;
-	FILE *file;
+	int device = open_device();
+	const long before = module_references();
 
 	CHECK_EQ(ioctl(device, MORSEL_IOC_VCPU_LAB, &lab), 0);
-	close(device);
-	fd = open("/sys/module/morsel/refcnt", O_RDONLY | O_CLOEXEC);
-	file = fdopen(fd, "r");
-	CHECK(file && fscanf(file, "%ld", &references) == 1);
-	fclose(file);
-	CHECK(references >= 2);		/* the mount, and the vCPU */
+	CHECK_EQ(module_references(), before + 1);
 	CHECK_EQ(vcpu_count(), 1);
+	CHECK_ERRNO(syscall(SYS_delete_module, "morsel", O_NONBLOCK), EAGAIN);
+	close(lab.fd);
+	CHECK_EQ(module_references(), before);
+	CHECK_EQ(vcpu_count(), 0);
 }
 
 /* Journal and gate know the filler as a vCPU. */
@@ -318,6 +396,8 @@ const struct test vcpu_tests[] = {
 	{ "what_nothing_walks_is_refused_in_words", what_nothing_walks_is_refused_in_words },
 	{ "a_guest_that_goes_wrong_ends_its_run_only", a_guest_that_goes_wrong_ends_its_run_only },
 	{ "an_endless_guest_is_ended", an_endless_guest_is_ended },
+	{ "another_hypervisor_has_its_turn", another_hypervisor_has_its_turn },
+	{ "what_the_guest_writes_is_harvested", what_the_guest_writes_is_harvested },
 	{ "the_module_cannot_be_unloaded_under_a_guest", the_module_cannot_be_unloaded_under_a_guest },
 	{ "the_filler_is_a_vcpu", the_filler_is_a_vcpu },
 	{ NULL, NULL },

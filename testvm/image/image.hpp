@@ -27,7 +27,7 @@ struct ImageInputs {
   std::filesystem::path busybox = "/bin/busybox";  // static; becomes /bin/busybox
   std::filesystem::path agent;                     // static; becomes /bin/morsel-agent
   std::filesystem::path modules;                   // lib/modules/RELEASE with modules.dep and modules.builtin
-  std::vector<std::string> needed_modules = {"virtio_pci", "virtio_console"};
+  std::vector<std::string> needed_modules = {"virtio_pci", "virtio_console", "msr"};  // msr: for tests of vCPUs
   std::optional<std::filesystem::path> kernel_module;  // morsel.ko; without it the agent greets with abi 0
   std::vector<std::filesystem::path> programs;         // static; each becomes /bin/NAME
   std::vector<ImageFile> extra;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Rows on tables made by hand: one word at one level, and accesses through it.
+#include <cpuid.h>
+
+#include <cerrno>
 #include <initializer_list>
 #include <utility>
 
@@ -38,6 +41,14 @@ class Rows {
       rows_.push_back({what + ": " + std::string(right_word(want)),
                        std::string(outcome_word(expected_of(word, level, want))), std::string(outcome_word(seen))});
     }
+  }
+  // What the format cannot know.
+  void add_malformed(const std::string& what, Level level, u64 word)
+  {
+    prepare(level, word);
+    const auto seen = outcome_of(lab_.access(right_read, place(level, word)));
+    rows_.push_back(
+        {what + ": read", std::string(outcome_word(WalkOutcome::malformed)), std::string(outcome_word(seen))});
   }
   // What hardware sets in the word.
   void add_marks(const std::string& what, Level level, u64 word, Rights want, u64 expected)
@@ -78,6 +89,13 @@ class Rows {
   std::vector<Row> rows_;
 };
 
+u32 physical_address_bits()
+{
+  u32 eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (!__get_cpuid(0x80000008, &eax, &ebx, &ecx, &edx)) throw NoVcpu{ENODEV, "CPUID does not tell the address bits"};
+  return eax & 0xff;
+}
+
 u64 leaf_of(const Lab& lab, Level level, Rights rights)
 {
   const u64 frame =
@@ -107,12 +125,20 @@ Section entry_section(Lab& lab)
     rows.add(size + " leaf with the highest bit below its frame", level,
              leaf_of(lab, level, rights_rw) | bit(11 + 9u * level), {right_read});
   }
+  // Of the address bits that the format has, the CPU has the lower ones.
+  const u64 beyond = u64{1} << physical_address_bits();
+  for (const Level level : {Level{0}, Level{1}})
+    rows.add_malformed(
+        std::string(level ? "2-MiB" : "4-KiB") + " leaf whose frame lies beyond the CPU's physical addresses", level,
+        leaf_of(lab, level, rights_rw) | beyond);
   const u64 table = Npt::make_table(lab.address(lab_level_0));
   rows.add("table, r-x", 1, table & ~Npt::writable, {right_read, right_write, right_exec});
   rows.add("table, rw-", 1, table | Npt::no_execute, {right_read, right_write, right_exec});
   rows.add("table without U/S", 1, table & ~user_bit, {right_read});
   rows.add("table at the top with PS", 3, Npt::make_table(lab.address(lab_level_2)) | Npt::page_size, {right_read});
-  return {"Entries", "engine/format/npt.hpp: kind() and access() of the word", rows.take()};
+  return {"Entries",
+          "engine/format/npt.hpp: kind() and access() of the word; of too large addresses APM volume 2, 5.3.1",
+          rows.take()};
 }
 
 Section marks_section(Lab& lab)
@@ -191,13 +217,14 @@ Section invalidation_section(Lab& lab)
   const auto row = [&](const char* what, const char* expected, const std::vector<u8>& code) {
     section.rows.push_back({what, expected, read_text(lab.uninterrupted(code, leaf, small_pages, prepare))});
   };
-  row("leaf cleared, flush dropped: read", "reads 41", together({clear_leaf, load, end}));
-  row("leaf cleared, wrong range flushed: read", "reads 41", together({clear_leaf, flush_beside, load, end}));
-  row("leaf cleared, wrong stage flushed (the guest's INVLPG): read", "reads 41",
+  row("dropped-flush: leaf cleared, read", "reads 41", together({clear_leaf, load, end}));
+  row("wrong-range: leaf cleared, another page flushed, read", "reads 41",
+      together({clear_leaf, flush_beside, load, end}));
+  row("leaf cleared, the guest's stage flushed (INVLPG), read", "reads 41",
       together({clear_leaf, flush_in_guest, load, end}));
   lab.uninterrupted(together({clear_leaf, end}), leaf, small_pages, prepare);
   section.rows.push_back(
-      {"leaf cleared, the ASID flushed: read", "absent", read_text(lab.access(right_read, tested_place))});
+      {"leaf cleared, the ASID flushed, read", "absent", read_text(lab.access(right_read, tested_place))});
   const auto dirty = [&](const char* what, const char* expected) {
     section.rows.push_back({what, expected, lab.tested() & Npt::dirty_bit ? "dirty" : "the bit is lost"});
   };
@@ -209,11 +236,33 @@ Section invalidation_section(Lab& lab)
   return section;
 }
 
+// The presets of fault injection that change the leaf which a fill publishes.
+Section corruption_section(Lab& lab)
+{
+  Section section{"Wrong leaves", "`inject preset`: what the flipped bit means to the format", {}};
+  const auto prepare = [&](u64 word) {
+    lab.reset();
+    lab.page(frame_page)[0] = 41;
+    lab.page(other_page)[0] = 42;
+    lab.tested() = word;
+  };
+  prepare(leaf_of(lab, 0, right_read) ^ Npt::writable);
+  lab.access(right_write, tested_place, 43);
+  section.rows.push_back({"rights-widened: a page that is r-- in the primary, written", "43 stands there",
+                          std::to_string(lab.page(frame_page)[0]) + " stands there"});
+  static_assert(frame_page % 2 == 0);
+  prepare(leaf_of(lab, 0, rights_rw) ^ page_bytes);
+  section.rows.push_back(
+      {"wrong-frame: the page beside it, read", "reads 42", read_text(lab.access(right_read, tested_place))});
+  return section;
+}
+
 }  // namespace
 
 std::vector<Section> lab_sections(Lab& lab)
 {
-  return {entry_section(lab), marks_section(lab), reshaping_section(lab), invalidation_section(lab)};
+  return {entry_section(lab), marks_section(lab), reshaping_section(lab), invalidation_section(lab),
+          corruption_section(lab)};
 }
 
 }  // namespace morsel::guest

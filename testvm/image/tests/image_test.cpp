@@ -81,9 +81,10 @@ class Image : public testing::Test {
     write_file(modules / "modules.dep",
                "kernel/v/virtio_pci.ko: kernel/v/virtio_ring.ko kernel/v/virtio.ko\n"
                "kernel/c/virtio_console.ko: kernel/v/virtio.ko kernel/v/virtio_ring.ko\n"
-               "kernel/v/virtio.ko:\nkernel/v/virtio_ring.ko: kernel/v/virtio.ko\nkernel/n/packed.ko.xz:\n");
+               "kernel/v/virtio.ko:\nkernel/v/virtio_ring.ko: kernel/v/virtio.ko\nkernel/n/packed.ko.xz:\n"
+               "kernel/k/msr.ko:\n");
     write_file(modules / "modules.builtin", "kernel/fs/built-in.ko\n");
-    for (const char* file : {"v/virtio_pci.ko", "v/virtio_ring.ko", "v/virtio.ko", "c/virtio_console.ko"})
+    for (const char* file : {"v/virtio_pci.ko", "v/virtio_ring.ko", "v/virtio.ko", "c/virtio_console.ko", "k/msr.ko"})
       write_file(modules / "kernel" / file, file);
   }
   void TearDown() override { fs::remove_all(folder_); }
@@ -124,7 +125,7 @@ TEST_F(Image, ContainsWhatInitNeeds)
     EXPECT_EQ(entries.at(folder).type, static_cast<unsigned>(AE_IFDIR)) << folder;
   EXPECT_EQ(entries.at("lib/morsel/load-order").content,
             "/lib/morsel/modules/virtio.ko\n/lib/morsel/modules/virtio_ring.ko\n/lib/morsel/modules/virtio_pci.ko\n"
-            "/lib/morsel/modules/virtio_console.ko\n");
+            "/lib/morsel/modules/virtio_console.ko\n/lib/morsel/modules/msr.ko\n");
 }
 
 TEST_F(Image, PutsEachFolderBeforeWhatIsInIt)
