@@ -11,6 +11,7 @@
 #include "engine/abi/morsel_ioctl.h"
 #include "engine/abi/morsel_journal.h"
 #include "engine/abi/morsel_points.h"
+#include "engine/abi/morsel_vcpu.h"
 #include "engine/format/all.hpp"
 #include "testvm/agent/requests.hpp"
 
@@ -215,6 +216,21 @@ std::optional<Json> drop_view(Context& context, const Arguments& arguments)
   return Json::object();
 }
 
+// Why the engine's walker had to do it, where this machine's hardware might have.
+std::string why_no_hardware(Context& context, const std::string& name, std::uint32_t view)
+{
+  auto request = sized<morsel_vcpu_create>();
+  request.view = view;
+  try {
+    context.module.request_on(name, Open::for_writing, MORSEL_IOC_VCPU, &request);
+    close(request.fd);  // by now it would
+    return {};
+  } catch (const RequestError& error) {
+    if (error.number() != ENODEV && error.number() != EBUSY) return {};
+    return {request.reason, strnlen(request.reason, sizeof request.reason)};
+  }
+}
+
 std::optional<Json> access(Context& context, const Arguments& arguments)
 {
   constexpr const char* results[] = {"hit", "filled", "populated", "denied"};
@@ -238,9 +254,10 @@ std::optional<Json> access(Context& context, const Arguments& arguments)
     throw RequestError(EPROTO, "the module answered with an unknown result or walker");
   // Touching a page sets its accessed and dirty bits, whatever else happened.
   if (request.result != MORSEL_ACCESS_DENIED) announce(context, name);
-  return Json{{"result", results[request.result]},
-              {"walker", walkers[request.walker]},
-              {"value", request.value}};
+  Json reply{{"result", results[request.result]}, {"walker", walkers[request.walker]}, {"value", request.value}};
+  if (request.walker == MORSEL_WALKER_ENGINE && arguments.flag("touch"))
+    if (const std::string why = why_no_hardware(context, name, request.view); !why.empty()) reply["why"] = why;
+  return reply;
 }
 
 std::optional<Json> add_injection(Context& context, const Arguments& arguments)

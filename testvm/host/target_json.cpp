@@ -125,6 +125,7 @@ session::AccessReply access_from_json(const Json& json)
     reply.walker = "AMD-V nested paging";
   else
     refuse("there is no walker '" + printable(walker, 64) + "'");
+  if (json.contains("why")) reply.walker += "; no virtual CPU: " + printable(text_field(json, "why"), 128);
   reply.value = number_field(json, "value");
   return reply;
 }

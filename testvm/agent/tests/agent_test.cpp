@@ -166,6 +166,16 @@ TEST(Agent, TurnsAnAccessIntoTheInterfacesStructure)
   EXPECT_EQ(host.module.last_access.value, 77u);
 }
 
+TEST(Agent, SaysWhyNoHardwareWalked)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 8192}});
+  const Json access{{"name", "a"}, {"view", 2}, {"offset", 0}, {"rights", "r"}, {"populate", true}, {"touch", true}};
+  EXPECT_FALSE(host.done("access", access).contains("why"));  // there is none for the format
+  host.module.vcpu_error = EBUSY;
+  EXPECT_EQ(host.done("access", access)["why"], "another hypervisor");
+}
+
 TEST(Agent, AnAccessToAHoleThatIsNotToBePopulatedIsDenied)
 {
   Host host;

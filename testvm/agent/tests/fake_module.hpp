@@ -17,6 +17,7 @@
 #include "engine/abi/morsel_ioctl.h"
 #include "engine/abi/morsel_journal.h"
 #include "engine/abi/morsel_points.h"
+#include "engine/abi/morsel_vcpu.h"
 #include "testvm/agent/error.hpp"
 #include "testvm/agent/module.hpp"
 
@@ -90,6 +91,9 @@ class FakeModule final : public Module {
         static_cast<morsel_access*>(argument)->result = MORSEL_ACCESS_FILLED;
         static_cast<morsel_access*>(argument)->value = 0xfeed;
         return;
+      case MORSEL_IOC_VCPU:
+        std::strcpy(static_cast<morsel_vcpu_create*>(argument)->reason, "another hypervisor");
+        throw RequestError(vcpu_error, "making a virtual CPU");
       default: throw RequestError(ENOTTY, "unknown request");
     }
   }
@@ -112,6 +116,7 @@ class FakeModule final : public Module {
   }
 
   morsel_access last_access{};
+  int vcpu_error = EOPNOTSUPP;
   std::uint64_t frames_left = ~std::uint64_t{0};  // populating stops with ENOMEM when they are used up
 
  private:
