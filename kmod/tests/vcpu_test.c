@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "engine/abi/morsel_journal.h"
+#include "engine/abi/morsel_points.h"
 
 #define RW (MORSEL_READ | MORSEL_WRITE)
 
@@ -226,6 +228,53 @@ static void a_guest_that_goes_wrong_ends_its_run_only(void)
 	}
 }
 
+/* Whatever the guest does, it does to itself and to the object. The seed is printed and may be given. */
+static void random_code_harms_nobody(void)
+{
+	const char *given = getenv("MORSEL_SEED");
+	const unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : 20261120;
+	int fd = open_object("guest-random", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT)), i;
+	unsigned seen[MORSEL_VCPU_TIMEOUT + 1] = {};
+	unsigned char code[64];
+	size_t k;
+
+	dprintf(1, "# MORSEL_SEED=%u\n", seed);
+	srandom(seed);
+	for (i = 0; i < 2000; i++) {
+		struct morsel_vcpu_run request = program(MORSEL_VCPU_RUN_CODE, 0);
+
+		for (k = 0; k < sizeof(code); k++)
+			code[k] = (unsigned char)random();
+		request.code = (uintptr_t)code;
+		request.code_bytes = sizeof(code);
+		request.timeout_ms = 10;
+		seen[run(vcpu, &request)]++;
+	}
+	CHECK(seen[MORSEL_VCPU_EXCEPTION] > 0);
+	CHECK(seen[MORSEL_VCPU_FORBIDDEN] > 0);
+	CHECK(seen[MORSEL_VCPU_OUTSIDE] > 0);
+	guest_write(vcpu, 0, 5);
+	CHECK_EQ(guest_read(vcpu, 0), 5);
+}
+
+static void a_fill_without_memory_is_an_error(void)
+{
+	int fd = open_object("guest-memory", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	struct morsel_inject rule = {
+		.size = sizeof(rule), .point = MORSEL_POINT_alloc, .action = MORSEL_FAULT_FAIL, .view = 1,
+		.nth = 1, .times = 1,
+	};
+	struct morsel_vcpu_run request = program(MORSEL_VCPU_READ, 0);
+	int device = open_device();
+
+	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, PAGE, RW, 0, NULL), 0);
+	CHECK_EQ(ioctl(device, MORSEL_IOC_INJECT_ADD, &rule), 0);
+	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &request), ENOMEM);
+	CHECK_EQ(ioctl(device, MORSEL_IOC_INJECT_CLEAR, 0), 0);
+	CHECK_EQ(guest_read(vcpu, 0), 0);
+	close(device);
+}
+
 static volatile sig_atomic_t interrupted;
 
 static void on_alarm(int number)
@@ -395,6 +444,8 @@ const struct test vcpu_tests[] = {
 	{ "an_access_is_done_by_the_hardware", an_access_is_done_by_the_hardware },
 	{ "what_nothing_walks_is_refused_in_words", what_nothing_walks_is_refused_in_words },
 	{ "a_guest_that_goes_wrong_ends_its_run_only", a_guest_that_goes_wrong_ends_its_run_only },
+	{ "random_code_harms_nobody", random_code_harms_nobody },
+	{ "a_fill_without_memory_is_an_error", a_fill_without_memory_is_an_error },
 	{ "an_endless_guest_is_ended", an_endless_guest_is_ended },
 	{ "another_hypervisor_has_its_turn", another_hypervisor_has_its_turn },
 	{ "what_the_guest_writes_is_harvested", what_the_guest_writes_is_harvested },
