@@ -243,6 +243,10 @@ void add_history_commands(CommandTable& table)
              "Shows the tables as they were when a record was done, or returns to the present.\n"
              "In the past tree, diff, walk, object and view list show what was then; no change is accepted.",
              history_goto, render_place});
+  table.add({group, "branch", {},
+             "Goes on from the place in the past that the session shows, as another branch: the embedded machine is\n"
+             "made again as it was there, from what was done to it, and stopped. What came afterwards is forgotten.",
+             history_branch, render_branch});
   table.add({group, "replay",
              {{"TOKEN", Kind::text, "a run of exploration, as 'morsel-explore' prints it"},
               {"--how", Kind::choice, "by the explorer's machine, or by tasks of this one; without: live in a VM", true,

@@ -92,7 +92,9 @@ std::string render_verify(const Json& facts, const Style& style);
 Outcome history_back(Session& session, const Arguments& arguments);
 Outcome history_forward(Session& session, const Arguments& arguments);
 Outcome history_goto(Session& session, const Arguments& arguments);
+Outcome history_branch(Session& session, const Arguments& arguments);
 std::string render_place(const Json& facts, const Style& style);
+std::string render_branch(const Json& facts, const Style& style);
 
 // commands_replay.cpp
 Outcome replay(Session& session, const Arguments& arguments);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "engine/session/commands.hpp"
+#include "engine/session/facts_actor.hpp"
 #include "engine/session/facts_journal.hpp"
 #include "engine/session/words.hpp"
 
@@ -60,6 +61,28 @@ Outcome history_goto(Session& session, const Arguments& arguments)
                   "'goto now' returns to the present.");
   recorder.go_to(journal.count_until(sequence));
   return place(recorder);
+}
+
+Outcome history_branch(Session& session, const Arguments& arguments)
+{
+  recorded(session, arguments.command);
+  const std::vector<std::string> undone = session.branch();
+  Outcome outcome = place(session.recorder());
+  const std::vector<ObjectState> objects = session.target().objects();
+  outcome.facts["undone"] = undone;
+  outcome.facts["actors"] = Json::array();
+  for (const ActorState& a : stepping_of(session, arguments.command).actors())
+    outcome.facts["actors"].push_back(actor_facts(a, objects));
+  return outcome;
+}
+
+std::string render_branch(const Json& facts, const Style& style)
+{
+  std::string out = fmt::format("the machine is as it was at {}; stopped\n",
+                                style.bold(fmt::format("record {}", facts["place"]["record"].get<u64>())));
+  for (const Json& command : facts["undone"]) out += fmt::format("  undone: '{}'\n", command.get<std::string>());
+  for (const Json& a : facts["actors"]) out += actor_text(a, style);
+  return out;
 }
 
 std::string render_place(const Json& facts, const Style& style)

@@ -32,9 +32,34 @@ void Recorder::start(Target& target)
     source.record(false);
     throw;
   }
-  on_ = true;
+  on_ = own_ = true;
   past_ = false;
   ended_.clear();
+}
+
+void Recorder::check_branch(Target& target) const
+{
+  const u64 sequence = chronicle_.journal.sequence_at(position());
+  const std::string tried = fmt::format("go on from record {}", sequence);
+  if (!past_) throw Failure(Exit::usage, tried, "the session shows the present", "'back' goes into the past.");
+  if (!own_)
+    throw Failure(Exit::usage, tried, "this was not recorded from this machine",
+                  "Only what was done to this machine can be done again.");
+  if (!target.goes_back()) target.go_back_to(sequence, {});
+}
+
+// What was recorded up to there is recorded again.
+void Recorder::branch(Target& target)
+{
+  check_branch(target);
+  const u64 sequence = chronicle_.journal.sequence_at(position());
+  on_ = past_ = false;
+  target.go_back_to(sequence, [&] {
+    chronicle_ = {target.info().machine, Journal{}, std::make_unique<History>(target.memory(), target.objects())};
+  });
+  on_ = true;
+  ended_.clear();
+  sync(target);
 }
 
 // First the switch, then the look: what came in between must not stay behind for the next recording.
@@ -74,6 +99,7 @@ void Recorder::sync(Target& target)
 
 void Recorder::load(Chronicle chronicle)
 {
+  own_ = false;
   chronicle_ = std::move(chronicle);
   chronicle_.history->go_to(chronicle_.history->size());
   past_ = true;

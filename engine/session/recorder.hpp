@@ -41,6 +41,11 @@ class Recorder {
   void sync(Target& target);
   const std::string& ended() const { return ended_; }  // why, if nobody asked for it
 
+  // Goes on from where it stands in the past: the target becomes what it was there, and the recording ends there.
+  // Failure if this was not recorded from this target, or the target does not go back.
+  void branch(Target& target);
+  void check_branch(Target& target) const;
+
   // Recording must be off.
   void load(Chronicle chronicle);
   bool empty() const { return !chronicle_.history; }
@@ -59,6 +64,7 @@ class Recorder {
   Chronicle chronicle_;
   bool on_ = false;
   bool past_ = false;
+  bool own_ = false;  // recorded here
   std::string ended_;
 };
 

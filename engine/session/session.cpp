@@ -183,6 +183,23 @@ std::vector<Tasks::Finished> Session::settle(Milliseconds limit)
   return finished;
 }
 
+std::vector<std::string> Session::branch()
+{
+  constexpr Milliseconds end_limit{60'000};
+  std::vector<std::string> undone;
+  recorder_.check_branch(target());
+  if (!tasks_->empty()) {
+    stepping_of(*this, "branch").run();
+    for (const Tasks::Finished& f : settle(end_limit)) undone.push_back(f.command);
+  }
+  if (!tasks_->empty())
+    throw Failure(Exit::usage, "branch", "a command is under way", "'goto now' and 'run' let it come to its end.");
+  recorder_.branch(target());
+  reported_.clear();
+  looked_at_ = 0;
+  return undone;
+}
+
 bool Session::wait_for_actors(Milliseconds limit, const std::function<bool(const std::vector<ActorState>&)>& over)
 {
   return tasks_->wait_until(stepping_of(*this, "actors"), limit, over);

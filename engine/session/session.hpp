@@ -51,6 +51,9 @@ class Session {
   void listen(std::function<void(const Event&)> listener);
   // Tasks that have ended since the last call; waits until all others wait, or the limit is over.
   std::vector<Tasks::Finished> settle(Milliseconds limit);
+  // Goes on from where the session stands in the past, as another branch (Recorder::branch). Commands that wait now
+  // come to their end before, and count no more: how they are called.
+  std::vector<std::string> branch();
   // Waits until `over` is true of the actors; false: the limit came first.
   bool wait_for_actors(Milliseconds limit, const std::function<bool(const std::vector<ActorState>&)>& over);
   const CommandTable& table() const { return table_; }

@@ -195,6 +195,19 @@ class Target {
   // Null for a target that cannot be stepped (or has no journal).
   virtual Stepping* stepping() { return nullptr; }
   virtual JournalSource* journal() { return nullptr; }
+  // Whether the machine can be made again from what was done to it (the embedded machine's requests decide everything).
+  virtual bool goes_back() const { return false; }
+  // Makes it again as it was when record `sequence` of the recording was done (one less than the first: where it
+  // began), or at the first place behind it at which somebody can wait. The recording goes on, the gate is closed, who
+  // was in the middle of something waits there; who waits now comes to its end before. `recording` is called where
+  // the recording begins. Failure for targets that do not.
+  virtual void go_back_to(u64 sequence, const std::function<void()>& recording)
+  {
+    (void)recording;
+    throw Failure(Exit::skipped, "go on from record " + std::to_string(sequence),
+                  "this machine cannot be made again from what was done to it",
+                  "The embedded machine can: morselctl --embedded.");
+  }
 
   // Runs a program in the guest until it ends. Targets without a guest throw Failure(Exit::skipped).
   virtual ProgramResult run_program(const std::vector<std::string>& argv) = 0;

@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -81,6 +82,15 @@ void Arena::release(PhysAddr at, u32 order_lg2)
     blocks_[page / block_pages].used[page % block_pages] = false;
   used_pages_ -= u64{1} << order_lg2;
   if (first / block_pages < first_partial_) first_partial_ = first / block_pages;
+}
+
+void Arena::reset()
+{
+  const std::lock_guard lock(mutex_);
+  ::madvise(memory_, bytes_, MADV_DONTNEED);
+  std::fill(blocks_.begin(), blocks_.end(), Block{});
+  first_partial_ = 0;
+  used_pages_ = 0;
 }
 
 u64 Arena::used_pages() const

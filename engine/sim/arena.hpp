@@ -27,6 +27,8 @@ class Arena {
   // One zeroed page, or 2^order_lg2 naturally aligned ones. no_memory when full.
   Expected<PhysAddr> allocate(u32 order_lg2);
   void release(PhysAddr at, u32 order_lg2);
+  // As it was when it was made. Nobody may use anything of it.
+  void reset();
 
   std::byte* host(PhysAddr at) const { return memory_ + (at.value - base.value); }
   u64* words(PhysAddr at) const { return reinterpret_cast<u64*>(host(at)); }

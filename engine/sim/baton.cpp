@@ -133,7 +133,30 @@ void Baton::halt_when(std::function<bool()> here)
 {
   const Lock lock(mutex_);
   halt_ = std::move(here);
-  watching_ = true;
+  watching_ = halt_ || closed_ || condition_;
+}
+
+u32 Baton::last_id() const
+{
+  const Lock lock(mutex_);
+  return last_id_;
+}
+
+bool Baton::wait_begun(u32 actor)
+{
+  Lock lock(mutex_);
+  settled_.wait(lock, [&] { return last_id_ >= actor && settled(); });
+  return find(actor) != nullptr;
+}
+
+void Baton::reset()
+{
+  const Lock lock(mutex_);
+  closed_ = false;
+  condition_.reset();
+  halt_ = nullptr;
+  watching_ = false;
+  last_id_ = 0;
 }
 
 void Baton::open()

@@ -78,10 +78,16 @@ class Baton final : public session::Stepping {
   void wait_for(Actor& actor, std::function<std::vector<u32>()> holders);
   // Nobody runs, and nobody begins to, while the lock is held.
   std::unique_lock<std::mutex> look();
-  // The gate closes at the point at which this is true for the first time; it is asked by the actor that runs.
+  // The gate closes at the point at which this is true for the first time; it is asked by the actor that runs. Empty:
+  // never.
   void halt_when(std::function<bool()> here);
   // Opens the gate and returns when the last actor has ended.
   void finish_all();
+  u32 last_id() const;
+  // Returns when this actor has begun and nobody runs: whether it waits somewhere.
+  bool wait_begun(u32 actor);
+  // As it was when it was made. Nobody may be there.
+  void reset();
 
   bool stopped() const override;
   void stop(Milliseconds limit) override;

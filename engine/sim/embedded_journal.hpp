@@ -49,6 +49,14 @@ class EmbeddedJournal final : public session::JournalSource {
     }
     unread_.push_back(record);
   }
+  // As it was when it was made.
+  void reset()
+  {
+    const std::lock_guard lock(mutex_);
+    on_ = false;
+    unread_.clear();
+    sequence_ = lost_ = 0;
+  }
   // Of the last record.
   u64 sequence() const
   {

@@ -29,7 +29,8 @@ std::string who_text(const AccessRequest& request)
 u64 EmbeddedTarget::populate(const std::string& name, Range range, Rights rights, Level leaf_level)
 {
   const std::string tried = "populate " + text_of(range);
-  return on_object(tried, name, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
+  const Again again = [=](EmbeddedTarget& t) { t.populate(name, range, rights, leaf_level); };
+  return on_object(tried, name, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
     return value_or_failure(morsel::populate(p, o.object, range, rights, leaf_level), o, tried);
   });
 }
@@ -37,7 +38,8 @@ u64 EmbeddedTarget::populate(const std::string& name, Range range, Rights rights
 u64 EmbeddedTarget::unmap(const std::string& name, Range range)
 {
   const std::string tried = "unmap " + text_of(range);
-  return on_object(tried, name, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
+  const Again again = [=](EmbeddedTarget& t) { t.unmap(name, range); };
+  return on_object(tried, name, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
     return value_or_failure(morsel::unmap(p, o.object, range), o, tried);
   });
 }
@@ -45,7 +47,8 @@ u64 EmbeddedTarget::unmap(const std::string& name, Range range)
 u64 EmbeddedTarget::protect(const std::string& name, Range range, Rights rights)
 {
   const std::string tried = "protect " + text_of(range);
-  return on_object(tried, name, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
+  const Again again = [=](EmbeddedTarget& t) { t.protect(name, range, rights); };
+  return on_object(tried, name, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
     return value_or_failure(morsel::protect(p, o.object, range, rights), o, tried);
   });
 }
@@ -53,7 +56,8 @@ u64 EmbeddedTarget::protect(const std::string& name, Range range, Rights rights)
 void EmbeddedTarget::split(const std::string& name, Range range, Level leaf_level)
 {
   const std::string tried = "split " + text_of(range);
-  on_object(tried, name, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
+  const Again again = [=](EmbeddedTarget& t) { t.split(name, range, leaf_level); };
+  on_object(tried, name, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
     value_or_failure(morsel::split(p, o.object, range, leaf_level), o, tried);
     return true;
   });
@@ -62,7 +66,8 @@ void EmbeddedTarget::split(const std::string& name, Range range, Level leaf_leve
 u64 EmbeddedTarget::merge(const std::string& name, Range range, Level leaf_level)
 {
   const std::string tried = "merge " + text_of(range);
-  return on_object(tried, name, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
+  const Again again = [=](EmbeddedTarget& t) { t.merge(name, range, leaf_level); };
+  return on_object(tried, name, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
     return value_or_failure(morsel::merge(p, o.object, range, leaf_level), o, tried);
   });
 }
@@ -70,7 +75,8 @@ u64 EmbeddedTarget::merge(const std::string& name, Range range, Level leaf_level
 u64 EmbeddedTarget::migrate(const std::string& name, Range range)
 {
   const std::string tried = "migrate " + text_of(range);
-  return on_object(tried, name, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
+  const Again again = [=](EmbeddedTarget& t) { t.migrate(name, range); };
+  return on_object(tried, name, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
     return value_or_failure(morsel::migrate(p, o.object, range), o, tried);
   });
 }
@@ -83,7 +89,8 @@ session::HarvestReply EmbeddedTarget::harvest(const std::string& name, Range ran
     void dirty(Range r) { dirty_runs.push_back(r); }
   };
   const std::string tried = "harvest " + text_of(range);
-  return on_object(tried, name, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
+  const Again again = [=](EmbeddedTarget& t) { t.harvest(name, range); };
+  return on_object(tried, name, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
     Report report;
     value_or_failure(morsel::harvest(p, o.object, range, report), o, tried);
     return session::HarvestReply{session::joined(std::move(report.accessed_runs)),
@@ -117,7 +124,8 @@ std::vector<Range> EmbeddedTarget::dirty(const std::string& name, Range range)
 
 AccessReply EmbeddedTarget::access(const AccessRequest& request)
 {
-  return on_object(who_text(request), request.object, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
+  const Again again = [=](EmbeddedTarget& t) { t.access(request); };
+  return on_object(who_text(request), request.object, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
     if (!is_aligned(request.offset, sizeof(u64)) || request.offset >= o.object.bytes)
       throw Failure(Exit::usage, "access " + request.object + " at " + hex_text(request.offset),
                     "not a multiple of 8 inside the object", advice_for(Error::out_of_range, o));

@@ -81,8 +81,14 @@ class EmbeddedTarget::ViewChange {
 
 EmbeddedTarget::EmbeddedTarget(u64 memory_bytes)
     : memory_bytes_(memory_bytes),
-      machine_(memory_bytes, [this](const session::Event& e) { tell(e); }),
-      memory_(machine_.arena().memory())
+      machine_(
+          memory_bytes, [this](const session::Event& e) { tell(e); },
+          [this](bool on) {
+            keep(on ? Input::Kind::recording : Input::Kind::order,
+                 [on](EmbeddedTarget& t) { t.machine_.journal().record(on); });
+          }),
+      memory_(machine_.arena().memory()),
+      gate_(make_gate())
 {
 }
 
@@ -91,6 +97,7 @@ EmbeddedTarget::~EmbeddedTarget()
   listen({});
   machine_.faults().clear();
   machine_.baton().finish_all();
+  for (std::thread& t : threads_) t.join();
   while (!objects_.empty()) destroy(*objects_.back(), nullptr);
 }
 
@@ -109,7 +116,7 @@ void EmbeddedTarget::check_alive() const
 void EmbeddedTarget::tell(const session::Event& event)
 {
   const std::lock_guard lock(listener_mutex_);
-  if (listener_ && (!machine_.lost() || event.kind == session::Event::Kind::target_lost)) listener_(event);
+  if (listener_ && !silent_ && (!machine_.lost() || event.kind == session::Event::Kind::target_lost)) listener_(event);
 }
 
 void EmbeddedTarget::listen(std::function<void(const session::Event&)> listener)
@@ -207,7 +214,8 @@ ObjectState EmbeddedTarget::create_object(const std::string& name, u64 bytes, st
 {
   Level level = root_level.value_or(0);
   while (!root_level && level < 2 && bytes > table_span<PrimaryFormat>(level)) ++level;
-  return request("create " + name, name, [&](Baton::Actor& actor) {
+  const Again again = [=](EmbeddedTarget& t) { t.create_object(name, bytes, root_level); };
+  return request("create " + name, name, again, [&](Baton::Actor& actor) {
     return add_object(name, "create object " + name + " with " + hex_text(bytes) + " bytes",
                       "the size is a multiple of 4 KiB; a PTE root covers 2 MiB, a PMD root 1 GiB, a PUD root 512 GiB",
                       actor, [&](EmbeddedPlatform& p, EmbeddedObject& o) { return create(p, o.object, bytes, level); });
@@ -216,16 +224,18 @@ ObjectState EmbeddedTarget::create_object(const std::string& name, u64 bytes, st
 
 ObjectState EmbeddedTarget::clone_object(const std::string& base, const std::string& name)
 {
-  return on_object("clone as " + name, base, [&](EmbeddedObject& from, EmbeddedPlatform& base_platform, auto& actor) {
-    ObjectState state = add_object(name, "clone object " + base + " as " + name, advice_for(Error::no_memory, from),
-                                   actor, [&](EmbeddedPlatform& p, EmbeddedObject& o) {
-                                     if (const Status s = freeze(base_platform, from.object); !s) return s;
-                                     o.base = base;
-                                     return morsel::clone(p, from.object, o.object);
-                                   });
-    changed(base);
-    return state;
-  });
+  const Again again = [=](EmbeddedTarget& t) { t.clone_object(base, name); };
+  return on_object(
+      "clone as " + name, base, again, [&](EmbeddedObject& from, EmbeddedPlatform& base_platform, auto& actor) {
+        ObjectState state = add_object(name, "clone object " + base + " as " + name, advice_for(Error::no_memory, from),
+                                       actor, [&](EmbeddedPlatform& p, EmbeddedObject& o) {
+                                         if (const Status s = freeze(base_platform, from.object); !s) return s;
+                                         o.base = base;
+                                         return morsel::clone(p, from.object, o.object);
+                                       });
+        changed(base);
+        return state;
+      });
 }
 
 void EmbeddedTarget::refuse_if_base(const EmbeddedObject& o) const
@@ -241,7 +251,8 @@ void EmbeddedTarget::refuse_if_base(const EmbeddedObject& o) const
 // Waits for the requests that are about the object, as for a grace period.
 void EmbeddedTarget::destroy_object(const std::string& name)
 {
-  request("destroy " + name, name, [&](Baton::Actor& actor) {
+  const Again again = [=](EmbeddedTarget& t) { t.destroy_object(name); };
+  request("destroy " + name, name, again, [&](Baton::Actor& actor) {
     for (;;) {
       EmbeddedObject& o = find(name);
       refuse_if_base(o);
@@ -275,7 +286,8 @@ void EmbeddedTarget::destroy(EmbeddedObject& o, Baton::Actor* actor)
 
 ViewState EmbeddedTarget::add_view(const std::string& name, FormatId format)
 {
-  return on_object("add a view", name, [&](EmbeddedObject& o, EmbeddedPlatform& p, Baton::Actor& actor) {
+  const Again again = [=](EmbeddedTarget& t) { t.add_view(name, format); };
+  return on_object("add a view", name, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, Baton::Actor& actor) {
     const ViewChange change(machine_.baton(), o, actor);
     TreeId number = 1;
     while (o.views.find(number) != o.views.end()) ++number;
@@ -296,7 +308,8 @@ ViewState EmbeddedTarget::add_view(const std::string& name, FormatId format)
 void EmbeddedTarget::drop_view(const std::string& name, TreeId number)
 {
   const std::string who = "drop view " + std::to_string(number);
-  on_object(who, name, [&](EmbeddedObject& o, EmbeddedPlatform& p, Baton::Actor& actor) {
+  const Again again = [=](EmbeddedTarget& t) { t.drop_view(name, number); };
+  on_object(who, name, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, Baton::Actor& actor) {
     const ViewChange change(machine_.baton(), o, actor);
     morsel::drop_view(p, o.object, find_view(o, number));
     p.retire_view(number);
@@ -329,6 +342,7 @@ u32 EmbeddedTarget::inject(const session::InjectRule& rule)
   added.seed = rule.seed;
   added.until = rule.until;
   added.bits = rule.bits;
+  keep(Input::Kind::order, [rule](EmbeddedTarget& t) { t.inject(rule); });
   return machine_.faults().add(added);
 }
 
@@ -348,6 +362,7 @@ void EmbeddedTarget::clear_injected()
 {
   const auto still = machine_.baton().look();
   check_alive();
+  keep(Input::Kind::order, [](EmbeddedTarget& t) { t.clear_injected(); });
   machine_.faults().clear();
 }
 

@@ -7,9 +7,13 @@
 // views are added and dropped by one request at a time (view_changer), a dropped view's number is free again after the
 // grace period.
 #pragma once
+#include <algorithm>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "engine/session/target.hpp"
@@ -48,8 +52,10 @@ class EmbeddedTarget final : public session::Target {
   std::vector<session::InjectRule> injected() override;
   void clear_injected() override;
 
-  session::Stepping* stepping() override { return &machine_.baton(); }
+  session::Stepping* stepping() override { return gate_.get(); }
   session::JournalSource* journal() override { return &machine_.journal(); }
+  bool goes_back() const override { return true; }
+  void go_back_to(u64 sequence, const std::function<void()>& recording) override;
 
   session::ProgramResult run_program(const std::vector<std::string>& argv) override { return no_guest(argv); }
   u32 start_program(const std::vector<std::string>& argv) override { return no_guest(argv), 0; }
@@ -71,11 +77,23 @@ class EmbeddedTarget final : public session::Target {
     const u32 actor_;
   };
   class ViewChange;
+  class Gate;
+
+  // What was done to the machine, to be done again (embedded_again.cpp). A request begins in the order of its actors.
+  using Again = std::function<void(EmbeddedTarget&)>;
+  struct Input {
+    static constexpr u64 nowhere = ~u64{0};
+    enum class Kind : u8 { request, order, recording } kind;
+    Again work;
+    u64 halt = nowhere;  // at this record the gate was closed, in the middle of it or behind it: a branch began there
+  };
+  static constexpr std::size_t most_inputs = std::size_t{1} << 18;
 
   template <class Work>
-  auto request(const std::string& who, const std::string& name, Work&& work)
+  auto request(const std::string& who, const std::string& name, Again again, Work&& work)
   {
     Baton::Turn turn(machine_.baton(), who, name);
+    keep(Input::Kind::request, std::move(again));
     check_alive();
     try {
       auto result = work(turn.actor());
@@ -87,9 +105,9 @@ class EmbeddedTarget final : public session::Target {
     }
   }
   template <class Work>
-  auto on_object(const std::string& who, const std::string& name, Work&& work)
+  auto on_object(const std::string& who, const std::string& name, Again again, Work&& work)
   {
-    return request(who + " of " + name, name, [&](Baton::Actor& actor) {
+    return request(who + " of " + name, name, std::move(again), [&](Baton::Actor& actor) {
       EmbeddedObject& o = find(name);
       const Use use(o, actor.id);
       EmbeddedPlatform p(machine_, o, &actor);
@@ -111,6 +129,14 @@ class EmbeddedTarget final : public session::Target {
   template <class Made>
   session::ObjectState add_object(const std::string& name, const std::string& tried, const std::string& advice,
                                   Baton::Actor& actor, Made&& made);
+
+  void keep(Input::Kind kind, Again work);
+  std::vector<Input> take_inputs(u64 sequence);
+  void make_again(const std::vector<Input>& inputs, u64 sequence, const std::function<void()>& recording);
+  void forget_everything();
+  void do_again(const Input& input);
+  void do_again_until(const Input& input, u64 sequence);
+  std::unique_ptr<session::Stepping> make_gate();
 
   void check_alive() const;
   void tell(const session::Event& event);
@@ -138,6 +164,13 @@ class EmbeddedTarget final : public session::Target {
   inspect::PhysicalMemory memory_;
   std::vector<std::unique_ptr<EmbeddedObject>> objects_;
   u32 last_object_id_ = 0;
+
+  const std::unique_ptr<session::Stepping> gate_;
+  std::mutex inputs_mutex_;  // of the next two
+  std::vector<Input> inputs_;
+  bool forgotten_ = false;            // there were too many
+  std::vector<std::thread> threads_;  // of requests that were done again, and wait somewhere
+  std::atomic<bool> silent_{false};   // nothing is told while the machine is made again
 };
 
 std::string hex_text(u64 value);

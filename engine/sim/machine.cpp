@@ -34,6 +34,17 @@ void Machine::crash()
   tell_({session::Event::Kind::target_lost, {}, "the embedded machine has crashed, as it was told to"});
 }
 
+void Machine::reset()
+{
+  arena_.reset();
+  faults_ = {};
+  std::fill(dirty_.begin(), dirty_.end(), false);
+  baton_.reset();
+  journal_.reset();
+  lost_ = false;
+  flushes = fills = 0;
+}
+
 EmbeddedPlatform::Fault EmbeddedPlatform::announce(const Access& next)
 {
   if (actor_ && !releasing_) machine_.baton().pause(*actor_, next);

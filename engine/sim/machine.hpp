@@ -85,6 +85,8 @@ class Machine {
   // MORSEL_FAULT_CRASH: nothing of it can be reached any more. Whoever was in the middle of something ends unseen.
   void crash();
   bool lost() const { return lost_; }
+  // As it was when it was made. Nobody may be in it.
+  void reset();
 
   // The frame state's dirty-log bit; the dirty log reads it.
   void mark_dirty(PhysAddr frame, Level level);
