@@ -163,7 +163,8 @@ static int check_run(const struct morsel_vcpu_run *run)
 
 	if (run->program < MORSEL_VCPU_READ || run->program > MORSEL_VCPU_RUN_CODE)
 		return -EINVAL;
-	if (run->flags & ~(MORSEL_VCPU_POPULATE | MORSEL_VCPU_NO_FILL | MORSEL_VCPU_FLUSH))
+	if (run->flags & ~(MORSEL_VCPU_POPULATE | MORSEL_VCPU_NO_FILL | MORSEL_VCPU_FLUSH |
+			   MORSEL_VCPU_USER))
 		return -EINVAL;
 	if (run->code_bytes > MORSEL_VCPU_CODE_BYTES || !own_code != !run->code_bytes)
 		return -EINVAL;

@@ -20,6 +20,7 @@ struct morsel_vcpu;
 
 struct morsel_vcpu_registers {
 	u64 rax, rbx, rcx, rdx, rip, rflags;
+	bool user;			/* CPL 3 */
 };
 
 enum morsel_vcpu_exit_kind {
@@ -34,8 +35,8 @@ enum morsel_vcpu_exit_kind {
 struct morsel_vcpu_exit {
 	enum morsel_vcpu_exit_kind kind;
 	u64 code;			/* EXCEPTION: the vector; else as hardware has it */
-	u64 address;			/* VIOLATION: guest-physical */
-	u32 access;			/* VIOLATION: MORSEL_READ, WRITE or EXEC, and MORSEL_VCPU_PRESENT, ... */
+	u64 address;			/* VIOLATION: guest-physical; EXCEPTION 14: guest-virtual; else 0 */
+	u32 access;			/* of both: MORSEL_READ, WRITE or EXEC, and MORSEL_VCPU_PRESENT, ... */
 	u64 rip, rax;
 };
 

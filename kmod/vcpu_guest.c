@@ -21,9 +21,9 @@
 #include "kmod/vcpu.h"
 
 /* Entries of the guest's own tables (APM volume 2, 5.3.3 and 5.4.1), accessed and dirty from the beginning. */
-#define GUEST_TABLE 0x23ull		/* P, R/W, A */
-#define GUEST_TABLE_READ_ONLY 0x21ull	/* P, A */
-#define GUEST_LEAF 0xe3ull		/* P, R/W, A, D, PS */
+#define GUEST_TABLE 0x27ull		/* P, R/W, U/S, A */
+#define GUEST_TABLE_READ_ONLY 0x25ull	/* P, U/S, A */
+#define GUEST_LEAF 0xe7ull		/* P, R/W, U/S, A, D, PS */
 #define SLOT_SHIFT 39			/* of one entry in a PML4 */
 
 #define RFLAGS_TRAP 0x100ull
@@ -143,6 +143,7 @@ int morsel_guest_load(struct morsel_vcpu *vcpu, const struct morsel_vcpu_run *ru
 	*registers = (struct morsel_vcpu_registers){
 		.rax = run->value, .rbx = run->offset, .rcx = run->expected, .rdx = MORSEL_VCPU_SCRATCH,
 		.rip = MORSEL_VCPU_CODE, .rflags = RFLAGS_START,
+		.user = run->flags & MORSEL_VCPU_USER,
 	};
 	if (run->program == MORSEL_VCPU_COMPARE_EXCHANGE) {
 		registers->rax = run->expected;

@@ -162,6 +162,8 @@ static bool is_over(struct morsel_vcpu *vcpu, struct morsel_vcpu_run *run, const
 		run->result = MORSEL_VCPU_DONE;
 		return true;
 	case MORSEL_EXIT_EXCEPTION:
+		run->violation = exit->address;
+		run->access = exit->access;
 		run->result = MORSEL_VCPU_EXCEPTION;
 		return true;
 	case MORSEL_EXIT_SHUTDOWN:

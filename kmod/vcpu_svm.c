@@ -199,16 +199,18 @@ static struct vmcb_seg segment(u16 selector, u16 attributes, u32 limit)
 	return (struct vmcb_seg){ .selector = selector, .attrib = attributes, .limit = limit };
 }
 
-/* 64-bit mode at CPL 0; attributes as in 15.5.1: type, S, P in bits 0 to 7, L, D, G in 9 to 11. */
+/* 64-bit mode; attributes as in 15.5.1: type, S, DPL, P in bits 0 to 7, L, D, G in 9 to 11. */
 static void set_state(struct vmcb_save_area *save, const struct morsel_vcpu_registers *registers)
 {
-	save->cs = segment(0x08, 0xa9b, 0xffffffff);
-	save->ss = save->ds = save->es = save->fs = save->gs = segment(0x10, 0xc93, 0xffffffff);
+	const u16 cpl = registers->user ? 3 : 0;
+
+	save->cs = segment(0x08 | cpl, 0xa9b | cpl << 5, 0xffffffff);
+	save->ss = save->ds = save->es = save->fs = save->gs = segment(0x10 | cpl, 0xc93 | cpl << 5, 0xffffffff);
 	save->tr = segment(0x18, 0x8b, 0xffff);
 	save->ldtr = segment(0, 0x82, 0xffff);
 	save->gdtr = save->idtr = segment(0, 0, 0);
-	save->cpl = 0;
-	save->efer = EFER_SVME | EFER_LME | EFER_LMA;		/* SVME must be set in a guest, too: 15.5.1 */
+	save->cpl = cpl;
+	save->efer = EFER_SVME | EFER_LME | EFER_LMA | EFER_NX;	/* SVME must be set in a guest, too: 15.5.1 */
 	save->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_TS | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
 	save->cr3 = MORSEL_VCPU_TABLES;
 	save->cr4 = X86_CR4_PAE;
@@ -399,9 +401,12 @@ static void svm_explain(const struct morsel_vcpu *vcpu, struct morsel_vcpu_exit 
 	exit->kind = kind_of(exit->code);
 	exit->rip = svm->vmcb->save.rip;
 	exit->rax = svm->vmcb->save.rax;
-	if (exit->kind == MORSEL_EXIT_EXCEPTION) {
+	exit->address = exit->access = 0;
+	if (exit->kind == MORSEL_EXIT_EXCEPTION)
 		exit->code -= SVM_EXIT_EXCP_BASE;
-	} else if (exit->kind == MORSEL_EXIT_VIOLATION) {
+	/* A page fault's error code and address: 15.12.15. Its bits are those of a nested fault. */
+	if (exit->kind == MORSEL_EXIT_VIOLATION ||
+	    (exit->kind == MORSEL_EXIT_EXCEPTION && exit->code == X86_TRAP_PF)) {
 		exit->address = control->exit_info_2;
 		exit->access = access_of(control->exit_info_1);
 	}

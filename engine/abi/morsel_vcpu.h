@@ -73,8 +73,9 @@ enum morsel_vcpu_result {
 #define MORSEL_VCPU_POPULATE 1u		/* a hole in the primary is populated */
 #define MORSEL_VCPU_NO_FILL 2u		/* the first violation ends the run */
 #define MORSEL_VCPU_FLUSH 4u		/* what the vCPU caches is thrown away before it starts */
+#define MORSEL_VCPU_USER 8u		/* the guest runs at CPL 3: its own tables are walked as a process's are */
 
-/* A violation, as the engine's rights see it, in `access` of the reply. */
+/* A violation, as the engine's rights see it, in `access` of the reply; or the guest's page fault (EXCEPTION, 14). */
 #define MORSEL_VCPU_PRESENT 0x100u	/* there was a translation, but not with this right */
 #define MORSEL_VCPU_RESERVED 0x200u	/* an entry has a bit set that must be zero */
 #define MORSEL_VCPU_TABLE_WALK 0x400u	/* met by the walk of the guest's own tables */
@@ -93,7 +94,7 @@ struct morsel_vcpu_run {
 	__u32 result;			/* out: enum morsel_vcpu_result; all that follows is out, too */
 	__u32 access;			/* of the last violation: MORSEL_READ, ... and MORSEL_VCPU_PRESENT, ... */
 	__u32 outcome;			/* enum morsel_access_result: the most that a violation took */
-	__u64 violation;		/* guest-physical address of the last one */
+	__u64 violation;		/* guest-physical address of the last one; of a page fault: guest-virtual */
 	__u64 exit_code;		/* as hardware told the end; EXCEPTION: the vector */
 	__u64 instruction_pointer;	/* where the guest stopped */
 	__u64 entries;			/* into guest mode */

@@ -179,7 +179,7 @@ static void what_nothing_walks_is_refused_in_words(void)
 	wrong.code_bytes = 8;
 	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &wrong), EFAULT);
 	wrong = program(MORSEL_VCPU_READ, 0);
-	wrong.flags = 8;
+	wrong.flags = 16;
 	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &wrong), EINVAL);
 	close(vcpu);
 	CHECK_EQ(drop_view(fd, view), 0);
@@ -273,6 +273,28 @@ static void a_fill_without_memory_is_an_error(void)
 	CHECK_EQ(ioctl(device, MORSEL_IOC_INJECT_CLEAR, 0), 0);
 	CHECK_EQ(guest_read(vcpu, 0), 0);
 	close(device);
+}
+
+/* The guest's own page faults are told as a process's: right, reason, address. */
+static void a_page_fault_of_the_guest_is_explained(void)
+{
+	/* mov $MORSEL_VCPU_TABLES, %rsi; andb $~4, (%rsi): its first entry is the kernel's; mov (%rbx), %rax */
+	static const unsigned char code[] = {
+		0x48, 0xbe, 0x00, 0x20, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00, 0x80, 0x26, 0xfb, 0x48, 0x8b, 0x03,
+		0x0f, 0x01, 0xd9,
+	};
+	int fd = open_object("guest-fault", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	struct morsel_vcpu_run request = program(MORSEL_VCPU_RUN_CODE, PAGE);
+
+	request.code = (uintptr_t)code;
+	request.code_bytes = sizeof(code);
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
+	request.offset = PAGE;
+	request.flags |= MORSEL_VCPU_USER;
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_EXCEPTION);
+	CHECK_EQ(request.exit_code, 14);
+	CHECK_EQ(request.violation, PAGE);
+	CHECK_EQ(request.access, MORSEL_READ | MORSEL_VCPU_PRESENT);
 }
 
 static volatile sig_atomic_t interrupted;
@@ -444,6 +466,7 @@ const struct test vcpu_tests[] = {
 	{ "an_access_is_done_by_the_hardware", an_access_is_done_by_the_hardware },
 	{ "what_nothing_walks_is_refused_in_words", what_nothing_walks_is_refused_in_words },
 	{ "a_guest_that_goes_wrong_ends_its_run_only", a_guest_that_goes_wrong_ends_its_run_only },
+	{ "a_page_fault_of_the_guest_is_explained", a_page_fault_of_the_guest_is_explained },
 	{ "random_code_harms_nobody", random_code_harms_nobody },
 	{ "a_fill_without_memory_is_an_error", a_fill_without_memory_is_an_error },
 	{ "an_endless_guest_is_ended", an_endless_guest_is_ended },

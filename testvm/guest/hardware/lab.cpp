@@ -13,8 +13,9 @@
 namespace morsel::guest {
 namespace {
 
-// Entries of the guest's own tables: present, writable, accessed, dirty.
-constexpr u64 guest_entry = 0x63;
+// Entries of the guest's own tables: present, writable, for users, accessed, dirty.
+constexpr u64 guest_entry = 0x67;
+constexpr u64 vmmcall = 0xd9010f;
 constexpr u64 small_lab_pages = 256;
 
 }  // namespace
@@ -69,6 +70,13 @@ inspect::PhysicalMemory Lab::memory() const
   return inspect::PhysicalMemory({{physical_, MORSEL_LAB_BYTES, reinterpret_cast<const std::byte*>(words_)}});
 }
 
+inspect::PhysicalMemory Lab::guest_memory() const
+{
+  return inspect::PhysicalMemory({{lab_place, MORSEL_LAB_BYTES, reinterpret_cast<const std::byte*>(words_)}});
+}
+
+u64 Lab::small_pages_entry() { return (lab_place + u64{lab_guest_pdpt} * page_bytes) | guest_entry; }
+
 morsel_vcpu_run Lab::run(morsel_vcpu_run request)
 {
   request.size = sizeof request;
@@ -87,7 +95,19 @@ morsel_vcpu_run Lab::access(Rights right, u64 place, u64 value)
   return run(request);
 }
 
-morsel_vcpu_run Lab::run_code(std::span<const u8> code, u64 rax, u64 rbx)
+// What stands at the address is one instruction: the end. It is written over itself, and jumped to.
+morsel_vcpu_run Lab::access_in_guest(Rights right, u64 top, u64 address)
+{
+  constexpr u8 load[] = {0x48, 0x8b, 0x03, 0x0f, 0x01, 0xd9}, store[] = {0x48, 0x89, 0x03, 0x0f, 0x01, 0xd9};
+  constexpr u8 jump[] = {0xff, 0xe3};
+  page(lab_first_free)[0] = vmmcall;
+  const std::span<const u8> code = right.write()  ? std::span<const u8>(store)
+                                   : right.exec() ? std::span<const u8>(jump)
+                                                  : std::span<const u8>(load);
+  return run_code(code, vmmcall, address, top, MORSEL_VCPU_USER);
+}
+
+morsel_vcpu_run Lab::run_code(std::span<const u8> code, u64 rax, u64 rbx, u64 top, u32 flags)
 {
   // The fourth entry of the guest's PML4 leads to the small pages: rcx has what is put there.
   std::vector<u8> whole{0x48, 0xbe, 0x18, 0x20, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00,  // mov $PML4 + 24, %rsi
@@ -100,8 +120,8 @@ morsel_vcpu_run Lab::run_code(std::span<const u8> code, u64 rax, u64 rbx)
   request.code_bytes = static_cast<u32>(whole.size());
   request.value = rax;
   request.offset = rbx;
-  request.expected = (lab_place + u64{lab_guest_pdpt} * page_bytes) | guest_entry;
-  request.flags = MORSEL_VCPU_FLUSH;
+  request.expected = top;
+  request.flags = MORSEL_VCPU_FLUSH | flags;
   return run(request);
 }
 

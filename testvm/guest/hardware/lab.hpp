@@ -30,10 +30,11 @@ enum LabPage : u32 {
   lab_level_1,
   lab_level_0,
   lab_level_1_of_lab,
+  lab_guest_pml4,  // for the inspector: hardware has the guest's own, of which it is a copy
   lab_guest_pdpt,
   lab_guest_pd,
   lab_guest_pt,
-  lab_first_free,
+  lab_first_free = 10,
   lab_pages = 512
 };
 
@@ -58,9 +59,12 @@ class Lab {
   // Where the guest finds a word of the lab by a 4-KiB page.
   u64 small_address(const u64& word) const { return small_lab + static_cast<u64>(&word - words_) * sizeof(u64); }
   inspect::PhysicalMemory memory() const;
+  inspect::PhysicalMemory guest_memory() const;  // the same, by guest-physical addresses
 
   // An access at guest-physical `place`, with nothing cached from before.
   morsel_vcpu_run access(Rights right, u64 place, u64 value = 0);
+  // An access in user mode at a guest-virtual address among the small pages: `top` is the PML4's entry for them.
+  morsel_vcpu_run access_in_guest(Rights right, u64 top, u64 address);
   // A program of one entry into guest mode: it is tried again when an interrupt of the host has cut it in two.
   // `prepare` puts things into place before each try. The guest has its small pages then.
   template <class Prepare>
@@ -68,13 +72,14 @@ class Lab {
   {
     for (;;) {
       prepare();
-      const morsel_vcpu_run run = run_code(code, rax, rbx);
+      const morsel_vcpu_run run = run_code(code, rax, rbx, small_pages_entry(), 0);
       if (run.interrupts == 0) return run;
     }
   }
 
  private:
-  morsel_vcpu_run run_code(std::span<const u8> code, u64 rax, u64 rbx);
+  static u64 small_pages_entry();
+  morsel_vcpu_run run_code(std::span<const u8> code, u64 rax, u64 rbx, u64 top, u32 flags);
   morsel_vcpu_run run(morsel_vcpu_run request);
 
   int fd_ = -1;

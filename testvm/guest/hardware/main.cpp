@@ -3,7 +3,8 @@
 // morsel-hardware [--oracle TABLES [--seed SEED]]
 //
 // Lets this machine's nested paging walk tables, and prints what it did beside what the format's header lets expect, as
-// docs/hardware.md has it. With --oracle: random tables, walked by the machine and by the engine's inspector.
+// docs/hardware.md has it. With --oracle: so many random tables of each format (NPT, and AMD64 as the guest's own),
+// walked by the machine and by the engine's inspector.
 //
 // Exit status: 0 machine and headers agree, 1 they do not, 2 wrong words, 77 there is no virtual CPU here.
 #include <cstdio>

@@ -22,7 +22,9 @@ constexpr std::string_view outcome_word(WalkOutcome outcome)
 constexpr WalkOutcome outcome_of(const morsel_vcpu_run& run)
 {
   if (run.result == MORSEL_VCPU_DONE) return WalkOutcome::allowed;
-  if (run.result != MORSEL_VCPU_VIOLATION) return WalkOutcome::unknown;
+  constexpr u64 page_fault = 14;  // of the guest's own tables
+  if (run.result != MORSEL_VCPU_VIOLATION && (run.result != MORSEL_VCPU_EXCEPTION || run.exit_code != page_fault))
+    return WalkOutcome::unknown;
   if (run.access & MORSEL_VCPU_RESERVED) return WalkOutcome::malformed;
   return run.access & MORSEL_VCPU_PRESENT ? WalkOutcome::denied : WalkOutcome::absent;
 }
