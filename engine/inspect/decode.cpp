@@ -36,13 +36,18 @@ bool is_address(const Field& f) { return f.name == "frame" || f.name == "table";
 
 }  // namespace
 
-DecodedEntry decode(const FormatInfo& format, Level level, u64 word)
+DecodedEntry decode(const FormatInfo& format, Level level, u64 word, Maker maker)
 {
-  DecodedEntry d{format.id, level, word, format.kind(word, level), {}, {}, 0, 0, false, {}};
+  DecodedEntry d{format.id, level, word, kind_of(format, maker, word, level), {}, {}, 0, 0, false, false, {}};
   const FieldShape shape = shape_of(format, level, word);
   if (d.kind == EntryKind::leaf || d.kind == EntryKind::table) {
     d.address = format.address(word, level);
     d.rights = format.access(word, level);
+    if (maker == Maker::foreign) {
+      const SpaceRights allowed = space_rights(format, word, level);
+      d.rights = allowed.rights;
+      d.user = allowed.user && has_user_mode(format.id);
+    }
   }
   if (d.kind == EntryKind::malformed) d.reserved_bits = word & ~defined(format, level, shape);
   if (d.kind == EntryKind::reserved) {
@@ -61,6 +66,12 @@ DecodedEntry decode(const FormatInfo& format, Level level, u64 word)
       d.fields.push_back({f.name, f.mask,
                           is_address(f) ? (word & f.mask) << format.address_shift_lg2 : field_value(word, f.mask),
                           f.meaning, f.source});
+  if (maker == Maker::foreign)
+    for (DecodedField& f : d.fields)
+      if (f.source.find("morselscope") != std::string_view::npos) {
+        f.name = "AVL";
+        f.meaning = "available to software";
+      }
   std::sort(d.fields.begin(), d.fields.end(), [](const auto& a, const auto& b) { return a.mask > b.mask; });
   return d;
 }
@@ -88,12 +99,15 @@ std::string one_line(const DecodedEntry& entry)
   const FormatInfo& format = *find_format(entry.format);
   char text[96] = "";
   switch (entry.kind) {
-    case EntryKind::hole: return "hole";
+    case EntryKind::hole:
+      if (entry.word == 0) return "hole";
+      std::snprintf(text, sizeof text, "absent 0x%llx", static_cast<unsigned long long>(entry.word));
+      break;
     case EntryKind::table:
     case EntryKind::leaf:
-      std::snprintf(text, sizeof text, "%s 0x%llx %s%s%s", kind_name(entry.kind).data(),
+      std::snprintf(text, sizeof text, "%s 0x%llx %s%s%s%s", kind_name(entry.kind).data(),
                     static_cast<unsigned long long>(entry.address.value), rights_text(entry.rights).c_str(),
-                    entry.word & format.accessed_bit ? " A" : "",
+                    entry.user ? " U" : "", entry.word & format.accessed_bit ? " A" : "",
                     entry.kind == EntryKind::leaf && (entry.word & format.dirty_bit) ? " D" : "");
       break;
     case EntryKind::reserved:

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/format/all.hpp"
+#include "engine/inspect/foreign.hpp"
 
 namespace morsel::inspect {
 
@@ -28,10 +29,12 @@ struct DecodedEntry {
   u64 reserved_bits = 0;             // bits set that the format does not define here
   u64 token = 0;                     // of a software word
   bool stale = false;                // of a reservation
+  bool user = false;                 // foreign: user mode has the rights, too
   std::vector<DecodedField> fields;  // valid for this kind and level, from bit 63 down
 };
 
-DecodedEntry decode(const FormatInfo& format, Level level, u64 word);
+// A foreign word that is not present is a hole, whose word is not zero.
+DecodedEntry decode(const FormatInfo& format, Level level, u64 word, Maker maker = Maker::engine);
 
 std::string_view kind_name(EntryKind kind);
 std::string rights_text(Rights rights);           // "rwx", "r--"

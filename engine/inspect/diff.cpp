@@ -80,6 +80,23 @@ DiffRun compare_entries(const FormatInfo& primary, EntryAt p, const FormatInfo& 
                             page_of(view, v, page.start), view.access(v.word, v.level)));
 }
 
+namespace {
+
+// Entries of two trees that somebody else made.
+DiffRun compare_foreign(const FormatInfo& primary, EntryAt p, const FormatInfo& view, EntryAt v, u64 offset)
+{
+  const DiffRun run = compare_entries(primary, p, view, v, offset);
+  const bool unreadable_alike = !p.readable && !v.readable && p.word == v.word && primary.id == view.id;
+  if (unreadable_alike) return {run.range, DiffState::hole, false};
+  if (run.state != DiffState::same && run.state != DiffState::rights) return run;
+  const SpaceRights first = space_rights(primary, p.word, p.level), second = space_rights(view, v.word, v.level);
+  const SpaceRights expected{view.reduce(first.rights), first.user};
+  if (expected == second) return {run.range, DiffState::same, false};
+  return {run.range, DiffState::rights, !expected.rights.includes(second.rights) || (second.user && !expected.user)};
+}
+
+}  // namespace
+
 class DiffBuilder {
  public:
   DiffBuilder(Diff& diff, const Snapshot& primary, const Snapshot& view, Range range)
@@ -95,7 +112,7 @@ class DiffBuilder {
   void run()
   {
     const Level level = std::min(primary_.source().root_level, view_.source().root_level);
-    const u64 step = lg2_bytes(primary_info_.levels[level].shift_lg2 + primary_info_.levels[level].index_bits);
+    const u64 step = span_of_table(level);
     for (u64 base = align_down(range_.start, step); base < range_.end; base += step)
       compare(level, base, side(primary_, base, level), side(view_, base, level));
   }
@@ -123,7 +140,7 @@ class DiffBuilder {
   {
     if (side.table == Snapshot::no_table) return side.governing;
     const u64 word = s.words(side.table)[index_of(s, info, side, level, offset)];
-    return {word, offset, level, info.kind(word, level), true};
+    return {word, offset, level, kind_of(info, s.source().maker, word, level), true};
   }
   static Side below(const Snapshot& s, const FormatInfo& info, const Side& side, const EntryAt& e)
   {
@@ -136,7 +153,9 @@ class DiffBuilder {
 
   void compare(Level level, u64 base, const Side& p, const Side& v)
   {
-    if (level == 0 && p.table != Snapshot::no_table && v.table != Snapshot::no_table)
+    if (foreign() && ++pairs_ > max_pairs)
+      return add(intersect({base, base + span_of_table(level)}, range_), {DiffState::format, false});
+    if (level == 0 && p.table != Snapshot::no_table && v.table != Snapshot::no_table && !foreign())
       return compare_leaf_tables(base, primary_.words(p.table), view_.words(v.table));
     const u64 step = lg2_bytes(primary_info_.levels[level].shift_lg2);
     const u32 entries = 1u << primary_info_.levels[level].index_bits;
@@ -156,9 +175,12 @@ class DiffBuilder {
   // One verdict holds for all of `span`: both sides are governed by one entry each.
   void uniform(Range span, const EntryAt& p, const EntryAt& v)
   {
-    const DiffRun r = compare_entries(primary_info_, p, view_info_, v, span.start);
+    const auto compare = foreign() ? compare_foreign : compare_entries;
+    const DiffRun r = compare(primary_info_, p, view_info_, v, span.start);
     add(span, {r.state, r.widened});
   }
+
+  bool foreign() const { return primary_.source().maker == Maker::foreign; }
 
   void compare_leaf_tables(u64 base, std::span<const u64> p, std::span<const u64> v)
   {
@@ -249,6 +271,15 @@ class DiffBuilder {
     }
     diff_.runs_.push_back({range, verdict.state, verdict.widened});
   }
+
+  u64 span_of_table(Level level) const
+  {
+    return lg2_bytes(primary_info_.levels[level].shift_lg2 + primary_info_.levels[level].index_bits);
+  }
+
+  // Tables that are shared again and again would make no end of it.
+  static constexpr u64 max_pairs = u64{1} << 18;
+  u64 pairs_ = 0;
 
   Diff& diff_;
   const Snapshot& primary_;

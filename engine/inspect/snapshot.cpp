@@ -4,6 +4,7 @@
 #include "engine/inspect/snapshot.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace morsel::inspect {
 
@@ -63,16 +64,22 @@ class TableReader {
   {
     const u64 entries = table_entries<F>(level);
     const auto via = static_cast<Level>(level + 1);
-    const u64* const words = memory_.words(at, entries);
+    const MemoryWord* const words = memory_.words(at, entries);
     if (!words) return refuse({AnomalyKind::outside_memory, via, offset, word});
     if (s_.tables_.size() >= limits_.max_tables) return refuse({AnomalyKind::too_many_tables, via, offset, word});
-    if (!seen_.mark(at, u64{1} << table_order<F>(level)))
-      return refuse({AnomalyKind::table_seen_twice, via, offset, word});
+    if (!seen_.mark(at, u64{1} << table_order<F>(level))) {
+      const auto known = shared_.find(at.value);
+      if (known == shared_.end() || s_.tables_[known->second].level != level)
+        return refuse({AnomalyKind::table_seen_twice, via, offset, word});
+      const u64 first = s_.tables_[known->second].offset;
+      if (s_.range_.contains(Range{first, first + table_span<F>(level)})) return known->second;
+    }
 
     const auto number = static_cast<u32>(s_.tables_.size());
     const u64 first_word = s_.words_.size();
     s_.words_.insert(s_.words_.end(), words, words + entries);
     s_.tables_.push_back({at, offset, first_word, Snapshot::no_table, static_cast<u16>(entries), level});
+    if (s_.source_.maker == Maker::foreign) shared_[at.value] = number;
     if (level > 0) read_children(number, level, offset);
     return number;
   }
@@ -95,6 +102,7 @@ class TableReader {
       if (word == 0) continue;
       const Range span{base + i * entry_bytes<F>(level), base + (i + u64{1}) * entry_bytes<F>(level)};
       if (!span.overlaps(s_.range_)) continue;
+      if (s_.source_.maker == Maker::foreign && !is_present(F::id, word)) continue;
       const EntryKind kind = F::kind(word, level);
       if (kind == EntryKind::malformed) refuse({AnomalyKind::malformed_entry, level, span.start, word});
       if (kind != EntryKind::table) continue;
@@ -107,6 +115,7 @@ class TableReader {
   const PhysicalMemory& memory_;
   const SnapshotLimits limits_;
   SeenPages seen_;
+  std::unordered_map<u64, u32> shared_;  // foreign: where a table stands, its copy
 };
 
 void Snapshot::retake(const PhysicalMemory& memory, TreeSource source, Range range, SnapshotLimits limits)
@@ -140,7 +149,8 @@ EntryAt Snapshot::entry(u64 offset, Level level) const
     const LevelInfo& shape = info.levels[t.level];
     const auto index = static_cast<u32>(offset >> shape.shift_lg2 & (t.entries - 1u));
     const u64 word = words_[t.first_word + index];
-    at = {word, align_down(offset, lg2_bytes(shape.shift_lg2)), t.level, info.kind(word, t.level), true};
+    at = {word, align_down(offset, lg2_bytes(shape.shift_lg2)), t.level, kind_of(info, source_.maker, word, t.level),
+          true};
     if (t.level <= level || at.kind != EntryKind::table) return at;
     table = child(table, index);
     if (table == no_table) at.readable = false;

@@ -2,14 +2,16 @@
 //
 // A snapshot: copies of all tables of one tree within a range, read out of physical memory that may change or lie
 // meanwhile. A table that is reached twice, lies outside memory or exceeds the limit is reported and not followed, so
-// that loops end. Malformed entries above level 0 are reported too; those at level 0 are left to diff and decode.
-// Everything later (diff, trees on the screen, walks) reads the copy.
+// that loops end; in a foreign tree, entries of one level may share a table, of which there is one copy. Malformed
+// entries above level 0 are reported too; those at level 0 are left to diff and decode. Everything later (diff, trees
+// on the screen, walks) reads the copy.
 #pragma once
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "engine/format/all.hpp"
+#include "engine/inspect/foreign.hpp"
 #include "engine/inspect/physical_memory.hpp"
 
 namespace morsel::inspect {
@@ -19,6 +21,7 @@ struct TreeSource {
   FormatId format = FormatId::amd64;
   PhysAddr root;
   Level root_level = 0;
+  Maker maker = Maker::engine;
 };
 
 enum class AnomalyKind : u8 {
@@ -80,6 +83,7 @@ class Snapshot {
   // Tables by number; 0 is the root (if it could be read).
   u32 root() const { return tables_.empty() ? no_table : 0; }
   Level table_level(u32 table) const { return tables_[table].level; }
+  // Of a shared table: where it is reached first.
   u64 table_offset(u32 table) const { return tables_[table].offset; }
   PhysAddr table_address(u32 table) const { return tables_[table].at; }
   std::span<const u64> words(u32 table) const

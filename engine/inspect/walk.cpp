@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/inspect/walk.hpp"
 
+#include <algorithm>
+
 namespace morsel::inspect {
 
 std::string_view walk_end_name(WalkEnd end)
@@ -51,9 +53,9 @@ WalkEnd walk_levels(const FormatInfo& info, TreeSource source, u64 address, std:
     const u32 index = index_of(info, level, address);
     const PhysAddr at = table + index * sizeof(u64);
     WalkEnd end = WalkEnd::outside_memory;
-    const u64* const word = words_at(at, end);
+    const MemoryWord* const word = words_at(at, end);
     if (!word) return end;
-    steps.push_back({table, index, at, decode(info, level, *word)});
+    steps.push_back({table, index, at, decode(info, level, *word, source.maker)});
     if (!goes_on(steps.back().entry, end)) return end;
     table = steps.back().entry.address;
   }
@@ -79,6 +81,7 @@ WalkTrace trace_walk(const PhysicalMemory& memory, TreeSource source, u64 offset
   const DecodedEntry& leaf = trace.steps.back().entry;
   trace.leaf_level = leaf.level;
   trace.rights = path_rights(trace.steps);
+  trace.user = std::all_of(trace.steps.begin(), trace.steps.end(), [](const WalkStep& s) { return s.entry.user; });
   trace.target = leaf.address + within(*info, leaf.level, offset);
   if (!trace.rights.includes(wanted)) trace.end = WalkEnd::denied;
   return trace;
@@ -90,7 +93,7 @@ NestedWalkTrace trace_nested_walk(const PhysicalMemory& memory, TreeSource guest
   NestedWalkTrace trace;
   const FormatInfo* const info = find_format(guest.format);
   if (!info || guest.root_level >= info->levels.size()) return trace;
-  trace.end = walk_levels(*info, guest, address, trace.guest, [&](PhysAddr at, WalkEnd& end) -> const u64* {
+  trace.end = walk_levels(*info, guest, address, trace.guest, [&](PhysAddr at, WalkEnd& end) -> const MemoryWord* {
     trace.nested.push_back(trace_walk(memory, nested, at.value, right_read));
     end = trace.nested.back().end;
     if (end != WalkEnd::translated) return nullptr;

@@ -25,7 +25,8 @@ struct WalkTrace {
   WalkEnd end = WalkEnd::not_present;
   PhysAddr target;  // translated: the byte's physical address
   Level leaf_level = 0;
-  Rights rights;  // of the whole path
+  Rights rights;      // of the whole path
+  bool user = false;  // foreign: user mode has them, too
 };
 
 // `offset` is a byte address in the tree's own address space.

@@ -22,16 +22,23 @@ Level highest_root(const ObjectState& object, const std::vector<AlignedView>& vi
   return top;
 }
 
+}  // namespace
+
+bool AlignedTree::is_shared(const Snapshot& tree, AlignedRow row)
+{
+  if (tree.source().maker == inspect::Maker::engine || row.level == 0) return false;
+  const u32 table = tree.table_at(row.offset, static_cast<Level>(row.level - 1));
+  return table != Snapshot::no_table && tree.table_offset(table) != row.offset;
+}
+
 // A table of this tree stands below the row. Above its root, the root does.
-bool has_table(const Snapshot& tree, AlignedRow row)
+bool AlignedTree::has_table(const Snapshot& tree, AlignedRow row)
 {
   if (row.level > tree.source().root_level) return true;
   if (row.level == 0 || tree.root() == Snapshot::no_table) return false;
   const EntryAt e = tree.entry(row.offset, row.level);
-  return e.readable && e.level == row.level && e.kind == EntryKind::table;
+  return e.readable && e.level == row.level && e.kind == EntryKind::table && !is_shared(tree, row);
 }
-
-}  // namespace
 
 AlignedTree::AlignedTree(ObjectState object, Snapshot primary, std::vector<AlignedView> views, Range range)
     : object_(std::move(object)),
@@ -82,6 +89,13 @@ bool AlignedTree::clean() const
 }
 
 Range AlignedTree::span(AlignedRow row) const { return {row.offset, row.offset + entry_bytes(row.level)}; }
+
+Range AlignedTree::addresses(Range offsets) const
+{
+  if (object_.maker == inspect::Maker::engine || offsets.empty()) return offsets;
+  const FormatInfo& format = primary_.format_info();
+  return {inspect::address_of(format, offsets.start), inspect::address_of(format, offsets.end - 1) + 1};
+}
 
 u64 AlignedTree::count_at(Level level, Range within) const
 {

@@ -70,7 +70,11 @@ class AlignedTree {
   std::optional<AlignedRow> parent(AlignedRow row) const;  // empty for a root
   u64 index_in_parent(AlignedRow row) const;
   Range span(AlignedRow row) const;
+  // As the tree's owner writes them: in a foreign tree, sign-extended where hardware wants it (and then 0 for 2^64).
+  Range addresses(Range offsets) const;
 
+  // In a foreign tree: the row's table is reached by an earlier row, too, below which it is shown.
+  bool shown_before(AlignedRow row, std::size_t column) const { return is_shared(snapshot(column), row); }
   AlignedCell cell(AlignedRow row, std::size_t column) const;
   // Worst state of the row's span in one view; for the primary `same` or `hole`, by its entry.
   inspect::DiffState worst(AlignedRow row, std::size_t column) const;
@@ -81,6 +85,8 @@ class AlignedTree {
   static u64 entry_bytes(Level level) { return u64{1} << (page_lg2 + 9u * level); }
 
  private:
+  static bool is_shared(const inspect::Snapshot& tree, AlignedRow row);
+  static bool has_table(const inspect::Snapshot& tree, AlignedRow row);
   u64 count_at(Level level, Range within) const;
   AlignedRow nth_at(Level level, Range within, u64 index) const;
 

@@ -29,6 +29,12 @@ Argument option(std::string_view name, Kind kind, std::string_view value, std::s
   return {name, kind, help, true, value};
 }
 
+Argument half()
+{
+  return {"--half", Kind::choice, "of a process: addresses of user mode only, or the kernel's", true, "WHICH",
+          {"user", "kernel"}};
+}
+
 Argument flag(std::string_view name, std::string_view help) { return {name, Kind::flag, help, true}; }
 
 // clang-format off
@@ -107,7 +113,7 @@ void add_inspect_commands(CommandTable& table)
   table.add({group, "tree",
              {name(), option("--view", Kind::text, "VIEW", "only this view beside the primary ('primary': none)"),
               flag("--all", "all views beside the primary (as without --view)"),
-              option("--range", Kind::range, "RANGE", "only this part of the object"),
+              option("--range", Kind::range, "RANGE", "only this part of the object"), half(),
               option("--depth", Kind::number, "N", "unfold so many levels below the topmost; all without"),
               {"--fold", Kind::choice, "rows alike become one: never; if addresses are in step; also if many are not",
                true, "HOW", {"none", "step", "like"}}},
@@ -116,7 +122,7 @@ void add_inspect_commands(CommandTable& table)
              tree, render_tree});
   table.add({group, "diff",
              {name(), {"VIEW", Kind::text, "compare this view only", true},
-              option("--range", Kind::range, "RANGE", "only this part of the object"),
+              option("--range", Kind::range, "RANGE", "only this part of the object"), half(),
               flag("--behind", "also name the runs where the view is merely behind"),
               option("--limit", Kind::number, "N", "name at most so many runs of a view; 200 without")},
              "Compares views with the primary page by page; names every run that is not clean, and why.\n"
@@ -141,6 +147,28 @@ void add_inspect_commands(CommandTable& table)
              {{"FORMAT", Kind::format, "with its fields, bit by bit", true},
               flag("--markdown", "print docs/formats.md")},
              "Shows the page-table formats, their levels, and the fields of one.", formats, render_formats});
+}
+
+void add_root_commands(CommandTable& table)
+{
+  constexpr std::string_view group = "Dumps and foreign guests";
+  table.add({group, "root add",
+             {{"NAME", Kind::text, "the name that commands call it by, as they do an object"},
+              {"ROOT", Kind::text, "address of the root table or the register that holds it (CR3, EPTP, nCR3, satp, "
+                                   "TTBR); or cpu0, cpu1, …"},
+              option("--format", Kind::format, "FORMAT", "of its tables; amd64 without"),
+              flag("--beside", "NAME is known already: the root becomes a view of it, to be compared")},
+             "Looks at an address space of a dump or a foreign guest: then tree, walk and diff take its name.\n"
+             "Rights are the supervisor's; U says that user mode has them, too.",
+             root_add, render_root});
+  table.add({group, "root drop", {{"NAME", Kind::text, "its name"}},
+             "Forgets an address space; nothing changes in the memory.", root_drop, render_root});
+  table.add({group, "root find",
+             {{"LIKE", Kind::text, "an address space of the same system: its kernel's half is looked for"},
+              flag("--add", "adds them, as p0, p1, …")},
+             "Searches the memory for all processes' roots: they have the kernel's half in common.\n"
+             "One that was given back and not used again is found as well.",
+             root_find, render_found});
 }
 
 void add_fault_commands(CommandTable& table)
@@ -302,6 +330,7 @@ CommandTable session_commands()
   add_stepping_commands(table);
   add_fault_commands(table);
   add_history_commands(table);
+  add_root_commands(table);
   add_machine_commands(table);
   add_learning_commands(table);
   for (const std::string_view path :

@@ -49,6 +49,13 @@ std::string render_diff(const Json& facts, const Style& style);
 Outcome walk(Session& session, const Arguments& arguments);
 std::string render_walk(const Json& facts, const Style& style);
 
+// commands_root.cpp
+Outcome root_add(Session& session, const Arguments& arguments);
+Outcome root_drop(Session& session, const Arguments& arguments);
+Outcome root_find(Session& session, const Arguments& arguments);
+std::string render_root(const Json& facts, const Style& style);
+std::string render_found(const Json& facts, const Style& style);
+
 // commands_format.cpp, commands_format_page.cpp
 Outcome entry(Session& session, const Arguments& arguments);
 Outcome formats(Session& session, const Arguments& arguments);

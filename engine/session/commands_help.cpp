@@ -96,11 +96,12 @@ constexpr std::string_view markdown_head = R"(# Commands
 
 This file is printed by `morselctl help --markdown`; do not edit it by hand.
 
-`morselctl [--embedded | --vm NAME | --session NAME] [--json] [--no-color] COMMAND…` runs one command. Several are
+`morselctl [--embedded | --vm NAME | --session NAME | --dump FILE | --guest DOMAIN] [--json] [--no-color] COMMAND…`
+runs one command. Several are
 separated by `;` or `--` (a word of its own; after `run` only `;`). Without a command, or with `-`, commands are read
 from standard input, one a line; `#` begins a comment. They run up to the first one that fails. `--embedded` keeps its
 objects as long as the process lives; the test VM keeps them as long as the VM is up. `--session` asks a running
-[session](sessions.md).
+[session](sessions.md); `--dump` and `--guest` are told in [dumps and foreign guests](dumps.md).
 
 | word | meaning |
 |---|---|

@@ -12,7 +12,17 @@ namespace morsel::session {
 Outcome target_info(Session& session, const Arguments&)
 {
   const TargetInfo info = session.target().info();
-  return {{{"kind", info.kind}, {"name", info.name}, {"machine", info.machine}, {"memory_bytes", info.memory_bytes}}};
+  Json facts{{"kind", info.kind}, {"name", info.name}, {"machine", info.machine}, {"memory_bytes", info.memory_bytes}};
+  Roots* const roots = session.target().roots();
+  if (!roots) return {facts};
+  Json memory = Json::array(), cpus = Json::array();
+  for (const inspect::MemorySegment& s : session.target().memory().segments())
+    memory.push_back(range_facts({s.start, s.start + s.bytes}));
+  for (const CpuState& c : roots->cpus())
+    cpus.push_back({{"rip", hex(c.rip)}, {"cr0", hex(c.cr0)}, {"cr3", hex(c.cr3)}, {"cr4", hex(c.cr4)}});
+  facts["memory"] = std::move(memory);
+  facts["cpus"] = std::move(cpus);
+  return {facts};
 }
 
 Outcome counters(Session& session, const Arguments&) { return {counters_facts(session.target().counters())}; }
@@ -35,9 +45,20 @@ Outcome kernel_log(Session& session, const Arguments&) { return {{{"text", sessi
 
 std::string render_target(const Json& facts, const Style& style)
 {
-  return fmt::format("{} target '{}': {}, {}\n", facts["kind"].get<std::string>(),
-                     style.bold(facts["name"].get<std::string>()), facts["machine"].get<std::string>(),
-                     bytes_text(facts["memory_bytes"].get<u64>()));
+  std::string out = fmt::format("{} target '{}': {}, {}\n", facts["kind"].get<std::string>(),
+                                style.bold(facts["name"].get<std::string>()), facts["machine"].get<std::string>(),
+                                bytes_text(facts["memory_bytes"].get<u64>()));
+  if (!facts.contains("memory")) return out;
+  for (const Json& range : facts["memory"]) {
+    const Range part = read_range(range);
+    out += fmt::format("  memory {} ({})\n", range_text(part), bytes_text(part.bytes()));
+  }
+  for (std::size_t n = 0; n < facts["cpus"].size(); ++n) {
+    const Json& c = facts["cpus"][n];
+    out += fmt::format("  cpu{}  CR3 {}, CR4 {}, RIP {}\n", n, c["cr3"].get<std::string>(), c["cr4"].get<std::string>(),
+                       c["rip"].get<std::string>());
+  }
+  return out;
 }
 
 std::string render_counters(const Json& facts, const Style& style)

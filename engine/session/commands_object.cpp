@@ -227,11 +227,16 @@ Outcome object_clone(Session& session, const Arguments& arguments)
 
 std::string render_object(const Json& o, const Style& style)
 {
-  std::string out = fmt::format("{}  {}, {} root {} ({}), {}, {}{}\n", style.bold(o["name"].get<std::string>()),
-                                bytes_text(o["bytes"].get<u64>()), o["root_level"].get<std::string>(),
-                                o["root"].get<std::string>(), o["format"].get<std::string>(),
-                                plural(o["tables"].get<u64>(), "table"), plural(o["frames"].get<u64>(), "frame"),
-                                o["attached"] == 0u ? "" : fmt::format(", attached {}×", o["attached"].get<u64>()));
+  std::string out =
+      o["foreign"] == true
+          ? fmt::format("{}  {} root {} ({})\n", style.bold(o["name"].get<std::string>()),
+                        o["root_level"].get<std::string>(), o["root"].get<std::string>(),
+                        o["format"].get<std::string>())
+          : fmt::format("{}  {}, {} root {} ({}), {}, {}{}\n", style.bold(o["name"].get<std::string>()),
+                        bytes_text(o["bytes"].get<u64>()), o["root_level"].get<std::string>(),
+                        o["root"].get<std::string>(), o["format"].get<std::string>(),
+                        plural(o["tables"].get<u64>(), "table"), plural(o["frames"].get<u64>(), "frame"),
+                        o["attached"] == 0u ? "" : fmt::format(", attached {}×", o["attached"].get<u64>()));
   if (o["frozen"] == true) out += fmt::format("  frozen, the base of {}\n", plural(o["clones"].get<u64>(), "clone"));
   if (!o["base"].is_null()) out += fmt::format("  clone of {}\n", o["base"].get<std::string>());
   for (const Json& v : o["views"])

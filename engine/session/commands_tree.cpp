@@ -3,6 +3,8 @@
 // tree, diff: the trees beside each other, and where they differ.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
 #include <set>
 
 #include "engine/session/commands.hpp"
@@ -14,6 +16,33 @@ namespace morsel::session {
 namespace {
 
 constexpr u64 default_limit = 200;
+constexpr std::size_t most_anomalies = 20;  // in a text; facts have all that are kept
+
+Range half_of(const ObjectState& object, const Arguments& arguments)
+{
+  const u64 boundary =
+      object.maker == inspect::Maker::foreign ? inspect::sign_boundary(*find_format(object.format)) : 0;
+  if (boundary == 0)
+    throw Failure(Exit::usage, arguments.command + ": --half", fmt::format("'{}' has no halves", object.name),
+                  "Address spaces of dumps and foreign guests have, where hardware sign-extends addresses.");
+  if (arguments.has("--range")) throw Failure(Exit::usage, arguments.command, "--half and --range exclude each other");
+  return arguments.text("--half") == "user" ? Range{0, boundary} : Range{boundary, 2 * boundary};
+}
+
+// In a foreign tree a range is of addresses, sign-extended where hardware wants them so.
+Range range_in(const ObjectState& object, const Arguments& arguments)
+{
+  const Range range = arguments.get_or("--range", whole_object);
+  if (arguments.has("--half")) return half_of(object, arguments);
+  if (range == whole_object || object.maker == inspect::Maker::engine) return range;
+  const FormatInfo& format = *find_format(object.format);
+  const auto start = inspect::offset_of(format, range.start), last = inspect::offset_of(format, range.end - 1);
+  if (start && last && *start <= *last) return {*start, *last + 1};
+  throw Failure(Exit::usage, arguments.command + ": --range",
+                fmt::format("{} is no range of addresses of {}", range_text(range), format.name),
+                fmt::format("They have {} bits{}.", std::countr_zero(inspect::space_range(format).end),
+                            inspect::sign_boundary(format) != 0 ? ", and the highest is repeated in those above" : ""));
+}
 
 AlignedTree capture(Session& session, const Arguments& arguments, const std::optional<std::string>& view)
 {
@@ -24,7 +53,7 @@ AlignedTree capture(Session& session, const Arguments& arguments, const std::opt
     const TreeId tree = find_tree(object, arguments.command, *view);
     views = tree == primary_tree ? std::vector<TreeId>{} : std::vector<TreeId>{tree};
   }
-  const Range range = arguments.get_or("--range", whole_object);
+  const Range range = range_in(object, arguments);
   if (range != whole_object && range.start >= object.bytes)
     throw Failure(Exit::usage, arguments.command + ": --range",
                   fmt::format("{} lies beyond the object", range_text(range)),
@@ -49,6 +78,7 @@ std::string cell_text(const Json& row, const Json& cell, bool is_view, const Sty
     // Governed by an entry further up: say where. A hole there has been shown in its own row.
     if (cell["level"] != row["level"])
       text = cell["kind"] == "hole" ? "" : fmt::format("({} {})", cell["level"].get<std::string>(), text);
+    if (cell.contains("shown_before")) text += " (shown above)";
   }
   if (!is_view) return state == "hole" ? style.dim(text) : text;
   const std::optional<inspect::DiffState> known = find_state(state);
@@ -82,10 +112,13 @@ std::string verdict(bool clean, const Style& style) { return clean ? style.good(
 std::string anomalies_text(const Json& list, u64 count, std::string_view whose)
 {
   std::string out;
-  for (const Json& a : list)
+  const std::size_t shown = std::min(list.size(), most_anomalies);
+  for (std::size_t n = 0; n < shown; ++n) {
+    const Json& a = list[n];
     out += fmt::format("  {}: {} at {} {:#x}, entry {}\n", whose, a["kind"].get<std::string>(),
                        a["level"].get<std::string>(), a["offset"].get<u64>(), a["word"].get<std::string>());
-  if (count > list.size()) out += fmt::format("  {}: {} more anomalies\n", whose, count - list.size());
+  }
+  if (count > shown) out += fmt::format("  {}: {} more anomalies\n", whose, count - shown);
   return out;
 }
 
@@ -140,7 +173,9 @@ std::string render_tree(const Json& facts, const Style& style)
   TextTable table;
   std::vector<std::string> head{style.bold(facts["object"]["name"].get<std::string>()) + ", " +
                                 bytes_text(facts["object"]["bytes"].get<u64>())};
-  std::vector<std::string> roots{style.dim(range_text(read_range(facts["range"])))};
+  const Range range = read_range(facts["range"]);
+  const bool whole_space = facts["object"]["foreign"] == true && range == Range{};
+  std::vector<std::string> roots{style.dim(whole_space ? "all addresses" : range_text(range))};
   for (const Json& c : columns) {
     const bool is_view = c["tree"] != 0u;
     head.push_back((is_view ? "  " : "") + style.bold(c["title"].get<std::string>()));

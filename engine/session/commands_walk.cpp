@@ -27,7 +27,7 @@ Json trace_facts(const inspect::WalkTrace& trace)
   if (trace.end == inspect::WalkEnd::translated || trace.end == inspect::WalkEnd::denied) {
     facts["target"] = hex(trace.target.value);
     facts["leaf_level"] = level_name(trace.leaf_level);
-    facts["rights"] = inspect::rights_text(trace.rights);
+    facts["rights"] = inspect::rights_text(trace.rights) + (trace.user ? " U" : "");
   }
   facts["steps"] = std::move(steps);
   return facts;
@@ -96,6 +96,12 @@ std::string render_nested(const Json& facts, const Style& style)
   return out;
 }
 
+std::optional<u64> offset_in(const ObjectState& object, u64 address)
+{
+  if (object.maker == inspect::Maker::engine) return address;
+  return inspect::offset_of(*find_format(object.format), address);
+}
+
 Rights right_of(const std::string& word)
 {
   return word == "write" ? right_write : word == "exec" ? right_exec : right_read;
@@ -119,20 +125,21 @@ Outcome walk(Session& session, const Arguments& arguments)
              {"access", access_kind}};
   const inspect::PhysicalMemory& memory = scene.memory;
   if (two_dimensional) {
-    if (tree == primary_tree)
+    if (tree == primary_tree && object.maker == inspect::Maker::engine)
       throw Failure(Exit::usage, arguments.command, "--guest needs a nested view, not the primary",
                     "Add one: view add " + object.name + " ept (or npt).");
     const FormatId id = arguments.get_or("--guest-format", FormatId::amd64);
     const inspect::TreeSource guest{id, PhysAddr{arguments.number("--guest")},
-                                    static_cast<Level>(find_format(id)->levels.size() - 1)};
+                                    static_cast<Level>(find_format(id)->levels.size() - 1), source.maker};
     facts["guest_root"] = hex(guest.root.value);
     facts["guest_format"] = find_format(id)->name;
     facts.update(nested_facts(inspect::trace_nested_walk(memory, guest, source, address, right_of(access_kind))));
   } else {
-    if (address >= object.bytes)
+    const u64 offset = offset_in(object, address).value_or(object.bytes);
+    if (offset >= object.bytes)
       throw Failure(Exit::usage, arguments.command + ": OFFSET", fmt::format("{:#x} lies beyond the object", address),
                     fmt::format("'{}' is {}.", object.name, range_text(object.range())));
-    facts.update(trace_facts(inspect::trace_walk(memory, source, address, right_of(access_kind))));
+    facts.update(trace_facts(inspect::trace_walk(memory, source, offset, right_of(access_kind))));
   }
   const bool translated = facts["end"] == inspect::walk_end_name(inspect::WalkEnd::translated);
   return {facts, translated ? 0 : static_cast<int>(Exit::check_failed)};

@@ -32,7 +32,8 @@ Json object_facts(const ObjectState& object)
           {"views", std::move(views)},
           {"frozen", object.frozen},
           {"base", object.base.empty() ? Json() : Json(object.base)},
-          {"clones", object.clones}};
+          {"clones", object.clones},
+          {"foreign", object.maker == inspect::Maker::foreign}};
 }
 
 Json range_facts(Range range) { return {{"start", range.start}, {"end", range.end}}; }

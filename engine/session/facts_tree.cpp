@@ -22,13 +22,13 @@ std::string without_address(std::string line, u64 address)
   return line;
 }
 
-Json anomalies_facts(const inspect::Snapshot& snapshot)
+Json anomalies_facts(const AlignedTree& tree, std::size_t column)
 {
   Json list = Json::array();
-  for (const inspect::Anomaly& a : snapshot.anomalies())
+  for (const inspect::Anomaly& a : tree.snapshot(column).anomalies())
     list.push_back({{"kind", inspect::anomaly_name(a.kind)},
                     {"level", level_name(a.level)},
-                    {"offset", a.offset},
+                    {"offset", tree.addresses({a.offset, a.offset + 1}).start},
                     {"word", hex(a.word)}});
   return list;
 }
@@ -52,7 +52,7 @@ Json column_facts(const AlignedTree& tree, std::size_t column)
              {"root", hex(snapshot.source().root.value)},
              {"root_level", level_name(snapshot.source().root_level)},
              {"tables", snapshot.table_count()},
-             {"anomalies", anomalies_facts(snapshot)},
+             {"anomalies", anomalies_facts(tree, column)},
              {"anomaly_count", snapshot.anomaly_count()}};
   if (column != 0) {
     facts["clean"] = tree.diff(column).clean();
@@ -67,11 +67,19 @@ std::string page_frame(const AlignedTree& tree, std::size_t column, const Aligne
   return hex(tree.format(column).address(cell.word, cell.level).value + (offset - cell.offset));
 }
 
+inspect::DecodedEntry decoded(const AlignedTree& tree, std::size_t column, const AlignedCell& cell)
+{
+  return inspect::decode(tree.format(column), cell.level, cell.word, tree.snapshot(column).source().maker);
+}
+
 std::string why(const AlignedTree& tree, std::size_t column, const DiffRun& run, const AlignedCell& primary,
                 const AlignedCell& view)
 {
+  if (tree.object().maker == inspect::Maker::foreign && run.state == DiffState::stale)
+    return fmt::format("only the other root maps it, to frame {}", page_frame(tree, column, view, run.range.start));
   const auto rights = [&](std::size_t c, const AlignedCell& cell) {
-    return inspect::rights_text(tree.format(c).access(cell.word, cell.level));
+    const inspect::DecodedEntry entry = decoded(tree, c, cell);
+    return inspect::rights_text(entry.rights) + (entry.user ? " U" : "");
   };
   switch (run.state) {
     case DiffState::stale:
@@ -100,8 +108,9 @@ Json run_facts(const AlignedTree& tree, std::size_t column, const DiffRun& run)
 {
   const AlignedRow page{0, run.range.start};
   const AlignedCell primary = tree.cell(page, 0), view = tree.cell(page, column);
-  return {{"start", run.range.start},
-          {"end", run.range.end},
+  const Range addresses = tree.addresses(run.range);
+  return {{"start", addresses.start},
+          {"end", addresses.end},
           {"pages", run.range.bytes() / page_bytes},
           {"state", inspect::diff_state_name(run.state)},
           {"clean", inspect::is_clean(run)},
@@ -127,7 +136,7 @@ Json cell_facts(const AlignedTree& tree, std::size_t column, const AlignedCell& 
     facts["readable"] = false;
     return facts;
   }
-  const inspect::DecodedEntry entry = inspect::decode(tree.format(column), cell.level, cell.word);
+  const inspect::DecodedEntry entry = decoded(tree, column, cell);
   facts["kind"] = inspect::kind_name(cell.kind);
   facts["level"] = level_name(cell.level);
   facts["word"] = hex(cell.word);
@@ -146,18 +155,21 @@ Json tree_facts(const AlignedTree& tree, FoldOptions options)
   for (std::size_t c = 0; c < tree.columns(); ++c) columns.push_back(column_facts(tree, c));
   for (const FoldedRow& row : fold(tree, options)) {
     Json cells = Json::array();
-    for (std::size_t c = 0; c < row.cells.size(); ++c)
+    for (std::size_t c = 0; c < row.cells.size(); ++c) {
       cells.push_back(cell_facts(tree, c, row.cells[c], row.scattered[c]));
+      if (tree.shown_before(row.first, c)) cells.back()["shown_before"] = true;
+    }
+    const Range addresses = tree.addresses(row.span());
     rows.push_back({{"level", level_name(row.first.level)},
-                    {"start", row.span().start},
-                    {"end", row.span().end},
+                    {"start", addresses.start},
+                    {"end", addresses.end},
                     {"count", row.count},
                     {"depth", row.depth},
                     {"expanded", row.expanded},
                     {"cells", std::move(cells)}});
   }
   return {{"object", object_facts(tree.object())},
-          {"range", range_facts(tree.range())},
+          {"range", range_facts(tree.addresses(tree.range()))},
           {"columns", std::move(columns)},
           {"rows", std::move(rows)},
           {"clean", tree.clean()}};
@@ -178,13 +190,13 @@ Json diff_facts(const AlignedTree& tree, u64 limit, bool behind_too)
                {"widened_pages", tree.diff(c).widened_pages()},
                {"runs_total", total},
                {"runs", std::move(runs)},
-               {"anomalies", anomalies_facts(tree.snapshot(c))},
+               {"anomalies", anomalies_facts(tree, c)},
                {"anomaly_count", tree.snapshot(c).anomaly_count()}};
     views.push_back(std::move(facts));
   }
   return {{"object", tree.object().name},
-          {"range", range_facts(tree.range())},
-          {"primary_anomalies", anomalies_facts(tree.snapshot(0))},
+          {"range", range_facts(tree.addresses(tree.range()))},
+          {"primary_anomalies", anomalies_facts(tree, 0)},
           {"views", std::move(views)},
           {"clean", tree.clean()}};
 }

@@ -5,6 +5,8 @@
 // and is marked as scattered: a list of thousands of unrelated addresses tells a reader less than their number.
 // In the same way, tables that each unfold into the same single rows (a chain: full tables, level by level) become one
 // chain if there are more than `few_pieces` of them beside each other.
+// In foreign trees, bits that change behind one's back (inspect::volatile_bits) do not make a difference; a run shows
+// those that all of it have. Words that are not present are alike, whatever their owner keeps in them.
 #include "engine/session/aligned.hpp"
 
 namespace morsel::session {
@@ -18,16 +20,24 @@ bool has_address(const AlignedCell& c)
   return c.exists && c.readable && (c.kind == EntryKind::leaf || c.kind == EntryKind::table);
 }
 
-// Everything but the address.
-u64 attributes(const FormatInfo& format, const AlignedCell& c)
+bool is_absent(const AlignedCell& c) { return c.kind == EntryKind::hole && c.word != 0; }
+
+// Everything but the address, and but `ignored`.
+u64 attributes(const FormatInfo& format, const AlignedCell& c, u64 ignored)
 {
+  if (is_absent(c)) return 1;
   if (!has_address(c)) return c.word;
-  return c.word & ~format.address_bits(c.word, c.level);
+  return c.word & ~(format.address_bits(c.word, c.level) | ignored);
 }
 
 class Folder {
  public:
-  Folder(const AlignedTree& tree, FoldOptions options) : tree_(tree), options_(options) {}
+  Folder(const AlignedTree& tree, FoldOptions options) : tree_(tree), options_(options)
+  {
+    for (std::size_t c = 0; c < tree.columns(); ++c)
+      ignored_.push_back(is_foreign() ? inspect::volatile_bits(tree.format(c)) : 0);
+    if (is_foreign()) boundary_ = inspect::sign_boundary(tree.format(0));
+  }
 
   std::vector<FoldedRow> run()
   {
@@ -36,6 +46,8 @@ class Folder {
   }
 
  private:
+  bool is_foreign() const { return tree_.object().maker == inspect::Maker::foreign; }
+
   // Chains alike that stand one after the other at the end of rows_.
   struct ChainRun {
     std::size_t start = 0;   // of the first chain, in rows_
@@ -52,6 +64,7 @@ class Folder {
     const u64 count = parent ? tree_.child_count(*parent) : tree_.root_count();
     for (u64 i = 0; i < count; ++i) {
       FoldedRow row = make_row(parent ? tree_.child(*parent, i) : tree_.root(i), depth);
+      if (boundary_ != 0 && row.first.offset == boundary_) finish(pieces);
       if (row.expanded) {
         finish(pieces);
         const AlignedRow expanded = row.first;
@@ -62,10 +75,12 @@ class Folder {
         continue;
       }
       if (!pieces.empty() && !alike(pieces.back(), row)) finish(pieces);
-      if (!pieces.empty() && options_.folding != Folding::none && in_step(pieces.back(), row))
+      if (!pieces.empty() && options_.folding != Folding::none && in_step(pieces.back(), row)) {
         ++pieces.back().count;
-      else
+        keep_common(pieces.back(), row);
+      } else {
         pieces.push_back(std::move(row));
+      }
     }
     finish(pieces);
     close_chains(chains);
@@ -115,6 +130,14 @@ class Folder {
     for (std::size_t c = 0; c < whole.cells.size(); ++c)
       if (next.scattered[c] || !cell_in_step(c, whole, next)) whole.scattered[c] = true;
     whole.count += next.count;
+    keep_common(whole, next);
+  }
+
+  // Of the bits that do not count, those that all have.
+  void keep_common(FoldedRow& whole, const FoldedRow& next) const
+  {
+    for (std::size_t c = 0; c < whole.cells.size(); ++c)
+      if (has_address(whole.cells[c])) whole.cells[c].word &= next.cells[c].word | ~ignored_[c];
   }
 
   FoldedRow make_row(AlignedRow at, unsigned depth) const
@@ -138,7 +161,7 @@ class Folder {
       // A reservation's token is its own: two reservations are alike, but never the same word.
       if (x.kind == EntryKind::reserved) {
         if (software::is_stale(x.word) != software::is_stale(y.word)) return false;
-      } else if (attributes(tree_.format(c), x) != attributes(tree_.format(c), y)) {
+      } else if (attributes(tree_.format(c), x, ignored_[c]) != attributes(tree_.format(c), y, ignored_[c])) {
         return false;
       }
     }
@@ -149,8 +172,11 @@ class Folder {
   {
     const AlignedCell &first = run.cells[column], &cell = next.cells[column];
     if (!has_address(first) || !has_address(cell)) return true;
-    if (first.level > run.first.level) return first.offset == cell.offset && first.word == cell.word;
+    if (first.level > run.first.level)
+      return first.offset == cell.offset && ((first.word ^ cell.word) & ~ignored_[column]) == 0;
     const FormatInfo& format = tree_.format(column);
+    const bool same_table = first.kind == EntryKind::table && ((first.word ^ cell.word) & ~ignored_[column]) == 0;
+    if (is_foreign() && same_table) return true;
     const u64 step = first.kind == EntryKind::table ? page_bytes : AlignedTree::entry_bytes(first.level);
     return format.address(cell.word, cell.level).value ==
            format.address(first.word, first.level).value + run.count * step;
@@ -177,6 +203,8 @@ class Folder {
 
   const AlignedTree& tree_;
   FoldOptions options_;
+  std::vector<u64> ignored_;  // per column
+  u64 boundary_ = 0;          // no run goes across it
   std::vector<FoldedRow> rows_;
 };
 

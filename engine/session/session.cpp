@@ -61,6 +61,19 @@ Target& Session::target()
   return *target_;
 }
 
+void Session::replace_target(std::unique_ptr<Target> target)
+{
+  if (!tasks_->empty() || recorder_.on() || recorder_.in_past())
+    throw Failure(Exit::usage, "go over to another target", "here a command waits, or a journal is recorded or shown",
+                  "First 'run', 'goto now' and 'journal off'.");
+  if (target_) target_->listen({});
+  recorder_ = Recorder();
+  reported_.clear();
+  faults_ = false;
+  target_ = std::move(target);
+  hear_target();
+}
+
 namespace {
 
 bool all_printable(const Json& facts)
@@ -90,7 +103,7 @@ std::string text_of(const Command& command, const Json& facts, const Style& styl
 Scene Session::scene()
 {
   if (recorder_.in_past()) return {recorder_.chronicle().history->memory(), recorder_.chronicle().history->objects()};
-  return {target().memory(), target().objects()};
+  return {target().memory(), target().objects(), target().roots() != nullptr};
 }
 
 Reply Session::perform(const ParsedCommand& parsed, const Style& with)
@@ -220,6 +233,15 @@ Stepping& stepping_of(Session& session, const std::string& command)
   return *stepping;
 }
 
+Roots& roots_of(Session& session, const std::string& command)
+{
+  Roots* const roots = session.target().roots();
+  if (!roots)
+    throw Failure(Exit::skipped, command, "this target makes its objects itself: it takes no roots",
+                  "Dumps and foreign guests do: morselctl --dump FILE, morselctl --guest DOMAIN.");
+  return *roots;
+}
+
 Json failure_facts(const Failure& failure)
 {
   return {{"error",
@@ -231,7 +253,7 @@ Json failure_facts(const Failure& failure)
 
 ObjectState find_object(Target& target, const std::string& command, const std::string& name)
 {
-  return find_object(Scene{target.memory(), target.objects()}, command, name);
+  return find_object(Scene{target.memory(), target.objects(), target.roots() != nullptr}, command, name);
 }
 
 ObjectState find_object(const Scene& scene, const std::string& command, const std::string& name)
@@ -241,8 +263,11 @@ ObjectState find_object(const Scene& scene, const std::string& command, const st
     if (o.name == name) return o;
     names.push_back(o.name);
   }
-  throw Failure(Exit::usage, command, fmt::format("there is no object '{}'", name),
-                names.empty() ? "There are no objects yet: object create NAME SIZE." : suggest(name, names));
+  const std::string_view what = scene.has_roots ? "root" : "object";
+  const std::string none = scene.has_roots ? "There are no roots yet: root add NAME ROOT --format FORMAT."
+                                           : "There are no objects yet: object create NAME SIZE.";
+  throw Failure(Exit::usage, command, fmt::format("there is no {} '{}'", what, name),
+                names.empty() ? none : suggest(name, names));
 }
 
 std::optional<TreeId> tree_option(const Arguments& arguments)

@@ -27,6 +27,7 @@ namespace morsel::session {
 struct Scene {
   const inspect::PhysicalMemory& memory;
   std::vector<ObjectState> objects;
+  bool has_roots = false;  // the objects are address spaces: Roots
 };
 
 class Session {
@@ -45,6 +46,8 @@ class Session {
   Reply execute_line(std::string_view line);  // an empty line or a comment: an empty reply
 
   Target& target();
+  // Goes over to another target. Failure while something waits at the gate or is recorded.
+  void replace_target(std::unique_ptr<Target> target);
   Scene scene();
   Recorder& recorder() { return recorder_; }
   // Hears what the target tells, and when a task has ended. It must not call back. An empty one ends it.
@@ -83,6 +86,8 @@ class Session {
 
 // The target's stepping; Failure if it has none.
 Stepping& stepping_of(Session& session, const std::string& command);
+// The target's roots; Failure if it makes its objects itself.
+Roots& roots_of(Session& session, const std::string& command);
 
 // The target's or the scene's object; Failure names the nearest if there is none.
 ObjectState find_object(Target& target, const std::string& command, const std::string& name);

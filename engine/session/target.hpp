@@ -31,7 +31,8 @@ struct ViewState {
   PhysAddr root;
   Level root_level = 0;
   u32 attached = 0;         // mappings of this view by processes
-  inspect::TreeSource source() const { return {format, root, root_level}; }
+  inspect::Maker maker = inspect::Maker::engine;
+  inspect::TreeSource source() const { return {format, root, root_level, maker}; }
   bool operator==(const ViewState&) const = default;
 };
 
@@ -48,7 +49,9 @@ struct ObjectState {
   bool frozen = false;  // the base of clones: it does not change any more
   std::string base{};   // whose tables and frames this clone uses; empty: it is none
   u32 clones = 0;       // that use this one's
-  inspect::TreeSource source() const { return {FormatId::amd64, root, root_level}; }
+  FormatId format = FormatId::amd64;
+  inspect::Maker maker = inspect::Maker::engine;  // foreign: an address space to look at (Roots)
+  inspect::TreeSource source() const { return {format, root, root_level, maker}; }
   Range range() const { return {0, bytes}; }
   bool operator==(const ObjectState&) const = default;
 };
@@ -123,7 +126,7 @@ struct Counters {
 };
 
 struct TargetInfo {
-  std::string kind;        // "embedded", "vm"
+  std::string kind;        // "embedded", "vm", "dump", "guest"
   std::string name;        // "embedded", the VM's name
   std::string machine;     // who walks tables, in words: "QEMU 7.2 TCG, Linux 6.1.0-56-amd64"
   u64 memory_bytes = 0;
@@ -150,6 +153,26 @@ struct ProgramResult {
   std::optional<int> exit_status;
   std::optional<int> signal;
   std::string output, errors;
+};
+
+// A CPU's registers that say which tables it walks; x86-64.
+struct CpuState {
+  u64 rip = 0, cr0 = 0, cr3 = 0, cr4 = 0;
+};
+
+// A target whose memory is only looked at: a dump, a guest of somebody else. Its objects are address spaces, whose
+// roots are told to it. All requests that would change something are refused.
+class Roots {
+ public:
+  virtual ~Roots() = default;
+  // As they are now; empty if nobody says so.
+  virtual std::vector<CpuState> cpus() = 0;
+  // Throws Failure if the name is taken, or no table can stand there.
+  virtual ObjectState add_root(const std::string& name, const inspect::TreeSource& root) = 0;
+  // As a view of an address space, to be compared with it.
+  virtual ViewState add_beside(const std::string& name, const inspect::TreeSource& root) = 0;
+  // Forgets it. Nothing changes in the memory.
+  virtual void drop_root(const std::string& name) = 0;
 };
 
 class Target {
@@ -208,6 +231,8 @@ class Target {
                   "this machine cannot be made again from what was done to it",
                   "The embedded machine can: morselctl --embedded.");
   }
+  // Null for a target that makes its objects itself.
+  virtual Roots* roots() { return nullptr; }
 
   // Runs a program in the guest until it ends. Targets without a guest throw Failure(Exit::skipped).
   virtual ProgramResult run_program(const std::vector<std::string>& argv) = 0;

@@ -193,7 +193,11 @@ std::string bytes_text(u64 bytes)
   return fmt::format("{} {}", bytes, units[n]);
 }
 
-std::string range_text(Range range) { return fmt::format("{:#x}..{:#x}", range.start, range.end); }
+std::string range_text(Range range)
+{
+  if (range.end == 0 && range.start != 0) return fmt::format("{:#x}..0x10000000000000000", range.start);
+  return fmt::format("{:#x}..{:#x}", range.start, range.end);
+}
 
 namespace {
 

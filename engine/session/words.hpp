@@ -42,7 +42,7 @@ std::string suggest(std::string_view word, std::span<const std::string_view> can
 std::string hex(u64 value);                   // 0x1f000
 std::string hex(u64 value, unsigned digits);  // zero-padded
 std::string bytes_text(u64 bytes);            // "64 MiB", "4 KiB", "12 B"; exact: the greatest unit that divides
-std::string range_text(Range range);          // "0x0..0x200000"
+std::string range_text(Range range);          // "0x0..0x200000"; an end of 0 behind another start is 2^64
 
 // Fit for a terminal: what could steer it (control characters but line feed and tab), and what is no UTF-8, becomes �.
 // Names and messages may come from a hostile guest.

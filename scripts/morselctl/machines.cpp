@@ -9,6 +9,7 @@
 
 #include "engine/session/words.hpp"
 #include "engine/sim/embedded_target.hpp"
+#include "scripts/morselctl/dumps.hpp"
 #include "scripts/morselctl/scenarios.hpp"
 #include "scripts/morselctl/sessions.hpp"
 #include "scripts/morselctl/vm_backend.hpp"
@@ -166,6 +167,7 @@ void add_vm_commands(CommandTable& table, const Choice& choice)
 std::unique_ptr<session::Target> open_target(const Choice& choice)
 {
   if (choice.embedded) return sim::make_embedded_target();
+  if (!choice.look.dump.empty() || !choice.look.guest.empty()) return open_look(choice.look);
   const std::string name = choice.vm.empty() ? default_vm_name() : choice.vm;
   try {
     return attach_vm(name);
@@ -184,6 +186,7 @@ CommandTable commands(const Choice& choice)
   add_session_commands(table, choice);
   add_scenario_commands(table, choice);
   add_vm_commands(table, choice);
+  add_dump_commands(table, choice);
   return table;
 }
 

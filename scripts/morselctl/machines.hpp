@@ -10,10 +10,18 @@
 
 namespace morsel::ctl {
 
+// Memory that is only looked at, in the user's words.
+struct Look {
+  std::string dump{};   // a file; or
+  std::string guest{};  // a domain or a process
+  std::string root{}, format{}, layout{};
+};
+
 struct Choice {
   bool embedded = false;
   std::string vm;       // empty: the default name
   std::string session;  // not empty: a running session does the commands
+  Look look{};
 };
 
 std::unique_ptr<session::Target> open_target(const Choice& choice);

@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "engine/session/words.hpp"
+#include "scripts/morselctl/dumps.hpp"
 #include "scripts/morselctl/machines.hpp"
 #include "scripts/morselctl/scenarios.hpp"
 #include "scripts/morselctl/sessions.hpp"
@@ -28,6 +29,7 @@ struct Options {
   bool embedded = false;
   std::string vm;
   std::string session;
+  ctl::Look look;
   bool json = false;
   bool no_color = false;
   Words words;
@@ -147,6 +149,12 @@ int morselctl(int argc, char** argv)
   app.add_flag("--embedded", options.embedded, "The machine inside this process; no VM is needed");
   app.add_option("--vm", options.vm, "The test VM of this name")->type_name("NAME");
   app.add_option("--session", options.session, "The running session of this name (see: serve)")->type_name("NAME");
+  app.add_option("--dump", options.look.dump, "A saved dump: an ELF core, or a raw image of RAM")->type_name("FILE");
+  app.add_option("--guest", options.look.guest, "A running guest: a libvirt domain, or a QEMU's process id")
+      ->type_name("DOMAIN");
+  app.add_option("--root", options.look.root, "Of a dump or guest: look at this root, too")->type_name("ROOT");
+  app.add_option("--format", options.look.format, "The format of --root; amd64 without")->type_name("FORMAT");
+  app.add_option("--layout", options.look.layout, "Where RAM lies: flat, q35, pc")->type_name("LAYOUT");
   app.add_flag("--json", options.json, "One line of JSON per command, with the same facts");
   app.add_flag("--no-color", options.no_color, "No colours (also: NO_COLOR in the environment)");
   app.prefix_command();
@@ -156,11 +164,19 @@ int morselctl(int argc, char** argv)
     return app.exit(e) == 0 ? 0 : static_cast<int>(Exit::usage);
   }
   options.words = app.remaining();
-  if (options.embedded + !options.vm.empty() + !options.session.empty() > 1) {
-    std::cerr << "morselctl: --embedded, --vm and --session exclude each other\n";
+  if (options.embedded + !options.vm.empty() + !options.session.empty() + !options.look.dump.empty() +
+          !options.look.guest.empty() >
+      1) {
+    std::cerr << "morselctl: --embedded, --vm, --session, --dump and --guest exclude each other\n";
     return static_cast<int>(Exit::usage);
   }
-  const ctl::Choice choice{options.embedded, options.vm, options.session};
+  try {
+    ctl::check_look(options.look);
+  } catch (const Failure& failure) {
+    std::cerr << "morselctl: " << failure.what() << "\n";
+    return static_cast<int>(Exit::usage);
+  }
+  const ctl::Choice choice{options.embedded, options.vm, options.session, options.look};
   Session session([choice] { return ctl::open_target(choice); }, ctl::commands(choice));
   session.style.color = terminal_has_color(options);
   const auto executor = ctl::make_executor(choice, session);

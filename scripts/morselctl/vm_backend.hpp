@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/session/memory_layout.hpp"
 #include "engine/session/reply.hpp"
 #include "engine/session/target.hpp"
 
@@ -26,6 +27,8 @@ struct VmWishes {
 
 std::string default_vm_name();
 std::unique_ptr<session::Target> attach_vm(const std::string& name);
+// A running guest of anybody: a domain's name or a QEMU's process id.
+std::unique_ptr<session::Target> open_guest(const std::string& guest, std::optional<session::MemoryLayout> layout);
 session::Json vm_up(const VmWishes& wishes);
 void vm_down(const std::string& name);
 session::Json vm_list();  // an array

@@ -22,6 +22,11 @@ std::string default_vm_name() { return "test"; }
 
 std::unique_ptr<session::Target> attach_vm(const std::string& name) { missing("attach to the VM '" + name + "'"); }
 
+std::unique_ptr<session::Target> open_guest(const std::string& guest, std::optional<session::MemoryLayout>)
+{
+  missing("look at the guest '" + guest + "'");
+}
+
 session::Json vm_up(const VmWishes& wishes) { missing("start the VM '" + wishes.name + "'"); }
 
 void vm_down(const std::string& name) { missing("end the VM '" + name + "'"); }

@@ -3,6 +3,7 @@
 // The commands about VMs, done by testvm/host.
 #include "scripts/morselctl/vm_backend.hpp"
 #include "testvm/host/doctor.hpp"
+#include "testvm/host/foreign_guest.hpp"
 #include "testvm/host/vm_control.hpp"
 #include "testvm/host/vm_target.hpp"
 
@@ -38,6 +39,11 @@ testvm::Accelerator accelerator_of(const std::string& word)
 std::string default_vm_name() { return testvm::VmConfig().name; }
 
 std::unique_ptr<session::Target> attach_vm(const std::string& name) { return testvm::VmTarget::attach(name); }
+
+std::unique_ptr<session::Target> open_guest(const std::string& guest, std::optional<session::MemoryLayout> layout)
+{
+  return testvm::open_guest(guest, layout);
+}
 
 session::Json vm_up(const VmWishes& wishes)
 {

@@ -104,6 +104,7 @@ Json landmark()
     return static_cast<unsigned char*>(memory);
   }();
   return {{"pa", physical_address(page, static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)))},
+          {"address", reinterpret_cast<std::uintptr_t>(page)},
           {"bytes", landmark_bytes},
           {"pattern", hexadecimal(page, landmark_bytes)}};
 }

@@ -2,12 +2,12 @@
 #include "testvm/host/domain.hpp"
 
 #include <libvirt/virterror.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "testvm/host/domain_xml.hpp"
+#include "testvm/host/foreign_guest.hpp"
 #include "testvm/host/kvm_probe.hpp"
 #include "testvm/host/qemu_user.hpp"
 
@@ -118,18 +118,10 @@ pid_t find_qemu(virDomain* domain)
 
 fs::path find_guest_ram(pid_t qemu, u64 bytes)
 {
-  const fs::path folder = "/proc/" + std::to_string(qemu) + "/fd";
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string target = fs::read_symlink(entry.path(), error);
-    struct stat status {};
-    if (!error && target.starts_with("/memfd:memory-backend") && stat(entry.path().c_str(), &status) == 0 &&
-        static_cast<u64>(status.st_size) == bytes)
-      return entry.path();
-  }
-  throw Failure(Exit::target_lost, "finding the guest's memory in " + folder.string(),
-                "there is no memfd of " + std::to_string(bytes) + " bytes",
-                "QEMU has ended, or this user may not look into its descriptors");
+  for (const SharedFile& file : find_shared_files(qemu))
+    if (file.bytes == bytes) return file.path;
+  throw Failure(Exit::target_lost, "finding the guest's memory in process " + std::to_string(qemu),
+                "it has mapped no shared file of " + std::to_string(bytes) + " bytes");
 }
 
 void destroy_domain(virDomain* domain)

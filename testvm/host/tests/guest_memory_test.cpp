@@ -26,7 +26,7 @@ struct Ram {
 
 TEST(GuestMemory, IsOnePieceBelowTheSplit)
 {
-  const auto parts = q35_memory_parts(2815 * mebibyte);
+  const auto parts = session::memory_parts(session::MemoryLayout::q35, 2815 * mebibyte);
   ASSERT_EQ(parts.size(), 1u);
   EXPECT_EQ(parts[0].bytes, 2815 * mebibyte);
 }
@@ -35,7 +35,7 @@ TEST(GuestMemory, ContinuesAt4GiBFromTheSplitOn)
 {
   // 0xb0000000 bytes are 2816 MiB.
   for (const u64 bytes : {2816 * mebibyte, 3 * gibibyte, 4 * gibibyte}) {
-    const auto parts = q35_memory_parts(bytes);
+    const auto parts = session::memory_parts(session::MemoryLayout::q35, bytes);
     ASSERT_EQ(parts.size(), 2u);
     EXPECT_EQ(parts[0].guest_start, 0u);
     EXPECT_EQ(parts[0].bytes, 2 * gibibyte);
