@@ -4,6 +4,7 @@
 #include "engine/inspect/snapshot.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <unordered_map>
 
 namespace morsel::inspect {
@@ -77,7 +78,8 @@ class TableReader {
 
     const auto number = static_cast<u32>(s_.tables_.size());
     const u64 first_word = s_.words_.size();
-    s_.words_.insert(s_.words_.end(), words, words + entries);
+    s_.words_.resize(first_word + entries);
+    std::memcpy(s_.words_.data() + first_word, words, entries * sizeof(u64));
     s_.tables_.push_back({at, offset, first_word, Snapshot::no_table, static_cast<u16>(entries), level});
     if (s_.source_.maker == Maker::foreign) shared_[at.value] = number;
     if (level > 0) read_children(number, level, offset);
