@@ -14,7 +14,7 @@ namespace morsel::guest {
 namespace {
 
 constexpr u32 frame_page = lab_first_free, other_page = lab_first_free + 1;
-constexpr u64 user_bit = u64{1} << 2, global_bit = u64{1} << 8;
+constexpr u64 global_bit = bit(8);
 
 std::string_view right_word(Rights right) { return right.write() ? "write" : right.exec() ? "fetch" : "read"; }
 
@@ -112,7 +112,7 @@ Section entry_section(Lab& lab)
   rows.add("4-KiB leaf, r--", 0, leaf_of(lab, 0, right_read), {right_read, right_write, right_exec});
   rows.add("4-KiB leaf, rw-", 0, leaf_of(lab, 0, rights_rw), {right_read, right_write, right_exec});
   rows.add("4-KiB leaf, rwx", 0, leaf_of(lab, 0, rights_all), {right_read, right_write, right_exec});
-  rows.add("4-KiB leaf without U/S", 0, leaf_of(lab, 0, rights_all) & ~user_bit, {right_read});
+  rows.add("4-KiB leaf without U/S", 0, leaf_of(lab, 0, rights_all) & ~Npt::user, {right_read});
   rows.add("4-KiB leaf with G and all that is available to software", 0,
            leaf_of(lab, 0, rights_rw) | global_bit | bits(11, 9) | bits(62, 52), {right_read});
   rows.add("4-KiB leaf, PAT 7", 0, leaf_of(lab, 0, rights_rw) | Npt::memory_type_mask(0), {right_read, right_write});
@@ -134,7 +134,7 @@ Section entry_section(Lab& lab)
   const u64 table = Npt::make_table(lab.address(lab_level_0));
   rows.add("table, r-x", 1, table & ~Npt::writable, {right_read, right_write, right_exec});
   rows.add("table, rw-", 1, table | Npt::no_execute, {right_read, right_write, right_exec});
-  rows.add("table without U/S", 1, table & ~user_bit, {right_read});
+  rows.add("table without U/S", 1, table & ~Npt::user, {right_read});
   rows.add("table at the top with PS", 3, Npt::make_table(lab.address(lab_level_2)) | Npt::page_size, {right_read});
   return {"Entries",
           "engine/format/npt.hpp: kind() and access() of the word; of too large addresses APM volume 2, 5.3.1",

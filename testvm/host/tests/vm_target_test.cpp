@@ -132,6 +132,8 @@ TEST_F(VmTargetTest, LetsTheHardwareWalkAViewForIt)
       .object = "o", .view = view.number, .offset = 0x5000, .right = right_write, .value = 77};
   const auto written = target->access(request);
   EXPECT_EQ(written.outcome, AccessOutcome::populated);
+  const bool always = target->info().machine.find("TCG") != std::string::npos;
+  if (!always && written.walker.find("no virtual CPU") != std::string::npos) GTEST_SKIP() << written.walker;
   EXPECT_EQ(written.walker.rfind("AMD-V nested paging, QEMU ", 0), 0u) << written.walker;
   request.right = right_read;
   EXPECT_EQ(target->access(request).value, 77u);
