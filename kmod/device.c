@@ -152,14 +152,23 @@ static long inject(unsigned int command, void __user *argument)
 	struct morsel_inject rule;
 	int error = morsel_get_request(&rule, sizeof(rule), argument);
 
-	if (error)
-		return error;
-	if (rule.reserved)
-		return -EINVAL;
-	error = command == MORSEL_IOC_INJECT_ADD ? morsel_inject_add(&rule) : morsel_inject_list(&rule);
+	if (!error)
+		error = command == MORSEL_IOC_INJECT_ADD ? morsel_inject_add(&rule) : morsel_inject_list(&rule);
 	if (error)
 		return error;
 	return copy_to_user(argument, &rule, sizeof(rule)) ? -EFAULT : 0;
+}
+
+static long show_fired(void __user *argument)
+{
+	struct morsel_fired fired;
+	int error = morsel_get_request(&fired, sizeof(fired), argument);
+
+	if (!error)
+		error = morsel_inject_fired(&fired);
+	if (error)
+		return error;
+	return copy_to_user(argument, &fired, sizeof(fired)) ? -EFAULT : 0;
 }
 
 static long switch_journal(void __user *argument)
@@ -192,6 +201,8 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 	case MORSEL_IOC_INJECT_ADD:
 	case MORSEL_IOC_INJECT_LIST:
 		return inject(command, user);
+	case MORSEL_IOC_INJECT_FIRED:
+		return show_fired(user);
 	case MORSEL_IOC_INJECT_CLEAR:
 		morsel_inject_clear();
 		return 0;

@@ -5,13 +5,15 @@
 #include "kmod/kernel_platform.hpp"
 
 #include "engine/abi/morsel_ioctl.h"
+#include "engine/platform/fault_count.hpp"
 
 namespace morsel {
 namespace {
 
 static_assert(sizeof(Object) <= sizeof(engine_object) && alignof(Object) <= alignof(engine_object));
 static_assert(sizeof(View) <= sizeof(engine_view) && alignof(View) <= alignof(engine_view));
-static_assert(ENGINE_FROZEN == static_cast<int>(Error::frozen) && ENGINE_BUSY == static_cast<int>(Error::busy));
+static_assert(ENGINE_INTERRUPTED == static_cast<int>(Error::interrupted) &&
+              ENGINE_BUSY == static_cast<int>(Error::busy));
 static_assert(MORSEL_MAX_VIEWS == max_views && MORSEL_FORMAT_LAST == static_cast<int>(FormatId::riscv_sv48x4));
 static_assert(MORSEL_READ == right_read.bits() && MORSEL_WRITE == right_write.bits());
 
@@ -277,6 +279,23 @@ void engine_describe(const engine_object* object, const engine_view* view, engin
 {
   const Tree& tree = tree_of(const_cast<engine_object*>(object), const_cast<engine_view*>(view));
   *info = {tree.root.value, tree.root_level, static_cast<unsigned>(tree.format)};
+}
+
+int engine_fault_due(const engine_fault_count* c)
+{
+  return FaultCount{c->nth, c->times, c->interval, c->probability, c->seed, c->seen, c->fired}.due();
+}
+
+int engine_word_kind(unsigned format, unsigned level, engine_u64 word, engine_u64* frame)
+{
+  return AllFormats::dispatch(static_cast<FormatId>(format), static_cast<int>(ENGINE_INVALID), [&]<class F>() -> int {
+    switch (F::kind(word, static_cast<Level>(level))) {
+      case EntryKind::leaf: *frame = F::address(word, static_cast<Level>(level)).value; return ENGINE_DONE;
+      case EntryKind::table: return ENGINE_EXISTS;
+      case EntryKind::malformed: return ENGINE_CORRUPT;
+      default: return ENGINE_INVALID;
+    }
+  });
 }
 
 void engine_release(engine_actor* actor, unsigned tree, unsigned format, unsigned level, engine_u64 table)

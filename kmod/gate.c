@@ -22,7 +22,7 @@
 #define MIN_LEASE_MS 100
 #define MAX_LEASE_MS 600000
 
-struct entry {
+struct morsel_gate_entry {
 	struct list_head node;			/* entries, while `listed` */
 	struct task_struct *task;
 	const struct engine_point_event *event;	/* at a point: what it will do */
@@ -47,17 +47,16 @@ static bool watching;				/* `condition` holds */
 static u64 times_met;
 static u32 met_by;
 static DECLARE_WAIT_QUEUE_HEAD(watchers);	/* the controller's poll() */
-static DECLARE_WAIT_QUEUE_HEAD(grace_over);
 
 static void changed(void)
 {
 	changes++;
-	wake_up_all(&watchers);
+	wake_up_poll(&watchers, EPOLLIN | EPOLLRDNORM);
 }
 
-static struct entry *find_entry(struct task_struct *task)
+static struct morsel_gate_entry *find_entry(struct task_struct *task)
 {
-	struct entry *entry;
+	struct morsel_gate_entry *entry;
 
 	list_for_each_entry(entry, &entries, node)
 		if (entry->task == task)
@@ -65,7 +64,7 @@ static struct entry *find_entry(struct task_struct *task)
 	return NULL;
 }
 
-static void unlist(struct entry *entry)
+static void unlist(struct morsel_gate_entry *entry)
 {
 	list_del(&entry->node);
 	entry->listed = false;
@@ -75,9 +74,9 @@ static void unlist(struct entry *entry)
 }
 
 /* The current task's entry, made if there is none, with the lock held; NULL and no lock if it cannot be had. */
-static struct entry *use_entry(void)
+static struct morsel_gate_entry *use_entry(void)
 {
-	struct entry *entry, *made;
+	struct morsel_gate_entry *entry, *made;
 
 	spin_lock(&lock);
 	entry = find_entry(current);
@@ -103,7 +102,7 @@ static struct entry *use_entry(void)
 	return entry;
 }
 
-static void leave_entry(struct entry *entry)
+static void leave_entry(struct morsel_gate_entry *entry)
 {
 	entry->event = NULL;
 	entry->used = false;
@@ -113,7 +112,7 @@ static void leave_entry(struct entry *entry)
 	spin_unlock(&lock);
 }
 
-static void describe(struct entry *entry, const struct engine_actor *actor)
+static void describe(struct morsel_gate_entry *entry, const struct engine_actor *actor)
 {
 	struct morsel_gate_actor *shown = &entry->shown;
 
@@ -128,7 +127,7 @@ static void describe(struct entry *entry, const struct engine_actor *actor)
 	strscpy(shown->name, current->comm, sizeof(shown->name));
 }
 
-static bool meets(const struct entry *entry)
+static bool meets(const struct morsel_gate_entry *entry)
 {
 	const struct engine_point_event *event = entry->event;
 
@@ -143,7 +142,15 @@ static bool meets(const struct entry *entry)
 	return !condition.end || (event->offset < condition.end && event->end > condition.start);
 }
 
-static void wait_for_go(struct entry *entry, struct engine_point_event *event)
+static void let_go(struct morsel_gate_entry *entry)
+{
+	if (entry->shown.state == MORSEL_GATE_AT_POINT)
+		entry->shown.state = MORSEL_GATE_RUNNING;
+	WRITE_ONCE(entry->go, true);
+	wake_up(&entry->wake);
+}
+
+static void wait_for_go(struct morsel_gate_entry *entry, struct engine_point_event *event)
 {
 	entry->go = false;
 	entry->shown.state = MORSEL_GATE_AT_POINT;
@@ -155,13 +162,18 @@ static void wait_for_go(struct entry *entry, struct engine_point_event *event)
 	spin_lock(&lock);
 }
 
+static bool is_hurried(const struct engine_actor *actor)
+{
+	return actor->kind == MORSEL_ACTOR_RECLAIM && READ_ONCE(actor->object->reclaim.hurried);
+}
+
 void morsel_gate_wait(struct engine_actor *actor, struct engine_point_event *event)
 {
-	struct entry *entry = NULL;
+	struct morsel_gate_entry *entry = NULL;
 
 	if (!READ_ONCE(controller))
 		return;
-	if (actor->may_wait && !fatal_signal_pending(current))
+	if (actor->may_wait && !fatal_signal_pending(current) && !is_hurried(actor))
 		entry = use_entry();
 	if (!entry) {
 		if (READ_ONCE(closed))
@@ -175,18 +187,20 @@ void morsel_gate_wait(struct engine_actor *actor, struct engine_point_event *eve
 		closed = true;
 		met_by = entry->shown.id;
 	}
-	if (closed)
+	if (closed && is_hurried(actor))	/* again, under the lock: see morsel_gate_hurry() */
+		event->flags |= MORSEL_RECORD_UNGATED;
+	else if (closed)
 		wait_for_go(entry, event);
 	leave_entry(entry);
 }
 
-/* ---- waiting for a grace period ---- */
+/* ---- who waits for a grace period (kmod/grace.c) ---- */
 
 /* Lists the current task as one that waits for others. NULL: nobody controls the gate. */
-static struct entry *begin_grace(struct morsel_object *object)
+struct morsel_gate_entry *morsel_gate_begin_grace(struct morsel_object *object)
 {
 	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
-	struct entry *entry = READ_ONCE(controller) ? use_entry() : NULL;
+	struct morsel_gate_entry *entry = READ_ONCE(controller) ? use_entry() : NULL;
 
 	if (!entry)
 		return NULL;
@@ -197,7 +211,7 @@ static struct entry *begin_grace(struct morsel_object *object)
 	return entry;
 }
 
-static void end_grace(struct entry *entry)
+void morsel_gate_end_grace(struct morsel_gate_entry *entry)
 {
 	if (!entry)
 		return;
@@ -205,50 +219,22 @@ static void end_grace(struct entry *entry)
 	leave_entry(entry);
 }
 
-struct grace_wait {
-	struct rcu_head rcu;
-	bool over;
-};
-
-static void grace_is_over(struct rcu_head *rcu)
+/* The object's end cannot be given up; but nobody else has it any more, so what still runs need not be stepped. */
+void morsel_gate_hurry(struct morsel_object *object)
 {
-	WRITE_ONCE(container_of(rcu, struct grace_wait, rcu)->over, true);
-	wake_up_all(&grace_over);	/* the waiter's own memory may be gone already */
-}
+	struct morsel_gate_entry *entry;
 
-/*
- * Everybody who is inside a section of the object leaves it. It cannot be given up halfway, by nobody who calls it; who
- * is waited for at the gate can be killed, or let go on.
- */
-void morsel_wait_for_grace(struct morsel_object *object)
-{
-	struct grace_wait wait = {};
-	struct entry *entry;
-
-	if (!static_branch_unlikely(&morsel_observed_key)) {
-		synchronize_srcu(&object->grace);
-		return;
-	}
-	entry = begin_grace(object);
-	init_rcu_head_on_stack(&wait.rcu);
-	call_srcu(&object->grace, &wait.rcu, grace_is_over);
-	wait_event_idle(grace_over, READ_ONCE(wait.over));
-	destroy_rcu_head_on_stack(&wait.rcu);
-	end_grace(entry);
-}
-
-/* The same for what the object has retired: `settled` is woken when `done` may have come true. */
-void morsel_wait_for_reclaim(struct morsel_object *object, bool (*done)(struct morsel_reclaim *reclaim))
-{
-	struct entry *entry = done(&object->reclaim) ? NULL : begin_grace(object);
-
-	wait_event_idle(object->reclaim.settled, done(&object->reclaim));
-	end_grace(entry);
+	WRITE_ONCE(object->reclaim.hurried, true);
+	spin_lock(&lock);
+	list_for_each_entry(entry, &entries, node)
+		if (entry->shown.kind == MORSEL_ACTOR_RECLAIM && entry->shown.object_id == object->id)
+			let_go(entry);
+	spin_unlock(&lock);
 }
 
 void morsel_gate_finish(void)
 {
-	struct entry *entry;
+	struct morsel_gate_entry *entry;
 
 	spin_lock(&lock);
 	entry = find_entry(current);
@@ -263,21 +249,17 @@ void morsel_gate_finish(void)
 
 static void let_all_go(void)
 {
-	struct entry *entry;
+	struct morsel_gate_entry *entry;
 
 	closed = false;
-	list_for_each_entry(entry, &entries, node) {
-		if (entry->shown.state == MORSEL_GATE_AT_POINT)
-			entry->shown.state = MORSEL_GATE_RUNNING;
-		WRITE_ONCE(entry->go, true);
-		wake_up(&entry->wake);
-	}
+	list_for_each_entry(entry, &entries, node)
+		let_go(entry);
 }
 
 /* `controlling` held. */
 static void give_up(void)
 {
-	struct entry *entry, *next;
+	struct morsel_gate_entry *entry, *next;
 
 	if (!controller)
 		return;
@@ -288,6 +270,7 @@ static void give_up(void)
 	list_for_each_entry_safe(entry, next, &entries, node)
 		unlist(entry);
 	changed();
+	wake_up_poll(&watchers, EPOLLHUP);
 	spin_unlock(&lock);
 	morsel_observe_off();
 }
@@ -344,7 +327,7 @@ static long control(struct file *file, void __user *argument)
 static long step(void __user *argument)
 {
 	struct morsel_gate_step request;
-	struct entry *entry;
+	struct morsel_gate_entry *entry;
 	long result = morsel_get_request(&request, sizeof(request), argument);
 
 	if (result)
@@ -355,11 +338,8 @@ static long step(void __user *argument)
 		if (entry->shown.id != request.actor)
 			continue;
 		result = entry->shown.state == MORSEL_GATE_AT_POINT ? 0 : -EBUSY;
-		if (!result) {
-			entry->shown.state = MORSEL_GATE_RUNNING;
-			WRITE_ONCE(entry->go, true);
-			wake_up(&entry->wake);
-		}
+		if (!result)
+			let_go(entry);
 		break;
 	}
 	spin_unlock(&lock);
@@ -422,7 +402,7 @@ static void show_words(const struct engine_point_event *event, struct morsel_gat
 
 static void collect(struct morsel_gate_actors *request, struct morsel_gate_actor *shown, u64 room)
 {
-	struct entry *entry;
+	struct morsel_gate_entry *entry;
 
 	spin_lock(&lock);
 	request->closed = closed;
@@ -482,17 +462,20 @@ long morsel_gate_ioctl(struct file *file, unsigned int command, unsigned long ar
 	}
 }
 
-/* Readable: something has changed since the controller has last listed the actors. Hung up: it controls no more. */
+/*
+ * Readable: something has changed since the controller has last listed the actors. Hung up: it does not control, or no
+ * more. Urgent: a rule of injection has fired.
+ */
 __poll_t morsel_gate_poll(struct file *file, poll_table *table)
 {
-	__poll_t result = 0;
+	__poll_t result = morsel_inject_poll(file, table);
 
 	poll_wait(file, &watchers, table);
 	spin_lock(&lock);
 	if (controller != file)
-		result = EPOLLHUP;
+		result |= EPOLLHUP;
 	else if (changes != seen_changes)
-		result = EPOLLIN | EPOLLRDNORM;
+		result |= EPOLLIN | EPOLLRDNORM;
 	spin_unlock(&lock);
 	return result;
 }

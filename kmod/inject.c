@@ -4,13 +4,14 @@
  * here. All are behind one static key, which is off unless a rule exists, a tracepoint is enabled or the journal
  * records.
  *
- * A rule counts the accesses that match its point and tree, and fires at the nth and the following ones, `times` of
- * them. Not every access may be dropped here: this is a live kernel, and an operation that believes to have unlinked or
- * linked something would free or lose it. So DROP is offered where what goes wrong stays within the views: then frames
- * of the object are kept until it goes, because stale entries may name them.
+ * When a rule fires is the engine's to say (engine/platform/fault_count.hpp), as in the embedded machine. Not every
+ * access may be spoilt here: this is a live kernel, and an operation that believes to have unlinked or linked something
+ * would free or lose it. So faults are offered where what goes wrong stays within the views: then frames of the object
+ * are kept until it goes, because stale entries may name them.
  */
 #include <linux/jump_label.h>
 #include <linux/kernel.h>
+#include <linux/poll.h>
 #include <linux/reboot.h>
 #include <linux/spinlock.h>
 
@@ -20,6 +21,7 @@
 #include "kmod/trace.h"
 
 #define MAX_RULES 32
+#define MAX_FIRED 64
 #define MAX_LOST_EXCHANGES 4096		/* who always loses a compare-and-swap tries for ever */
 
 /* For the engine: extern "C" struct morsel_static_key morsel_observed_key. */
@@ -31,7 +33,10 @@ struct rule {
 };
 static struct rule rules[MAX_RULES];
 static unsigned int rule_count;
+static struct morsel_fired fired_log[MAX_FIRED];
+static u64 last_fired, last_told;
 static DEFINE_SPINLOCK(rules_lock);
+static DECLARE_WAIT_QUEUE_HEAD(fired_watchers);
 
 /* Tracepoints want an int. */
 int morsel_observe_on(void)
@@ -45,7 +50,8 @@ void morsel_observe_off(void)
 	static_branch_dec(&morsel_observed_key);
 }
 
-static bool may_drop(unsigned int point)
+/* Drop, delay, duplicate. */
+static bool may_spoil(unsigned int point)
 {
 	switch (point) {
 	case MORSEL_POINT_reserve:
@@ -60,6 +66,11 @@ static bool may_drop(unsigned int point)
 	default:
 		return false;
 	}
+}
+
+static bool may_corrupt(unsigned int point)
+{
+	return point == MORSEL_POINT_publish || point == MORSEL_POINT_flush || point == MORSEL_POINT_copy;
 }
 
 static bool may_lose(unsigned int point)
@@ -78,20 +89,46 @@ static bool may_lose(unsigned int point)
 	}
 }
 
-static int check_rule(const struct morsel_inject *rule)
+static int check_when(const struct morsel_inject *rule)
 {
-	if (rule->point >= MORSEL_POINT_COUNT || !rule->nth || !rule->times)
+	if (rule->point >= MORSEL_POINT_COUNT || !rule->nth || !rule->times || !rule->interval)
 		return -EINVAL;
 	if (rule->view > MORSEL_MAX_VIEWS && rule->view != MORSEL_ANY_TREE)
 		return -EINVAL;
-	if (rule->action == MORSEL_FAULT_CRASH)
-		return 0;
-	if (rule->action != MORSEL_FAULT_DROP && rule->action != MORSEL_FAULT_FAIL)
+	if (!rule->probability || rule->probability > 100 || rule->start > rule->end)
 		return -EINVAL;
-	if (rule->action == MORSEL_FAULT_DROP && !may_drop(rule->point))
+	if (rule->action == MORSEL_FAULT_DELAY ? rule->until >= MORSEL_POINT_COUNT : rule->until)
+		return -EINVAL;
+	/* A torn copy needs no bits. */
+	if (rule->bits && rule->action != MORSEL_FAULT_CORRUPT)
+		return -EINVAL;
+	return 0;
+}
+
+static bool is_offered(const struct morsel_inject *rule)
+{
+	switch (rule->action) {
+	case MORSEL_FAULT_CRASH:
+		return true;
+	case MORSEL_FAULT_DROP:
+	case MORSEL_FAULT_DELAY:
+	case MORSEL_FAULT_DUPLICATE:
+		return may_spoil(rule->point);
+	case MORSEL_FAULT_CORRUPT:
+		return may_corrupt(rule->point);
+	default:
+		return rule->point == MORSEL_POINT_alloc || may_lose(rule->point);
+	}
+}
+
+static int check_rule(const struct morsel_inject *rule)
+{
+	if (check_when(rule) || rule->action == MORSEL_FAULT_NONE || rule->action > MORSEL_FAULT_CRASH)
+		return -EINVAL;
+	if (!is_offered(rule))
 		return -EOPNOTSUPP;
-	if (rule->action == MORSEL_FAULT_FAIL && rule->point != MORSEL_POINT_alloc && !may_lose(rule->point))
-		return -EOPNOTSUPP;
+	if (rule->action == MORSEL_FAULT_CORRUPT && !rule->bits != (rule->point == MORSEL_POINT_copy))
+		return -EINVAL;
 	return may_lose(rule->point) && rule->times > MAX_LOST_EXCHANGES ? -ERANGE : 0;
 }
 
@@ -142,53 +179,149 @@ void morsel_inject_clear(void)
 		morsel_observe_off();
 }
 
-static bool fires(struct rule *rule, unsigned int point, unsigned int tree)
+/* The first that fired after fired->sequence. */
+int morsel_inject_fired(struct morsel_fired *fired)
 {
-	struct morsel_inject *request = &rule->request;
+	int error = -ENOENT;
+	u64 next;
 
-	if (request->point != point || (request->view != MORSEL_ANY_TREE && request->view != tree))
-		return false;
-	rule->seen++;
-	if (rule->seen < request->nth || rule->seen - request->nth >= request->times)
-		return false;
-	request->fired++;
-	return true;
+	spin_lock(&rules_lock);
+	next = fired->sequence >= last_fired ? last_fired + 1 : fired->sequence + 1;
+	if (last_fired > MAX_FIRED)
+		next = max(next, last_fired - MAX_FIRED + 1);
+	if (next <= last_fired) {
+		*fired = fired_log[next % MAX_FIRED];
+		error = 0;
+	}
+	last_told = max(last_told, min(next, last_fired));
+	spin_unlock(&rules_lock);
+	return error;
 }
 
-/* A table word of a view is never dropped: the engine would free a table that is still linked. */
-static bool would_keep_table(const struct engine_point_event *event)
+__poll_t morsel_inject_poll(struct file *file, poll_table *table)
 {
-	u64 word = 0;
-
-	if (event->point == MORSEL_POINT_invalidate && event->level)
-		word = READ_ONCE(*(const u64 *)event->word);
-	return (word & 7) && !(word & _PAGE_PSE);
+	poll_wait(file, &fired_watchers, table);
+	return READ_ONCE(last_fired) != READ_ONCE(last_told) ? EPOLLPRI : 0;
 }
 
-/* What happens at this access. */
-static unsigned int choose_action(const struct engine_point_event *event)
+/* rules_lock held. */
+static void log_fired(const struct morsel_inject *rule, const struct engine_actor *actor,
+		      const struct engine_point_event *event)
 {
-	unsigned int action = MORSEL_FAULT_NONE;
+	const u64 sequence = last_fired + 1;
+
+	fired_log[sequence % MAX_FIRED] = (struct morsel_fired){
+		.size = sizeof(struct morsel_fired),
+		.rule = rule->rule,
+		.sequence = sequence,
+		.point = event->point,
+		.actor = actor->id,
+		.object_id = actor->object->id,
+		.tree = event->tree,
+	};
+	WRITE_ONCE(last_fired, sequence);
+}
+
+/* What the engine would free while it is linked, or lose; frames that are somebody else's. See morsel_ioctl.h. */
+static bool would_harm(const struct morsel_inject *rule, const struct engine_actor *actor,
+		       const struct engine_point_event *event)
+{
+	struct morsel_object *object = actor->object;
+	const unsigned int format = object->trees[event->tree].format;
+	engine_u64 frame;
+
+	if (event->point == MORSEL_POINT_invalidate)
+		return morsel_is_table(actor, event);
+	if (rule->action != MORSEL_FAULT_CORRUPT || event->access != ENGINE_COMPARE)
+		return false;
+	switch (engine_word_kind(format, event->level, event->after ^ rule->bits, &frame)) {
+	case ENGINE_DONE:
+		return !morsel_owns_frame(object, frame, event->level);
+	case ENGINE_CORRUPT:
+		return morsel_cpu_format(format);	/* Linux takes it for a broken table of its own */
+	default:
+		return true;
+	}
+}
+
+static bool matches(const struct morsel_inject *rule, const struct engine_actor *actor,
+		    const struct engine_point_event *event)
+{
+	if (rule->point != event->point || (rule->view != MORSEL_ANY_TREE && rule->view != event->tree))
+		return false;
+	if (rule->actor && rule->actor != actor->id)
+		return false;
+	if (rule->end && (event->offset >= rule->end || event->end <= rule->start))
+		return false;
+	if (rule->action == MORSEL_FAULT_CRASH)
+		return true;
+	if (event->access == ENGINE_READ || event->access == ENGINE_READ_COUNTER)
+		return false;
+	return !would_harm(rule, actor, event);
+}
+
+static bool is_due(const struct rule *rule)
+{
+	const struct engine_fault_count count = {
+		.nth = rule->request.nth, .times = rule->request.times, .interval = rule->request.interval,
+		.seed = rule->request.seed, .probability = rule->request.probability,
+		.seen = rule->seen, .fired = rule->request.fired,
+	};
+
+	return engine_fault_due(&count);
+}
+
+/* Every matching rule counts the access; the first that fires decides, and is copied. */
+static bool choose(const struct engine_actor *actor, const struct engine_point_event *event,
+		   struct morsel_inject *chosen)
+{
+	bool found = false;
 	unsigned int i;
 
-	if (!READ_ONCE(rule_count) || would_keep_table(event))
-		return action;
+	if (!READ_ONCE(rule_count))
+		return false;
 	spin_lock(&rules_lock);
-	for (i = 0; i < rule_count; i++)
-		if (fires(&rules[i], event->point, event->tree) && action == MORSEL_FAULT_NONE)
-			action = rules[i].request.action;
+	for (i = 0; i < rule_count; i++) {
+		if (!matches(&rules[i].request, actor, event))
+			continue;
+		rules[i].seen++;
+		if (found || !is_due(&rules[i]))
+			continue;
+		rules[i].request.fired++;
+		*chosen = rules[i].request;
+		log_fired(chosen, actor, event);
+		found = true;
+	}
 	spin_unlock(&rules_lock);
-	return action;
+	if (found)
+		wake_up_poll(&fired_watchers, EPOLLPRI);
+	return found;
+}
+
+static void inject(struct engine_actor *actor, struct engine_point_event *event)
+{
+	struct morsel_inject rule;
+
+	if (!choose(actor, event, &rule))
+		return;
+	if (rule.action == MORSEL_FAULT_CRASH)
+		emergency_restart();
+	if (rule.action != MORSEL_FAULT_FAIL)
+		WRITE_ONCE(actor->object->faulty, true);
+	if (rule.action == MORSEL_FAULT_DELAY && !morsel_do_again(actor, event, rule.until))
+		return;
+	event->action = rule.action;
+	event->bits = rule.bits;
+	if (rule.action == MORSEL_FAULT_DUPLICATE)
+		morsel_do_again(actor, event, event->point);
 }
 
 void kernel_arrive(struct engine_actor *actor, struct engine_point_event *event)
 {
 	morsel_gate_wait(actor, event);
-	event->action = choose_action(event);
-	if (event->action == MORSEL_FAULT_CRASH)
-		emergency_restart();
-	if (event->action == MORSEL_FAULT_DROP)
-		WRITE_ONCE(actor->object->faulty, true);
+	inject(actor, event);
+	if (event->point == MORSEL_POINT_leave && actor->later)
+		kernel_do_later(actor);
 }
 
 void kernel_observe(struct engine_actor *actor, const struct engine_point_event *event)
@@ -204,4 +337,5 @@ void kernel_observe(struct engine_actor *actor, const struct engine_point_event 
 	MORSEL_POINTS(MORSEL_POINT_EMIT)
 #undef MORSEL_POINT_EMIT
 	}
+	morsel_passed(actor, event->point);
 }

@@ -47,6 +47,13 @@ class KernelPlatform {
   static constexpr bool own_walker = true;
 
   explicit KernelPlatform(engine_actor* actor) : actor_(actor) {}
+  ~KernelPlatform()
+  {
+    if (actor_->later) [[unlikely]]
+      kernel_do_later(actor_);
+  }
+  KernelPlatform(const KernelPlatform&) = delete;
+  KernelPlatform& operator=(const KernelPlatform&) = delete;
 
   void enter()
   {
@@ -67,6 +74,7 @@ class KernelPlatform {
     return known(kernel_allocate_table(actor_, tree, level, order));
   }
   void discard_table(TreeId, Level, PhysAddr table) { kernel_free_table(actor_, table.value, 0); }
+  void discard_table_later(TreeId, Level, PhysAddr table) { kernel_free_table_later(actor_, table.value); }
   void free_table(TreeId, Level, PhysAddr table, u32 order) { kernel_free_table(actor_, table.value, order); }
   u64* words(PhysAddr table) { return reinterpret_cast<u64*>(kernel_words(table.value)); }
 
@@ -107,15 +115,8 @@ class KernelPlatform {
   }
   void add(SyncPoint at, TreeId tree, Counter& counter, int delta)
   {
-    if (!observed()) {
-      __atomic_add_fetch(&counter.value, static_cast<u32>(delta), __ATOMIC_SEQ_CST);
-      return;
-    }
-    watch(event_of(at, tree, ENGINE_ADD, &counter.value, static_cast<u32>(delta)), [&counter, delta](Event& event) {
-      if (event.action == MORSEL_FAULT_DROP) return nothing_done(event);
-      event.before = __atomic_fetch_add(&counter.value, static_cast<u32>(delta), __ATOMIC_SEQ_CST);
-      event.after = static_cast<u32>(event.before) + static_cast<u32>(delta);
-    });
+    if (observed()) return watched_add(at, tree, counter, static_cast<u32>(delta));
+    __atomic_add_fetch(&counter.value, static_cast<u32>(delta), __ATOMIC_SEQ_CST);
   }
   u32 read(SyncPoint at, TreeId tree, const Counter& counter)
   {
@@ -158,16 +159,13 @@ class KernelPlatform {
   void flush(SyncPoint at, const FlushRequest& request)
   {
     const auto& [tree, range] = request;
-    if (!observed()) return kernel_flush(actor_, tree, range.start, range.end);
-    Event event = event_of(at, tree, ENGINE_OTHER, nullptr, range.end);
-    event.offset = event.before = range.start;
-    event.end = event.after = range.end;
-    perform(event, [&] { kernel_flush(actor_, tree, range.start, range.end); });
+    if (observed()) return watched_flush(at, tree, range);
+    kernel_flush(actor_, tree, range.start, range.end);
   }
   void carry(SyncPoint at, PhysAddr frame, Level level)
   {
-    if (!observed()) return kernel_carry(actor_, frame.value, level);
-    perform(event_of_frame(at, level, frame, frame), [&] { kernel_carry(actor_, frame.value, level); });
+    if (observed()) return watched_carry(at, frame, level);
+    kernel_carry(actor_, frame.value, level);
   }
 
   bool is_dirty(PhysAddr frame) { return kernel_is_dirty(frame.value) != 0; }
@@ -186,13 +184,13 @@ class KernelPlatform {
   bool are_one(PhysAddr frame, Level level) { return level == 1 && kernel_is_one_frame(frame.value) != 0; }
   void copy_frame(SyncPoint at, PhysAddr from, PhysAddr to, Level level)
   {
-    if (!observed()) return kernel_copy_frame(actor_, from.value, to.value, level);
-    perform(event_of_frame(at, level, from, to), [&] { kernel_copy_frame(actor_, from.value, to.value, level); });
+    if (observed()) return watched_copy(at, from, to, level);
+    kernel_copy_frame(actor_, from.value, to.value, level);
   }
-  void wait_for_grace_period(SyncPoint at)
+  bool wait_for_grace_period(SyncPoint at)
   {
     if (observed()) watch(event_of(at), [](Event&) {});
-    kernel_wait_for_grace_period(actor_);
+    return kernel_wait_for_grace_period(actor_) != 0;
   }
 
   void note_table(Retired& retired, TreeId tree, Level level, PhysAddr table)
@@ -257,7 +255,7 @@ class KernelPlatform {
     return event;
   }
 
-  [[gnu::noinline, gnu::cold]] void report(Event&& event)
+  [[gnu::noinline, gnu::cold]] void report(Event& event)
   {
     kernel_begin_record(&event);
     kernel_observe(actor_, &event);
@@ -273,25 +271,67 @@ class KernelPlatform {
   }
   // One that may sleep: its record follows it.
   template <class Work>
-  [[gnu::noinline, gnu::cold]] void perform(Event event, Work&& work)
+  void perform(Event& event, Work&& work)
   {
     kernel_arrive(actor_, &event);
-    if (event.action != MORSEL_FAULT_DROP) work();
-    if (event.action == MORSEL_FAULT_DUPLICATE) work();
-    report(std::move(event));
+    if (!is_left_out(event)) work(event);
+    report(event);
   }
   [[gnu::noinline, gnu::cold]] void watched_enter()
   {
     Event event = event_of(SyncPoint::enter);
     kernel_arrive(actor_, &event);
     kernel_enter(actor_);
-    report(std::move(event));
+    report(event);
+  }
+  // For now, or for good.
+  static bool is_left_out(const Event& event)
+  {
+    return event.action == MORSEL_FAULT_DROP || event.action == MORSEL_FAULT_DELAY;
   }
   static void nothing_done(Event& event)
   {
     event.before = event.after = event.access == ENGINE_ADD
                                      ? __atomic_load_n(static_cast<const u32*>(event.word), __ATOMIC_SEQ_CST)
                                      : __atomic_load_n(static_cast<const u64*>(event.word), __ATOMIC_SEQ_CST);
+  }
+
+  [[gnu::noinline, gnu::cold]] void watched_add(SyncPoint at, TreeId tree, Counter& counter, u32 by)
+  {
+    watch(event_of(at, tree, ENGINE_ADD, &counter.value, by), [&counter, by](Event& event) {
+      if (is_left_out(event)) return nothing_done(event);
+      event.before = __atomic_fetch_add(&counter.value, by, __ATOMIC_SEQ_CST);
+      event.after = static_cast<u32>(event.before) + by;
+    });
+  }
+  // The kernel flushes whole trees. A flush of another range must not make anybody forget the right one.
+  [[gnu::noinline, gnu::cold]] void watched_flush(SyncPoint at, TreeId tree, Range range)
+  {
+    Event event = event_of(at, tree, ENGINE_OTHER, nullptr, range.end);
+    event.offset = event.before = range.start;
+    event.end = event.after = range.end;
+    perform(event, [&](Event& done) {
+      done.before ^= done.bits;
+      done.after ^= done.bits;
+      if (!done.bits || Range{done.before, done.after}.overlaps(range))
+        kernel_flush(actor_, tree, done.before, done.after);
+    });
+  }
+  [[gnu::noinline, gnu::cold]] void watched_carry(SyncPoint at, PhysAddr frame, Level level)
+  {
+    Event event = event_of_frame(at, level, frame, frame);
+    perform(event, [&](Event&) { kernel_carry(actor_, frame.value, level); });
+  }
+  // A copy that is corrupted is torn: its second half stays as it was.
+  [[gnu::noinline, gnu::cold]] void watched_copy(SyncPoint at, PhysAddr from, PhysAddr to, Level level)
+  {
+    Event event = event_of_frame(at, level, from, to);
+    perform(event, [&](Event& done) {
+      if (done.action == MORSEL_FAULT_CORRUPT)
+        kernel_copy_half(actor_, from.value, to.value, level);
+      else
+        kernel_copy_frame(actor_, from.value, to.value, level);
+    });
   }
 
   static Expected<PhysAddr> known(u64 pa) { return pa ? Expected<PhysAddr>(PhysAddr{pa}) : Error::no_memory; }
@@ -305,7 +345,7 @@ class KernelPlatform {
     event.after = event.action == MORSEL_FAULT_FAIL ? 0 : allocate();
     if (event.after) event.flags |= flags;
     const u64 pa = event.after;
-    report(std::move(event));
+    report(event);
     return known(pa);
   }
   [[gnu::noinline, gnu::cold]] u64 watched_read(Event&& event)
@@ -334,7 +374,7 @@ class KernelPlatform {
   {
     u64 before = 0;
     watch(event_of(at, e, ENGINE_STORE, desired), [&](Event& event) {
-      if (event.action == MORSEL_FAULT_DROP) {
+      if (is_left_out(event)) {
         nothing_done(event);
       } else {
         event.before = kernel_exchange(word_of(e), desired);
@@ -347,14 +387,17 @@ class KernelPlatform {
   [[gnu::noinline, gnu::cold]] bool watched_compare_exchange(SyncPoint at, const EntryRef& e, u64 expected, u64 desired)
   {
     bool done = false;
-    watch(event_of(at, e, ENGINE_STORE, desired), [&](Event& event) {
-      if (event.action == MORSEL_FAULT_DROP || event.action == MORSEL_FAULT_FAIL) {
+    Event compare = event_of(at, e, ENGINE_COMPARE, desired);
+    compare.expected = expected;
+    watch(std::move(compare), [&](Event& event) {
+      const u64 stored = desired ^ event.bits;
+      if (is_left_out(event) || event.action == MORSEL_FAULT_FAIL) {
         nothing_done(event);
-        done = event.action == MORSEL_FAULT_DROP && event.before == expected;
+        done = is_left_out(event) && event.before == expected;
       } else {
-        done = kernel_compare_exchange(word_of(e), expected, desired) != 0;
+        done = kernel_compare_exchange(word_of(e), expected, stored) != 0;
         if (!done) nothing_done(event);
-        if (done) event.before = expected, event.after = desired;
+        if (done) event.before = expected, event.after = stored;
       }
       if (!done) event.flags |= MORSEL_RECORD_LOST;
     });

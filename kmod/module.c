@@ -65,6 +65,8 @@ int morsel_errno(int engine_error)
 		return -ENOSPC;
 	case ENGINE_FROZEN:
 		return -EROFS;
+	case ENGINE_INTERRUPTED:
+		return -EINTR;
 	default:
 		return -EINVAL;
 	}

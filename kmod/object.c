@@ -157,6 +157,20 @@ int morsel_view_add(struct morsel_object *object, unsigned int format, unsigned 
 	return 0;
 }
 
+static void number_is_free(struct morsel_tree *tree)
+{
+	xa_destroy(&tree->tables[0]);
+	xa_destroy(&tree->tables[1]);
+	tree->attached = false;
+	set_state(tree, MORSEL_TREE_FREE);
+	morsel_count(MORSEL_VIEWS, -1);
+}
+
+static void dropped_later(struct rcu_head *rcu)
+{
+	number_is_free(container_of(rcu, struct morsel_tree, dropped));
+}
+
 /* A view that a process maps, or that another request is using, is busy: take the mappings away first. */
 int morsel_view_drop(struct morsel_object *object, unsigned int number)
 {
@@ -178,12 +192,11 @@ int morsel_view_drop(struct morsel_object *object, unsigned int number)
 		return error;
 	engine_drop_view(&actor, &object->engine, &tree->view);
 	/* Operations that found the view on the list may use its number until their sections end. */
-	morsel_wait_for_grace(object);
-	xa_destroy(&tree->tables[0]);
-	xa_destroy(&tree->tables[1]);
-	tree->attached = false;
-	set_state(tree, MORSEL_TREE_FREE);
-	morsel_count(MORSEL_VIEWS, -1);
+	if (!morsel_wait_for_grace(object)) {
+		call_srcu(&object->grace, &tree->dropped, dropped_later);
+		return -EINTR;
+	}
+	number_is_free(tree);
 	return 0;
 }
 
@@ -203,11 +216,13 @@ int morsel_mark_attached(struct morsel_tree *tree)
 		return error;
 	if (!tree->attached) {
 		engine_mark_attached(&actor, &object->engine, morsel_view(tree));
-		morsel_wait_for_grace(object);
-		tree->attached = true;
+		if (morsel_wait_for_grace(object))
+			tree->attached = true;
+		else
+			error = -EINTR;		/* the next one marks it again, which does no harm */
 	}
 	mutex_unlock(&object->attach_mutex);
-	return 0;
+	return error;
 }
 
 /* What a file shows behind its end, and what comes back when it grows again, is zero. */

@@ -20,13 +20,15 @@ void kernel_enter(struct engine_actor *actor)
 
 void kernel_leave(struct engine_actor *actor)
 {
+	if (unlikely(actor->later))
+		kernel_do_later(actor);	/* nobody observed his last point */
 	actor->inside = false;
 	srcu_read_unlock(&actor->object->grace, actor->section);
 }
 
-void kernel_wait_for_grace_period(struct engine_actor *actor)
+int kernel_wait_for_grace_period(struct engine_actor *actor)
 {
-	morsel_wait_for_grace(actor->object);
+	return morsel_wait_for_grace(actor->object);
 }
 
 /* A retired table: lru.next links, lru.prev says what it was. */

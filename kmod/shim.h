@@ -58,6 +58,7 @@ struct morsel_tree {
 	unsigned int pins;		/* requests and faults that use it right now; object->lock */
 	bool attached;			/* marked in the engine: attach_mutex. Sticky until the tree goes */
 	struct engine_view view;
+	struct rcu_head dropped;	/* of a view that was dropped by somebody who was killed meanwhile */
 	struct xarray tables[2];	/* pinned tables by slot number, at levels 0 and 1 */
 	spinlock_t lock;
 	struct list_head users;		/* struct morsel_user: whose CPUs may cache this tree */
@@ -75,6 +76,7 @@ struct morsel_reclaim {
 	struct rcu_head rcu;
 	struct work_struct work;
 	void *kept_frames;		/* of an object whose invalidations were dropped on purpose */
+	bool hurried;			/* who waits for it was killed: it does not wait at the gate any more */
 };
 
 struct morsel_object {
@@ -179,6 +181,7 @@ int morsel_settle(struct morsel_object *object);
 int morsel_reclaim_start(void);
 void morsel_reclaim_stop(void);
 void morsel_frame_put(struct morsel_object *object, struct page *page, unsigned int pages);
+bool morsel_owns_frame(struct morsel_object *object, u64 frame, unsigned int level);
 bool morsel_dirty_folio(struct address_space *mapping, struct folio *folio);
 
 /* attach.c */
@@ -214,17 +217,29 @@ int morsel_observe_on(void);
 void morsel_observe_off(void);
 int morsel_inject_add(struct morsel_inject *rule);
 int morsel_inject_list(struct morsel_inject *rule);
+int morsel_inject_fired(struct morsel_fired *fired);
 void morsel_inject_clear(void);
+struct poll_table_struct;
+__poll_t morsel_inject_poll(struct file *file, struct poll_table_struct *table);
+
+/* later.c */
+bool morsel_do_again(struct engine_actor *actor, const struct engine_point_event *event, unsigned int until);
+void morsel_passed(struct engine_actor *actor, unsigned int point);
+bool morsel_is_table(const struct engine_actor *actor, const struct engine_point_event *event);
 
 /* gate.c */
 long morsel_gate_ioctl(struct file *file, unsigned int command, unsigned long argument);
-struct poll_table_struct;
 __poll_t morsel_gate_poll(struct file *file, struct poll_table_struct *table);
 void morsel_gate_release(struct file *file);
 void morsel_gate_stop(void);
 void morsel_gate_wait(struct engine_actor *actor, struct engine_point_event *event);
 void morsel_gate_finish(void);
-void morsel_wait_for_grace(struct morsel_object *object);
+struct morsel_gate_entry *morsel_gate_begin_grace(struct morsel_object *object);
+void morsel_gate_end_grace(struct morsel_gate_entry *entry);
+void morsel_gate_hurry(struct morsel_object *object);
+
+/* grace.c */
+bool morsel_wait_for_grace(struct morsel_object *object);
 void morsel_wait_for_reclaim(struct morsel_object *object, bool (*done)(struct morsel_reclaim *reclaim));
 
 /* At the end of what a task does with objects: it is no actor any more. */

@@ -66,9 +66,9 @@ engine_u64 kernel_allocate_table(struct engine_actor *actor, unsigned int tree, 
 	return page_to_phys(page);
 }
 
-void kernel_free_table(struct engine_actor *actor, engine_u64 table, unsigned int order)
+static void free_table(struct page *page, unsigned int order)
 {
-	struct page *page = page_at(table);
+	struct morsel_object *object = TABLE_OWNER(page);
 
 	TABLE_OWNER(page) = NULL;
 	page->lru.next = NULL;
@@ -76,8 +76,25 @@ void kernel_free_table(struct engine_actor *actor, engine_u64 table, unsigned in
 	if (PageTable(page))
 		pgtable_pte_page_dtor(page);	/* for a PMD table as well: it has no deposited tables */
 	__free_pages(page, order);
-	atomic64_dec(&actor->object->tables);
+	atomic64_dec(&object->tables);
 	morsel_count(MORSEL_TABLES, -1);
+}
+
+void kernel_free_table(struct engine_actor *actor, engine_u64 table, unsigned int order)
+{
+	free_table(page_at(table), order);
+}
+
+static void free_unread_table(struct rcu_head *rcu)
+{
+	free_table(container_of(rcu, struct page, rcu_head), 0);
+}
+
+/* Only the table: what its entries name lives on. The end of the object waits for it (srcu_barrier). */
+void kernel_free_table_later(struct engine_actor *actor, engine_u64 table)
+{
+	BUILD_BUG_ON(offsetof(struct page, rcu_head) != offsetof(struct page, lru));
+	call_srcu(&actor->object->grace, &page_at(table)->rcu_head, free_unread_table);
 }
 
 /* The object whose table `entry` stands in, if it is a table that CPUs walk and one of ours. */
@@ -241,6 +258,29 @@ void kernel_copy_frame(struct engine_actor *actor, engine_u64 from, engine_u64 t
 		copy_highpage(page_at(to) + i, page_at(from) + i);
 		cond_resched();
 	}
+}
+
+/* The new frame is zero. */
+void kernel_copy_half(struct engine_actor *actor, engine_u64 from, engine_u64 to, unsigned int level)
+{
+	const size_t bytes = (level ? PMD_SIZE : PAGE_SIZE) / 2;
+
+	morsel_wait_for_touches(actor->object);
+	memcpy(__va(to), __va(from), bytes);
+}
+
+/* Whether a leaf of that level may name this frame: it is the object's. */
+bool morsel_owns_frame(struct morsel_object *object, u64 frame, unsigned int level)
+{
+	unsigned long pfn = frame >> PAGE_SHIFT;
+	const unsigned long end = pfn + (level ? PTRS_PER_PMD : 1);
+
+	if (level > 1)
+		return false;
+	for (; pfn < end; pfn++)
+		if (!pfn_valid(pfn) || READ_ONCE(compound_head(pfn_to_page(pfn))->mapping) != object->inode->i_mapping)
+			return false;
+	return true;
 }
 
 /*

@@ -30,6 +30,7 @@ enum engine_error {
 	ENGINE_CORRUPT,
 	ENGINE_TOO_MANY,
 	ENGINE_FROZEN,
+	ENGINE_INTERRUPTED,
 };
 
 /* Room for morsel::Object and morsel::View; engine.cc checks that it is enough. */
@@ -51,6 +52,7 @@ struct engine_actor {
 	int inside;
 	int may_wait;			/* at the gate: it holds nothing that others need */
 	engine_u64 fault_address;	/* of a page fault; else 0 */
+	struct morsel_later *later;	/* accesses put off by injection (kmod/later.c) */
 };
 
 struct engine_leaf {
@@ -77,6 +79,7 @@ enum engine_access_kind {
 	ENGINE_OTHER,			/* no word: `before` and `after` are as the engine has filled them in */
 	ENGINE_READ,
 	ENGINE_STORE,			/* `after` will stand there */
+	ENGINE_COMPARE,			/* ... if `expected` stands there now */
 	ENGINE_READ_COUNTER,		/* 32 bits */
 	ENGINE_ADD,			/* 32 bits, `after` is added */
 };
@@ -93,6 +96,8 @@ struct engine_point_event {
 	engine_u64 offset, end;		/* the span that the entry covers */
 	engine_u64 before;
 	engine_u64 after;
+	engine_u64 expected;
+	engine_u64 bits;		/* injected: flipped in what is stored */
 	const void *word;
 };
 
@@ -149,6 +154,16 @@ int engine_ensure_table(struct engine_actor *actor, struct engine_object *object
 void engine_mark_attached(struct engine_actor *actor, struct engine_object *object, struct engine_view *view);
 void engine_describe(const struct engine_object *object, const struct engine_view *view, struct engine_tree_info *info);
 
+/* Whether a rule of injection fires at the access that it saw last; chance is drawn from seed and count. */
+struct engine_fault_count {
+	engine_u64 nth, times, interval, seed, seen, fired;
+	unsigned int probability;
+};
+int engine_fault_due(const struct engine_fault_count *count);
+
+/* What `word` is in a table of that level: DONE a leaf of *frame; EXISTS a table; CORRUPT malformed; else INVALID. */
+int engine_word_kind(unsigned int format, unsigned int level, engine_u64 word, engine_u64 *frame);
+
 /* After its grace period: free a retired table and everything below it. */
 void engine_release(struct engine_actor *actor, unsigned int tree, unsigned int format, unsigned int level,
 		    engine_u64 table);
@@ -161,6 +176,7 @@ void kernel_leave(struct engine_actor *actor);
 engine_u64 kernel_allocate_table(struct engine_actor *actor, unsigned int tree, unsigned int level,
 				 unsigned int order);
 void kernel_free_table(struct engine_actor *actor, engine_u64 table, unsigned int order);
+void kernel_free_table_later(struct engine_actor *actor, engine_u64 table);	/* after a grace period */
 engine_u64 *kernel_words(engine_u64 pa);
 engine_u64 kernel_allocate_frame(struct engine_actor *actor, unsigned int level);	/* 0: none */
 void kernel_free_frame(struct engine_actor *actor, engine_u64 frame, unsigned int level);
@@ -178,7 +194,8 @@ void kernel_end_touch(struct engine_actor *actor);
 int kernel_is_held(engine_u64 frame);		/* somebody else has a reference to it */
 int kernel_is_one_frame(engine_u64 frame);	/* 2 MiB that were allocated as one */
 void kernel_copy_frame(struct engine_actor *actor, engine_u64 from, engine_u64 to, unsigned int level);
-void kernel_wait_for_grace_period(struct engine_actor *actor);
+void kernel_copy_half(struct engine_actor *actor, engine_u64 from, engine_u64 to, unsigned int level);	/* the first */
+int kernel_wait_for_grace_period(struct engine_actor *actor);	/* 0: the caller is killed, it is not over */
 void kernel_note_table(struct engine_actor *actor, struct engine_retired *retired, unsigned int tree,
 		       unsigned int level, engine_u64 table);
 void kernel_note_frame(struct engine_retired *retired, engine_u64 frame, unsigned int level);
@@ -191,10 +208,11 @@ engine_u64 kernel_token(struct engine_actor *actor);
  * somebody controls the gate. An observed access is kernel_arrive(), kernel_begin_record(), the access,
  * kernel_observe(); between the last two calls nothing sleeps.
  */
-void kernel_arrive(struct engine_actor *actor, struct engine_point_event *event);	/* fills in action and flags */
+void kernel_arrive(struct engine_actor *actor, struct engine_point_event *event);	/* action, bits, flags: out */
 void kernel_begin_record(struct engine_point_event *event);
 void kernel_observe(struct engine_actor *actor, const struct engine_point_event *event);
 engine_u64 kernel_physical(const void *word);	/* of a word in a table */
+void kernel_do_later(struct engine_actor *actor);	/* all that was put off; whether or not the key is on */
 
 #ifdef __cplusplus
 }

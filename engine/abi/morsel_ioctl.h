@@ -204,7 +204,17 @@ struct morsel_map_view {
 	__u32 view;
 };
 
-/* Global: fault injection, counted per rule. Field names are those of Linux's fault-injection framework. */
+/*
+ * Global: fault injection, counted per rule. Field names are those of Linux's fault-injection framework. A rule sees
+ * the accesses that match point, view, range and actor; it fires at the nth of them, and of those that follow at every
+ * interval-th, with a chance of `probability` percent, `times` in all. Chance is drawn from seed and count alone.
+ *
+ * A live kernel is not harmed: what could make it free what is still linked, lose it, or read a frame that is not the
+ * object's is refused (EOPNOTSUPP), or does not happen, and the rule does not count it:
+ *  - a view's entry that names a table is never dropped, delayed, or exchanged twice;
+ *  - a leaf is only corrupted into one of the same object's frames, or, in a format that the CPU does not walk for
+ *    processes, into one that hardware refuses.
+ */
 struct morsel_inject {
 	__u32 size;
 	__u32 point;			/* enum morsel_point */
@@ -214,7 +224,28 @@ struct morsel_inject {
 	__u64 times;			/* how often it then fires */
 	__u64 fired;			/* out, MORSEL_IOC_INJECT_LIST */
 	__u32 rule;			/* out: number of the rule; in: for LIST, from 1 */
-	__u32 reserved;
+	__u32 actor;			/* thread id; 0: any */
+	__u64 start;			/* bytes; the entry's span touches the range */
+	__u64 end;			/* 0: any */
+	__u64 interval;			/* from 1 */
+	__u64 seed;
+	__u64 bits;			/* CORRUPT: flipped in what is stored, or in both ends of a flush's range */
+	__u32 probability;		/* 1 to 100 percent */
+	__u32 until;			/* DELAY: enum morsel_point that the actor has to pass; others: 0 */
+};
+
+/*
+ * Global: what has fired, one after the other; the last few are known. The descriptor has something urgent to tell
+ * (poll: POLLPRI) while there is one that nobody has asked for. ENOENT: none yet.
+ */
+struct morsel_fired {
+	__u32 size;
+	__u32 rule;			/* out, as is all that follows `sequence` */
+	__u64 sequence;			/* in: the first one after this; out: its own. Numbers left out are forgotten */
+	__u32 point;
+	__u32 actor;			/* thread id */
+	__u32 object_id;
+	__u32 tree;
 };
 
 /*
@@ -348,6 +379,7 @@ struct morsel_list {
 #define MORSEL_IOC_GATE_STEP _IOWR(MORSEL_IOC_MAGIC, 12, struct morsel_gate_step)
 #define MORSEL_IOC_GATE_UNTIL _IOWR(MORSEL_IOC_MAGIC, 13, struct morsel_gate_until)
 #define MORSEL_IOC_GATE_ACTORS _IOWR(MORSEL_IOC_MAGIC, 14, struct morsel_gate_actors)
+#define MORSEL_IOC_INJECT_FIRED _IOWR(MORSEL_IOC_MAGIC, 15, struct morsel_fired)
 #define MORSEL_IOC_INFO _IOWR(MORSEL_IOC_MAGIC, 32, struct morsel_info)
 #define MORSEL_IOC_POPULATE _IOWR(MORSEL_IOC_MAGIC, 33, struct morsel_range)
 #define MORSEL_IOC_UNMAP _IOWR(MORSEL_IOC_MAGIC, 34, struct morsel_range)

@@ -24,6 +24,7 @@ enum class Error : u8 {
   corrupt,         // a table holds a word that this engine never writes
   too_many,        // a fixed limit is reached (views per object)
   frozen,          // the object is the base of clones: it does not change any more
+  interrupted,     // who waited was killed; what was done so far is consistent
 };
 
 constexpr const char* error_name(Error e)
@@ -42,6 +43,7 @@ constexpr const char* error_name(Error e)
     case Error::corrupt: return "corrupt table";
     case Error::too_many: return "too many";
     case Error::frozen: return "frozen: it is the base of clones";
+    case Error::interrupted: return "interrupted";
   }
   return "unknown error";
 }

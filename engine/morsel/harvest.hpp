@@ -101,7 +101,8 @@ void report_dirty(P& p, Object& object, Range range, Report& report)
 }  // namespace detail
 
 // Reports the pages of `range` that were accessed or written since the last harvest, and forgets it. Waits for a grace
-// period. unaligned, out_of_range, invalid (empty).
+// period. unaligned, out_of_range, invalid (empty); interrupted: what was written is in the next report, what was only
+// accessed in none.
 template <Platform P, HarvestReport Report>
 Status harvest(P& p, Object& object, Range range, Report& report)
 {
@@ -114,7 +115,7 @@ Status harvest(P& p, Object& object, Range range, Report& report)
       if (void* const view = p.load_pointer(SyncPoint::read_list, object.views[i]))
         detail::TreeHarvest<P, Report>(p, static_cast<View*>(view)->tree, report).run(range);
   }
-  p.wait_for_grace_period(SyncPoint::grace);
+  if (!wait_for_grace(p)) return Error::interrupted;
   detail::report_dirty(p, object, range, report);
   return {};
 }

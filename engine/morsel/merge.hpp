@@ -117,9 +117,10 @@ u64 mark_tables(P& p, Object& object, Range range, Level level, MarkedTables& ma
   return reached;
 }
 
-// After the grace period: replaces the tables that nobody changed meanwhile. Keeps in `marked` those that were.
+// After the grace period: replaces the tables that nobody changed meanwhile, or, if it is not over, none. Keeps in
+// `marked` those that were.
 template <Platform P>
-void replace_marked(P& p, Object& object, Operation<P>& op, MarkedTables& marked)
+void replace_marked(P& p, Object& object, Operation<P>& op, MarkedTables& marked, bool over)
 {
   using F = PrimaryFormat;
   u32 replaced = 0;
@@ -129,7 +130,7 @@ void replace_marked(P& p, Object& object, Operation<P>& op, MarkedTables& marked
     // From the root again: the table that held the entry may be gone since.
     const Walked now = walk<F>(p, SyncPoint::find, object.primary, was.offset, was.level);
     if (now.entry.word != was.word || now.word != word) continue;
-    const u64 leaf = op.primary_attached() ? 0 : leaf_of_table(p, was, F::address(word, was.level));
+    const u64 leaf = op.primary_attached() || !over ? 0 : leaf_of_table(p, was, F::address(word, was.level));
     if (!p.compare_exchange(SyncPoint::change, was, word, leaf ? leaf : word & ~software::merging_mask) || !leaf)
       continue;
     op.replaced_in_primary(was, leaf, Operation<P>::DirtyBit::kept);
@@ -138,16 +139,32 @@ void replace_marked(P& p, Object& object, Operation<P>& op, MarkedTables& marked
   marked.count = replaced;
 }
 
+// When nobody reads in them any more; now, if `over` says so.
+template <Platform P>
+void discard_marked(P& p, const MarkedTables& marked, bool over)
+{
+  for (u32 i = 0; i < marked.count; ++i) {
+    const EntryRef& e = marked.tables[i].entry;
+    const PhysAddr table = PrimaryFormat::address(marked.tables[i].word, e.level);
+    const auto level = static_cast<Level>(e.level - 1);
+    if constexpr (requires { p.discard_table_later(primary_tree, level, table); })
+      if (!over) {
+        p.discard_table_later(primary_tree, level, table);
+        continue;
+      }
+    p.discard_table(primary_tree, level, table);
+  }
+}
+
 }  // namespace detail
 
 // Replaces tables that lie wholly inside `range` by leaves of `leaf_level` (1: 2 MiB, 2: 1 GiB), where their frames
 // lie side by side. Returns the number of leaves made. A table that somebody changes meanwhile stays. unaligned (to the
 // leaf size), out_of_range, invalid, frozen; busy: processes may have tables of the object attached, which must stay,
-// or another merge is under way.
+// or another merge is under way; interrupted: what was merged so far stays.
 template <Platform P>
 Expected<u64> merge(P& p, Object& object, Range range, Level leaf_level)
 {
-  using F = PrimaryFormat;
   if (leaf_level == 0 || leaf_level > 2 || leaf_level > object.primary.root_level) return Error::invalid;
   if (const Status s = check_range(p, object, range, leaf_level); !s) return s.error();
   const detail::MergeTurn<P> turn(p, object);
@@ -163,21 +180,20 @@ Expected<u64> merge(P& p, Object& object, Range range, Level leaf_level)
       rest.start = detail::mark_tables(p, object, rest, leaf_level, marked);
     }
     if (marked.count == 0) continue;
-    p.wait_for_grace_period(SyncPoint::grace);
+    bool over = wait_for_grace(p);
     {
       const Range asked{marked.tables[0].entry.offset, rest.start};
       const ChangeSection section(p, object);
       Operation<P> op(p, object, asked, section.inside());
-      detail::replace_marked(p, object, op, marked);
+      detail::replace_marked(p, object, op, marked, over);
       op.finish();
     }
+    if (!over) return Error::interrupted;
     merged += marked.count;
     if (marked.count == 0) continue;
-    p.wait_for_grace_period(SyncPoint::grace);  // fillers may still read in the tables
-    for (u32 i = 0; i < marked.count; ++i) {
-      const EntryRef& e = marked.tables[i].entry;
-      p.discard_table(primary_tree, static_cast<Level>(e.level - 1), F::address(marked.tables[i].word, e.level));
-    }
+    over = wait_for_grace(p);  // fillers may still read in the tables
+    detail::discard_marked(p, marked, over);
+    if (!over) return Error::interrupted;
   }
   return merged;
 }

@@ -140,7 +140,8 @@ concept Platform =
   {p.store_pointer(at, slot, slot)};
   {p.flush(at, request)};
 
-  // Returns when everybody who was inside a section when it was called has left. Not called inside one.
+  // Returns when everybody who was inside a section when it was called has left. Not called inside one. Where actors
+  // can be killed, it returns whether that is so (wait_for_grace).
   {p.wait_for_grace_period(at)};
 
   // What an operation has unlinked, until its grace period is over. The platform keeps the list without allocating.
@@ -171,5 +172,19 @@ class GraceSection {
  private:
   P& platform_;
 };
+
+// False: the actor is being killed, and nothing is over.
+template <Platform P>
+bool wait_for_grace(P& p)
+{
+  if constexpr (requires {
+                  {
+                    p.wait_for_grace_period(SyncPoint::grace)
+                    } -> std::same_as<bool>;
+                })
+    return p.wait_for_grace_period(SyncPoint::grace);
+  else
+    return p.wait_for_grace_period(SyncPoint::grace), true;
+}
 
 }  // namespace morsel

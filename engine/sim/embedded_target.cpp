@@ -30,6 +30,7 @@ std::string advice_for(Error error, const EmbeddedObject& o)
     case Error::unaligned: return "offsets are multiples of 4 KiB, or of 2 MiB for 2-MiB leaves";
     case Error::invalid: return "rights include read, the range is not empty, 2-MiB leaves need a PMD or PUD root";
     case Error::no_memory: return "the embedded machine is full: unmap or destroy something";
+    case Error::interrupted: return "it was interrupted";
     case Error::frozen: return "it is the base of clones and does not change any more: change a clone of it";
     case Error::busy: return "somebody else is at it: try again";
     default: return {};

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Faults on purpose: counted rules that fire at a point. Names and meaning of the parameters follow Linux's fault
-// injection (Documentation/fault-injection): `nth` counts down to the first time, `times` limits how often, `interval`
-// and `probability` thin out what follows. Chance is drawn from the seed and the count alone, so that it repeats.
+// Faults on purpose: counted rules that fire at a point (engine/platform/fault_count.hpp says when).
 #pragma once
 #include <optional>
 #include <vector>
 
 #include "engine/abi/morsel_journal.h"
+#include "engine/platform/fault_count.hpp"
 #include "engine/platform/platform.hpp"
-#include "engine/sim/mix.hpp"
 
 namespace morsel::sim {
 
@@ -65,11 +63,7 @@ struct FaultRule {
   // Whether what it does depends on what it has done.
   bool counts() const { return nth != 1 || times != ~u64{0}; }
   // Whether it fires at the access that was seen last.
-  bool due() const
-  {
-    if (seen < nth || fired >= times || (seen - nth) % interval != 0) return false;
-    return probability >= 100 || Random(mix(seed, seen)).below(100) < probability;
-  }
+  bool due() const { return FaultCount{nth, times, interval, probability, seed, seen, fired}.due(); }
 };
 
 // What a rule is compared with.

@@ -25,6 +25,7 @@ static const struct suite suites[] = {
 	{ "mapping", mapping_tests }, { "rights", rights_tests }, { "view", view_tests },
 	{ "request", request_tests }, { "stress", stress_tests }, { "inject", inject_tests },
 	{ "gate", gate_tests },
+	{ "grace", grace_tests },
 	{ "pages", pages_tests }, { "vcpu", vcpu_tests },
 	{ "vcpu-running", vcpu_running_tests },
 };

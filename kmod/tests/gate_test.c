@@ -2,6 +2,7 @@
 /* The gate, by its own requests: who controls it, who waits at it, and how everybody is let go. */
 #define _GNU_SOURCE
 #include "kmod/tests/check.h"
+#include "kmod/tests/gate_client.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,61 +19,6 @@
 #include "engine/abi/morsel_points.h"
 
 #define ANY_TREE 0xffffffffu
-
-static int take(int device, unsigned lease_ms)
-{
-	struct morsel_gate request = { .size = sizeof(request), .lease_ms = lease_ms };
-
-	return ioctl(device, MORSEL_IOC_GATE, &request);
-}
-
-static int new_gate(unsigned lease_ms)
-{
-	int device = open("/dev/morsel", O_RDWR | O_CLOEXEC);
-
-	CHECK(device >= 0);
-	CHECK_EQ(take(device, lease_ms), 0);
-	return device;
-}
-
-static int stop(int gate)
-{
-	return ioctl(gate, MORSEL_IOC_GATE_STOP, 0);
-}
-
-static int step(int gate, unsigned actor)
-{
-	struct morsel_gate_step request = { .size = sizeof(request), .actor = actor };
-
-	return ioctl(gate, MORSEL_IOC_GATE_STEP, &request);
-}
-
-static struct morsel_gate_actors list(int gate, struct morsel_gate_actor *actors, size_t room)
-{
-	struct morsel_gate_actors request = {
-		.size = sizeof(request), .actors = (uintptr_t)actors, .room = room,
-	};
-
-	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_ACTORS, &request), 0);
-	return request;
-}
-
-/* Waits until the process waits at a point. */
-static struct morsel_gate_actor wait_for(int gate, int pid)
-{
-	struct pollfd changes = { .fd = gate, .events = POLLIN };
-	struct morsel_gate_actor actors[16];
-
-	for (;;) {
-		struct morsel_gate_actors found = list(gate, actors, 16);
-
-		for (unsigned i = 0; i < found.count && i < 16; i++)
-			if (actors[i].id == (unsigned)pid && actors[i].state == MORSEL_GATE_AT_POINT)
-				return actors[i];
-		CHECK_EQ(poll(&changes, 1, 20000), 1);
-		CHECK_EQ(changes.revents, POLLIN);
-	}
-}
 
 /* A process that writes into a mapping of the object. It must not keep the gate. */
 static int start_writer(int fd, int gate)
@@ -94,19 +40,19 @@ static int start_writer(int fd, int gate)
 
 static void has_one_controller(void)
 {
-	int gate = new_gate(60000), other = open("/dev/morsel", O_RDWR | O_CLOEXEC);
+	int gate = gate_new(60000), other = open("/dev/morsel", O_RDWR | O_CLOEXEC);
 	struct pollfd hung_up = { .fd = other, .events = POLLIN };
 
-	CHECK_ERRNO(take(other, 60000), EBUSY);
-	CHECK_ERRNO(stop(other), ENOTCONN);
-	CHECK_ERRNO(step(other, 1), ENOTCONN);
+	CHECK_ERRNO(gate_take(other, 60000), EBUSY);
+	CHECK_ERRNO(gate_stop(other), ENOTCONN);
+	CHECK_ERRNO(gate_step(other, 1), ENOTCONN);
 	CHECK_EQ(poll(&hung_up, 1, 0), 1);
 	CHECK_EQ(hung_up.revents, POLLHUP);
-	CHECK_EQ(take(gate, 60000), 0);		/* renewed */
-	CHECK_ERRNO(take(gate, 99), EINVAL);
-	CHECK_ERRNO(take(gate, 600001), EINVAL);
+	CHECK_EQ(gate_take(gate, 60000), 0);		/* renewed */
+	CHECK_ERRNO(gate_take(gate, 99), EINVAL);
+	CHECK_ERRNO(gate_take(gate, 600001), EINVAL);
 	close(gate);
-	CHECK_EQ(take(other, 60000), 0);
+	CHECK_EQ(gate_take(other, 60000), 0);
 	close(other);
 }
 
@@ -115,9 +61,9 @@ static void refuses_wrong_requests(void)
 	struct morsel_gate_until until = {
 		.size = sizeof(until), .point = MORSEL_POINT_publish, .view = ANY_TREE, .nth = 1,
 	};
-	int gate = new_gate(60000);
+	int gate = gate_new(60000);
 
-	CHECK_ERRNO(step(gate, 1), ESRCH);
+	CHECK_ERRNO(gate_step(gate, 1), ESRCH);
 	CHECK_ERRNO(ioctl(gate, MORSEL_IOC_GATE_STOP, 1), EINVAL);
 	until.nth = 0;
 	CHECK_ERRNO(ioctl(gate, MORSEL_IOC_GATE_UNTIL, &until), EINVAL);
@@ -139,14 +85,14 @@ static void refuses_wrong_requests(void)
 /* Access by access: each step is one point, and the last one ends the fault. */
 static void steps_a_fault(void)
 {
-	int fd = open_object("stepped", MIB(2)), gate = new_gate(60000), pid, steps = 0;
+	int fd = open_object("stepped", MIB(2)), gate = gate_new(60000), pid, steps = 0;
 	struct morsel_gate_actor actor, next;
 	struct morsel_gate_actors all;
 	unsigned changes = 0;
 
-	CHECK_EQ(stop(gate), 0);
+	CHECK_EQ(gate_stop(gate), 0);
 	pid = start_writer(fd, gate);
-	actor = wait_for(gate, pid);
+	actor = gate_wait_for(gate, pid, 0);
 	CHECK_EQ(actor.kind, MORSEL_ACTOR_PROCESS_PRIMARY);
 	CHECK_EQ(actor.fault_address % KIB(4), 0);
 	CHECK(actor.instruction_pointer != 0);
@@ -155,10 +101,10 @@ static void steps_a_fault(void)
 		struct pollfd wait = { .fd = gate, .events = POLLIN };
 
 		changes += actor.point == MORSEL_POINT_change;
-		CHECK_EQ(step(gate, pid), 0);
+		CHECK_EQ(gate_step(gate, pid), 0);
 		do {
 			CHECK_EQ(poll(&wait, 1, 20000), 1);
-			all = list(gate, &next, 1);
+			all = gate_list(gate, &next, 1);
 		} while (all.count && (next.state != MORSEL_GATE_AT_POINT || next.serial == actor.serial));
 		if (!all.count)
 			break;
@@ -172,15 +118,15 @@ static void steps_a_fault(void)
 
 static void lets_a_waiting_process_be_killed(void)
 {
-	int fd = open_object("killed", MIB(2)), gate = new_gate(60000), pid;
+	int fd = open_object("killed", MIB(2)), gate = gate_new(60000), pid;
 
-	CHECK_EQ(stop(gate), 0);
+	CHECK_EQ(gate_stop(gate), 0);
 	pid = start_writer(fd, gate);
-	wait_for(gate, pid);
+	gate_wait_for(gate, pid, 0);
 	kill(pid, SIGKILL);
 	CHECK_EQ(exit_status_of(pid), -SIGKILL);
-	CHECK_EQ(list(gate, NULL, 0).count, 0);
-	CHECK_EQ(list(gate, NULL, 0).closed, 1);
+	CHECK_EQ(gate_list(gate, NULL, 0).count, 0);
+	CHECK_EQ(gate_list(gate, NULL, 0).closed, 1);
 	close(gate);
 }
 
@@ -192,11 +138,11 @@ static void opens_when_the_controller_is_killed(void)
 	CHECK_EQ(pipe(ready), 0);
 	controller = fork();
 	if (!controller) {
-		int gate = new_gate(60000);
+		int gate = gate_new(60000);
 
-		CHECK_EQ(stop(gate), 0);
+		CHECK_EQ(gate_stop(gate), 0);
 		pid = start_writer(fd, gate);
-		wait_for(gate, pid);
+		gate_wait_for(gate, pid, 0);
 		CHECK_EQ(write(ready[1], &pid, 1), 1);
 		pause();
 	}
@@ -211,15 +157,15 @@ static void opens_when_the_controller_is_killed(void)
 
 static void opens_when_the_lease_is_over(void)
 {
-	int fd = open_object("leased", MIB(2)), gate = new_gate(300), pid;
+	int fd = open_object("leased", MIB(2)), gate = gate_new(300), pid;
 	struct pollfd over = { .fd = gate, .events = 0 };
 
-	CHECK_EQ(stop(gate), 0);
+	CHECK_EQ(gate_stop(gate), 0);
 	pid = start_writer(fd, gate);
 	CHECK_EQ(exit_status_of(pid), 0);
 	CHECK_EQ(poll(&over, 1, 20000), 1);
 	CHECK_EQ(over.revents, POLLHUP);
-	CHECK_ERRNO(stop(gate), ENOTCONN);
+	CHECK_ERRNO(gate_stop(gate), ENOTCONN);
 	close(gate);
 }
 

@@ -262,7 +262,7 @@ static void a_fill_without_memory_is_an_error(void)
 	int fd = open_object("guest-memory", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
 	struct morsel_inject rule = {
 		.size = sizeof(rule), .point = MORSEL_POINT_alloc, .action = MORSEL_FAULT_FAIL, .view = 1,
-		.nth = 1, .times = 1,
+		.nth = 1, .times = 1, .interval = 1, .probability = 100,
 	};
 	struct morsel_vcpu_run request = program(MORSEL_VCPU_READ, 0);
 	int device = open_device();

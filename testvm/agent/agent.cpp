@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The loop. The channel is watched edge-triggered: a virtio port without a host is permanently "hung up", and would
-// wake a level-triggered loop for ever. So every reader reads until there is nothing more.
+// wake a level-triggered loop for ever. So every reader reads until there is nothing more. What is sent in one round of
+// the loop is written at its end, in one piece; much of it before, so that only a channel that takes no more congests.
 #include "testvm/agent/agent.hpp"
 
 #include <fcntl.h>
@@ -15,6 +16,8 @@
 
 namespace morsel::agent {
 namespace {
+
+constexpr std::size_t piece_bytes = std::size_t{32} << 10;
 
 Json without_output(Json result)
 {
@@ -55,7 +58,8 @@ Agent::Agent(Module& module, UniqueFd channel, Channel kind)
           }),
       workers_(poller_),
       gate_(module, poller_, workers_,
-            [this](const std::string& name, const Json& data) { send(encode_event(name, data)); })
+            [this](const std::string& name, const Json& data) { send(encode_event(name, data)); }),
+      faults_(module, poller_, [this](const std::string& name, const Json& data) { send(encode_event(name, data)); })
 {
   fcntl(channel_.get(), F_SETFL, fcntl(channel_.get(), F_GETFL) | O_NONBLOCK);
   poller_.add(channel_.get(), EPOLLIN | EPOLLOUT | EPOLLET, [this](std::uint32_t events) { channel_ready(events); });
@@ -63,7 +67,10 @@ Agent::Agent(Module& module, UniqueFd channel, Channel kind)
 
 End Agent::serve()
 {
-  while (!ended_ && !power_off_) poller_.wait();
+  while (!ended_ && !power_off_) {
+    poller_.wait();
+    send_now();
+  }
   if (!power_off_) return End::channel_closed;
   send_all_blocking();
   return End::power_off;
@@ -149,6 +156,7 @@ Context Agent::context_for(const Json& id)
       .module = module_,
       .programs = programs_,
       .gate = gate_,
+      .faults = faults_,
       .emit = [this](const std::string& name, const Json& data) { send(encode_event(name, data)); },
       .reply_later =
           [this, id, peer = peer_](const Json& value) {
@@ -205,15 +213,16 @@ void Agent::send(const std::string& line)
     events_ += line;
     return;
   }
-  if (!connected_ || line.empty()) return;
+  if (!connected_) return;
   unsent_ += line;
-  send_now();
+  if (unsent_.size() >= piece_bytes) send_now();
 }
 
 void Agent::send_now()
 {
+  if (unsent_.empty()) return;
   while (!unsent_.empty()) {
-    const ssize_t length = write(channel_.get(), unsent_.data(), std::min<std::size_t>(unsent_.size(), 32 * 1024));
+    const ssize_t length = write(channel_.get(), unsent_.data(), std::min(unsent_.size(), piece_bytes));
     if (length < 0 && errno == EINTR) continue;
     if (length < 0 && errno == EAGAIN) break;
     if (length < 0) {

@@ -55,6 +55,7 @@ class Agent {
   Programs programs_;
   Workers workers_;
   Gate gate_;  // opens before the workers are waited for
+  FaultWatch faults_;
   LineReader lines_;
   std::string unsent_;
   std::string events_;  // of the request that is being handled: they follow its reply

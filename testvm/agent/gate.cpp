@@ -10,7 +10,6 @@
 #include <iterator>
 
 #include "engine/abi/morsel_journal.h"
-#include "engine/abi/morsel_points.h"
 #include "testvm/agent/requests.hpp"
 
 namespace morsel::agent {
@@ -18,25 +17,27 @@ namespace {
 
 constexpr std::uint32_t lease_ms = 30'000;
 constexpr std::chrono::milliseconds renewal{5'000};
-constexpr const char* point_names[] = {
-#define MORSEL_POINT_NAME(number, name, text) #name,
-    MORSEL_POINTS(MORSEL_POINT_NAME)
-#undef MORSEL_POINT_NAME
-};
 
-UniqueFd make_timer(std::chrono::milliseconds first, std::chrono::milliseconds every)
+[[noreturn]] void fail_timer() { throw RequestError(errno, std::string("making a timer: ") + std::strerror(errno)); }
+
+UniqueFd make_timer()
 {
   UniqueFd timer(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  const auto spec = [](std::chrono::milliseconds time) {
-    return timespec{.tv_sec = time.count() / 1000, .tv_nsec = time.count() % 1000 * 1'000'000};
-  };
-  const itimerspec times{.it_interval = spec(every), .it_value = spec(std::max(first, Gate::Limit(1)))};
-  if (!timer || timerfd_settime(timer.get(), 0, &times, nullptr) != 0)
-    throw RequestError(errno, std::string("making a timer: ") + std::strerror(errno));
+  if (!timer) fail_timer();
   return timer;
 }
 
-const morsel_gate_actor* find_actor(const std::vector<morsel_gate_actor>& actors, std::uint32_t id)
+void start_timer(const UniqueFd& timer, std::chrono::nanoseconds first, std::chrono::nanoseconds every)
+{
+  const auto spec = [](std::chrono::nanoseconds time) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
+    return timespec{.tv_sec = seconds.count(), .tv_nsec = (time - seconds).count()};
+  };
+  const itimerspec times{.it_interval = spec(every), .it_value = spec(first)};
+  if (timerfd_settime(timer.get(), 0, &times, nullptr) != 0) fail_timer();
+}
+
+const morsel_gate_actor* find_actor(std::span<const morsel_gate_actor> actors, std::uint32_t id)
 {
   const auto found = std::find_if(actors.begin(), actors.end(), [id](auto& actor) { return actor.id == id; });
   return found == actors.end() ? nullptr : &*found;
@@ -48,7 +49,7 @@ const char* state_name(std::uint32_t state)
 }
 
 // Those for whom a grace period of this actor's object has to wait.
-Json holds_up(const morsel_gate_actor& waiting, const std::vector<morsel_gate_actor>& actors)
+Json holds_up(const morsel_gate_actor& waiting, std::span<const morsel_gate_actor> actors)
 {
   Json ids = Json::array();
   for (const morsel_gate_actor& other : actors) {
@@ -62,7 +63,7 @@ Json holds_up(const morsel_gate_actor& waiting, const std::vector<morsel_gate_ac
 }  // namespace
 
 Gate::Gate(Module& module, Poller& poller, Workers& workers, Emit emit)
-    : module_(module), poller_(poller), workers_(workers), emit_(std::move(emit))
+    : module_(module), poller_(poller), workers_(workers), emit_(std::move(emit)), object_names_(module)
 {
   workers_.when_changed([this] { look_again(); });
 }
@@ -80,9 +81,12 @@ void Gate::control()
   UniqueFd gate = module_.open_device();
   morsel_gate request{.size = sizeof request, .lease_ms = lease_ms};
   module_.control(gate.get(), MORSEL_IOC_GATE, &request);
-  lease_ = make_timer(renewal, renewal);
+  lease_ = make_timer();
+  start_timer(lease_, renewal, renewal);
+  timer_ = make_timer();
   gate_ = std::move(gate);
   poller_.add(lease_.get(), EPOLLIN, [this](std::uint32_t) { renew_lease(); });
+  poller_.add(timer_.get(), EPOLLIN, [this](std::uint32_t) { timer_rang(); });
   poller_.add(gate_.get(), EPOLLIN, [this](std::uint32_t events) {
     if (events & EPOLLHUP)
       release("the gate's lease was over");
@@ -106,17 +110,15 @@ void Gate::renew_lease()
 void Gate::release(const char* why)
 {
   if (!gate_) return;
-  for (UniqueFd* fd : {&gate_, &lease_}) {
+  for (UniqueFd* fd : {&gate_, &lease_, &timer_}) {
     poller_.remove(fd->get());
     fd->reset();
   }
+  rings_ = Clock::time_point::max();
   announced_.clear();
   std::list<Wait> over;
   over.swap(waits_);
-  for (const Wait& wait : over) {
-    poller_.remove(wait.timer.get());
-    wait.reply.failed(RequestError(ECANCELED, why));
-  }
+  for (const Wait& wait : over) wait.reply.failed(RequestError(ECANCELED, why));
   emit_("RESUMED", Json::object());
 }
 
@@ -127,43 +129,65 @@ Gate::State Gate::look()
   State state;
   state.jobs = workers_.running();
   if (!gate_) return state;
-  constexpr std::size_t room = 1024;
-  state.actors.resize(room);
+  constexpr std::size_t few = 32;
+  if (room_.empty()) room_.resize(few);
   morsel_gate_actors request{};
-  request.size = sizeof request;
-  request.actors = reinterpret_cast<std::uintptr_t>(state.actors.data());
-  request.room = room;
-  module_.control(gate_.get(), MORSEL_IOC_GATE_ACTORS, &request);
+  for (;;) {
+    request.size = sizeof request;
+    request.actors = reinterpret_cast<std::uintptr_t>(room_.data());
+    request.room = room_.size();
+    module_.control(gate_.get(), MORSEL_IOC_GATE_ACTORS, &request);
+    if (request.count <= room_.size()) break;
+    room_.resize(request.count + few);
+  }
   state.closed = request.closed != 0;
   state.met_by = request.met_by;
-  state.actors.resize(std::min<std::uint64_t>(request.count, room));
+  state.actors = std::span(room_).first(request.count);
   return state;
 }
 
 void Gate::add_wait(Wait wait, Limit limit)
 {
-  wait.timer = make_timer(limit, Limit(0));
+  wait.end = Clock::now() + std::max(limit, Limit(1));
+  if (wait.end < rings_) set_timer(wait.end);
   waits_.push_back(std::move(wait));
-  const Wait* const added = &waits_.back();
-  poller_.add(added->timer.get(), EPOLLIN, [this, added](std::uint32_t) { time_out(added); });
-  look_again();
 }
 
-void Gate::time_out(const Wait* wait)
+void Gate::set_timer(Clock::time_point at)
 {
-  const auto found = std::find_if(waits_.begin(), waits_.end(), [wait](const Wait& w) { return &w == wait; });
-  if (found == waits_.end()) return;
+  constexpr Clock::duration soon = std::chrono::microseconds(1);
+  start_timer(timer_, std::max(at - Clock::now(), soon), {});
+  rings_ = at;
+}
+
+void Gate::timer_rang()
+{
+  std::uint64_t count = 0;
+  if (read(timer_.get(), &count, sizeof count) < 0) return;
+  const Clock::time_point now = Clock::now();
   std::list<Wait> over;
-  over.splice(over.end(), waits_, found);
-  poller_.remove(over.front().timer.get());
-  const auto& reply = over.front().reply;
+  rings_ = Clock::time_point::max();
+  for (auto wait = waits_.begin(); wait != waits_.end();) {
+    const auto next = std::next(wait);
+    if (wait->end <= now)
+      over.splice(over.end(), waits_, wait);
+    else
+      rings_ = std::min(rings_, wait->end);
+    wait = next;
+  }
+  if (!waits_.empty()) set_timer(rings_);
+  for (const Wait& wait : over) time_out(wait);
+}
+
+void Gate::time_out(const Wait& wait)
+{
   try {
-    if (wait->what == Wait::For::condition) module_.control(gate_.get(), MORSEL_IOC_GATE_STOP, nullptr);
+    if (wait.what == Wait::For::condition) module_.control(gate_.get(), MORSEL_IOC_GATE_STOP, nullptr);
     const char* const texts[] = {"somebody who has begun does not come to a point", "it has not come to its next point",
                                  "nobody has met the condition; everybody stops"};
-    reply.failed(RequestError(ETIMEDOUT, texts[static_cast<int>(wait->what)]));
+    wait.reply.failed(RequestError(ETIMEDOUT, texts[static_cast<int>(wait.what)]));
   } catch (const RequestError& error) {
-    reply.failed(error);
+    wait.reply.failed(error);
   }
 }
 
@@ -184,10 +208,7 @@ void Gate::answer_all()
   announce(state);
   for (auto wait = waits_.begin(); wait != waits_.end();) {
     const auto next = std::next(wait);
-    if (answer(*wait, state)) {
-      poller_.remove(wait->timer.get());
-      waits_.erase(wait);
-    }
+    if (answer(*wait, state)) waits_.erase(wait);
     wait = next;
   }
 }
@@ -200,8 +221,8 @@ void Gate::announce(const State& state)
     now[actor.id] = actor.serial;
     const auto known = announced_.find(actor.id);
     if (known == announced_.end() || known->second != actor.serial) {
-      const Json shown = describe(actor, state);
-      emit_("STOPPED", {{"actor", actor.id}, {"who", shown["who"]}, {"point", shown["point"]}});
+      emit_("STOPPED",
+            {{"actor", actor.id}, {"who", names_of(actor, state).who}, {"point", name_of(actor.point, point_words())}});
     }
   }
   announced_ = std::move(now);
@@ -219,14 +240,13 @@ bool Gate::answer(Wait& wait, const State& state)
       wait.reply.done(Json{{"actors", describe_all(state)}});
       return true;
     case Wait::For::actor:
-      actor = find_actor(state.actors, wait.actor);
+      actor = find_actor(state.actors, wait.last.id);
       if (!actor) {
-        wait.last["state"] = "finished";
-        wait.reply.done(Json{{"actor", wait.last}});
+        wait.reply.done(Json{{"actor", shown(wait.last, wait.names, "finished")}});
         return true;
       }
       if (actor->state == MORSEL_GATE_RUNNING) return false;
-      if (actor->state == MORSEL_GATE_AT_POINT && actor->serial == wait.serial) return false;
+      if (actor->state == MORSEL_GATE_AT_POINT && actor->serial == wait.last.serial) return false;
       wait.reply.done(Json{{"actor", describe(*actor, state)}});
       return true;
     case Wait::For::condition:
@@ -244,7 +264,8 @@ void Gate::stop(Limit limit, Reply reply)
   control();
   module_.control(gate_.get(), MORSEL_IOC_GATE_STOP, nullptr);
   emit_("STOPPED", {{"actor", 0}, {"who", ""}, {"point", ""}});
-  add_wait({.what = Wait::For::everybody, .last = {}, .reply = std::move(reply), .timer = {}}, limit);
+  add_wait({.what = Wait::For::everybody, .names = {}, .reply = std::move(reply)}, limit);
+  look_again();
 }
 
 void Gate::step(std::uint32_t id, Limit limit, Reply reply)
@@ -253,19 +274,14 @@ void Gate::step(std::uint32_t id, Limit limit, Reply reply)
   const State state = look();
   const morsel_gate_actor* const actor = find_actor(state.actors, id);
   if (!actor) throw RequestError(ESRCH, "there is no actor " + std::to_string(id));
-  const Json shown = describe(*actor, state);
   if (actor->state == MORSEL_GATE_GRACE)
-    throw RequestError(EINVAL, "actor " + std::to_string(id) +
-                                   " waits for a grace period, which these hold up: " + shown["waits_for"].dump());
+    throw RequestError(EINVAL, "actor " + std::to_string(id) + " waits for a grace period, which these hold up: " +
+                                   holds_up(*actor, state.actors).dump());
   morsel_gate_step request{.size = sizeof request, .actor = id};
   module_.control(gate_.get(), MORSEL_IOC_GATE_STEP, &request);
-  add_wait({.what = Wait::For::actor,
-            .actor = id,
-            .serial = actor->serial,
-            .last = shown,
-            .reply = std::move(reply),
-            .timer = {}},
-           limit);
+  // What it does then changes the list, which wakes the loop.
+  add_wait(
+      {.what = Wait::For::actor, .last = *actor, .names = names_of(*actor, state), .reply = std::move(reply)}, limit);
 }
 
 void Gate::until(morsel_gate_until condition, Limit limit, Reply reply)
@@ -273,7 +289,8 @@ void Gate::until(morsel_gate_until condition, Limit limit, Reply reply)
   control();
   condition.size = sizeof condition;
   module_.control(gate_.get(), MORSEL_IOC_GATE_UNTIL, &condition);
-  add_wait({.what = Wait::For::condition, .last = {}, .reply = std::move(reply), .timer = {}}, limit);
+  add_wait({.what = Wait::For::condition, .names = {}, .reply = std::move(reply)}, limit);
+  look_again();
 }
 
 Json Gate::actors()
@@ -301,43 +318,39 @@ Json Gate::describe(const Workers::Job& job) const
           {"object", job.object}};
 }
 
-Json Gate::describe(const morsel_gate_actor& actor, const State& state)
+Gate::Names Gate::names_of(const morsel_gate_actor& actor, const State& state)
 {
   const auto job = std::find_if(state.jobs.begin(), state.jobs.end(),
                                 [&](auto& each) { return static_cast<std::uint32_t>(each.thread) == actor.id; });
+  if (job != state.jobs.end()) return {job->what, job->object};
   const std::string name(actor.name, strnlen(actor.name, sizeof actor.name));
-  Json shown{{"id", actor.id},
-             {"kind", actor.kind},
-             {"state", state_name(actor.state)},
-             {"cpu", actor.cpu},
-             {"instruction_pointer", actor.instruction_pointer},
-             {"fault_address", actor.fault_address}};
-  if (job != state.jobs.end()) {
-    shown["who"] = job->what;
-    shown["object"] = job->object;
-  } else {
-    shown["who"] = name + " (pid " + std::to_string(actor.pid) + ")";
-    shown["object"] = object_name(actor.object_id);
-  }
-  if (actor.state == MORSEL_GATE_GRACE) shown["waits_for"] = holds_up(actor, state.actors);
-  if (actor.state != MORSEL_GATE_AT_POINT) return shown;
-  shown["point"] = actor.point < std::size(point_names) ? Json(point_names[actor.point]) : Json(actor.point);
-  shown["view"] = actor.tree;
-  shown["level"] = actor.level;
-  shown["offset"] = actor.offset;
-  shown["word"] = actor.word;
-  shown["desired"] = actor.desired;
-  return shown;
+  return {name + " (pid " + std::to_string(actor.pid) + ")", object_names_.of(actor.object_id)};
 }
 
-// Ids are never given twice; an object that has lost its name has none.
-std::string Gate::object_name(std::uint32_t id)
+Json Gate::describe(const morsel_gate_actor& actor, const State& state)
 {
-  if (!object_names_.contains(id)) {
-    object_names_[id] = "";
-    for (const auto& [known, name] : object_names(module_)) object_names_[known] = name;
-  }
-  return object_names_[id];
+  Json facts = shown(actor, names_of(actor, state), state_name(actor.state));
+  if (actor.state == MORSEL_GATE_GRACE) facts["waits_for"] = holds_up(actor, state.actors);
+  if (actor.state != MORSEL_GATE_AT_POINT) return facts;
+  facts["point"] = name_of(actor.point, point_words());
+  facts["view"] = actor.tree;
+  facts["level"] = actor.level;
+  facts["offset"] = actor.offset;
+  facts["word"] = actor.word;
+  facts["desired"] = actor.desired;
+  return facts;
+}
+
+Json Gate::shown(const morsel_gate_actor& actor, const Names& names, const char* state)
+{
+  return {{"id", actor.id},
+          {"kind", actor.kind},
+          {"state", state},
+          {"who", names.who},
+          {"object", names.object},
+          {"cpu", actor.cpu},
+          {"instruction_pointer", actor.instruction_pointer},
+          {"fault_address", actor.fault_address}};
 }
 
 }  // namespace morsel::agent

@@ -12,12 +12,13 @@
 #include <list>
 #include <map>
 #include <optional>
-#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "engine/abi/morsel_ioctl.h"
 #include "testvm/agent/module.hpp"
+#include "testvm/agent/object_names.hpp"
 #include "testvm/agent/wire.hpp"
 #include "testvm/agent/workers.hpp"
 
@@ -46,18 +47,21 @@ class Gate {
   Json actors();
 
  private:
+  using Clock = std::chrono::steady_clock;
+  struct Names {
+    std::string who, object;
+  };
   struct Wait {
     enum class For { everybody, actor, condition } what;
-    std::uint32_t actor = 0;
-    std::uint64_t serial = 0;  // at which the actor was let go on
-    Json last;                 // the actor as it was then
+    morsel_gate_actor last{};  // the actor as it was when it was let go on
+    Names names;               // ... and its names
     Reply reply;
-    UniqueFd timer;
+    Clock::time_point end{};
   };
   struct State {
     bool closed = false;
     std::uint32_t met_by = 0;
-    std::vector<morsel_gate_actor> actors;
+    std::span<const morsel_gate_actor> actors;  // until the next look
     std::vector<Workers::Job> jobs;
   };
 
@@ -65,26 +69,31 @@ class Gate {
   void release(const char* why);
   void renew_lease();
   void add_wait(Wait wait, Limit limit);
-  void time_out(const Wait* wait);
+  // The timer rings at the earliest end or before; it is set later only when it has rung.
+  void set_timer(Clock::time_point at);
+  void timer_rang();
+  void time_out(const Wait& wait);
   State look();
   void look_again();
   void answer_all();
   void announce(const State& state);
   // Answers, if it is time; then the wait is over.
   bool answer(Wait& wait, const State& state);
+  Names names_of(const morsel_gate_actor& actor, const State& state);
   Json describe(const morsel_gate_actor& actor, const State& state);
+  static Json shown(const morsel_gate_actor& actor, const Names& names, const char* state);
   Json describe(const Workers::Job& job) const;
   Json describe_all(const State& state);
-  std::string object_name(std::uint32_t id);
-
   Module& module_;
   Poller& poller_;
   Workers& workers_;
   Emit emit_;
-  UniqueFd gate_, lease_;
+  UniqueFd gate_, lease_, timer_;
   std::list<Wait> waits_;
+  Clock::time_point rings_ = Clock::time_point::max();
+  std::vector<morsel_gate_actor> room_;  // as large as was needed so far
   std::map<std::uint32_t, std::uint64_t> announced_;  // actors at a point: serial
-  std::map<std::uint32_t, std::string> object_names_;
+  ObjectNames object_names_;
 };
 
 }  // namespace morsel::agent

@@ -81,7 +81,8 @@ std::optional<Json> load_module(Context& context, const Arguments& arguments)
 
 std::optional<Json> unload_module(Context& context, const Arguments&)
 {
-  context.gate.run();  // else its descriptor holds the module
+  context.gate.run();  // else its descriptor holds the module, and so does the other one's
+  context.faults.stop();
   context.module.unload();
   return Json::object();
 }

@@ -28,21 +28,15 @@ const Words formats = [] {
   return words;
 }();
 const Words root_levels = {{"pte", MORSEL_ROOT_PTE}, {"pmd", MORSEL_ROOT_PMD}, {"pud", MORSEL_ROOT_PUD}};
-const Words actions = {{"drop", MORSEL_FAULT_DROP}, {"fail", MORSEL_FAULT_FAIL}, {"crash", MORSEL_FAULT_CRASH}};
+const Words actions = {{"drop", MORSEL_FAULT_DROP},         {"fail", MORSEL_FAULT_FAIL},
+                       {"delay", MORSEL_FAULT_DELAY},       {"duplicate", MORSEL_FAULT_DUPLICATE},
+                       {"corrupt", MORSEL_FAULT_CORRUPT},   {"crash", MORSEL_FAULT_CRASH}};
 const Words points = {
 #define MORSEL_POINT_WORD(number, name, text) {#name, number},
     MORSEL_POINTS(MORSEL_POINT_WORD)
 #undef MORSEL_POINT_WORD
 };
 constexpr std::uint32_t any_tree = 0xffffffff;
-
-// A name where there is one: a newer module may know more than this agent.
-Json name_of(std::uint32_t number, const Words& words)
-{
-  for (const auto& word : words)
-    if (word.number == number) return word.name;
-  return number;
-}
 
 template <class T>
 T sized()
@@ -268,8 +262,47 @@ std::optional<Json> add_injection(Context& context, const Arguments& arguments)
   request.view = arguments.small_number_or("view", any_tree);
   request.nth = arguments.number_or("nth", 1);
   request.times = arguments.number_or("times", 1);
-  context.module.request(MORSEL_IOC_INJECT_ADD, &request);
+  request.actor = arguments.small_number_or("actor", 0);
+  request.start = arguments.number_or("start", 0);
+  request.end = arguments.number_or("end", 0);
+  request.interval = arguments.number_or("interval", 1);
+  request.probability = arguments.small_number_or("probability", 100);
+  request.seed = arguments.number_or("seed", 0);
+  request.bits = arguments.number_or("bits", 0);
+  if (arguments.has("until")) request.until = arguments.word("until", points);
+  context.faults.start();
+  try {
+    context.module.request(MORSEL_IOC_INJECT_ADD, &request);
+  } catch (const RequestError& error) {
+    if (error.number() != EOPNOTSUPP) throw;
+    throw RequestError(EOPNOTSUPP,
+                       "the kernel module does not do that there, it would harm the kernel that runs: it drops, "
+                       "delays and duplicates at reserve, publish, undo, pend, unpend, invalidate, flush and carry, "
+                       "corrupts at publish, flush and copy, lets allocations and compare-and-swaps of entries fail, "
+                       "and crashes the machine anywhere");
+  }
   return Json{{"rule", request.rule}};
+}
+
+Json describe(const morsel_inject& request)
+{
+  Json rule{{"rule", request.rule},
+            {"point", name_of(request.point, points)},
+            {"action", name_of(request.action, actions)},
+            {"nth", request.nth},
+            {"times", request.times},
+            {"interval", request.interval},
+            {"probability", request.probability},
+            {"seed", request.seed},
+            {"bits", request.bits},
+            {"fired", request.fired}};
+  if (request.view != any_tree) rule["view"] = request.view;
+  if (request.actor != 0) rule["actor"] = request.actor;
+  if (request.action == MORSEL_FAULT_DELAY) rule["until"] = name_of(request.until, points);
+  if (request.end == 0) return rule;
+  rule["start"] = request.start;
+  rule["end"] = request.end;
+  return rule;
 }
 
 // The module is asked for one rule after the other until it knows no more.
@@ -285,14 +318,7 @@ std::optional<Json> list_injections(Context& context, const Arguments&)
       if (error.number() == ENOENT) break;
       throw;
     }
-    Json rule{{"rule", request.rule},
-              {"point", name_of(request.point, points)},
-              {"action", name_of(request.action, actions)},
-              {"nth", request.nth},
-              {"times", request.times},
-              {"fired", request.fired}};
-    if (request.view != any_tree) rule["view"] = request.view;
-    rules.push_back(rule);
+    rules.push_back(describe(request));
   }
   return Json{{"rules", rules}};
 }
@@ -300,6 +326,7 @@ std::optional<Json> list_injections(Context& context, const Arguments&)
 std::optional<Json> clear_injections(Context& context, const Arguments&)
 {
   context.module.request(MORSEL_IOC_INJECT_CLEAR, nullptr);
+  context.faults.stop();
   return Json::object();
 }
 
@@ -317,6 +344,13 @@ std::optional<Json> read_counters(Context& context, const Arguments&)
 }  // namespace
 
 const std::vector<Arguments::Word>& point_words() { return points; }
+
+Json name_of(std::uint32_t number, const Words& words)
+{
+  for (const auto& word : words)
+    if (word.number == number) return word.name;
+  return number;
+}
 
 std::map<std::uint32_t, std::string> object_names(Module& module)
 {
@@ -344,7 +378,10 @@ std::span<const RequestKind> object_requests()
       {"view-add", {"name", "format"}, add_view, Place::worker},
       {"view-drop", {"name", "view"}, drop_view, Place::worker},
       {"access", {"name", "view", "offset", "rights", "populate", "touch", "value"}, access, Place::worker},
-      {"inject-add", {"point", "action", "view", "nth", "times"}, add_injection},
+      {"inject-add",
+       {"point", "action", "view", "nth", "times", "actor", "start", "end", "interval", "probability", "seed", "bits",
+        "until"},
+       add_injection},
       {"inject-list", {}, list_injections},
       {"inject-clear", {}, clear_injections},
       {"counters", {}, read_counters},

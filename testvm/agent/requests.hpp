@@ -9,6 +9,7 @@
 #include <string>
 
 #include "testvm/agent/arguments.hpp"
+#include "testvm/agent/fault_watch.hpp"
 #include "testvm/agent/gate.hpp"
 #include "testvm/agent/module.hpp"
 #include "testvm/agent/programs.hpp"
@@ -21,6 +22,7 @@ struct Context {
   Module& module;
   Programs& programs;
   Gate& gate;
+  FaultWatch& faults;
   std::function<void(const std::string& name, const Json& data)> emit;  // an event, after the reply
   std::function<void(const Json& value)> reply_later;                   // for a handler that returns nothing
   std::function<void(const RequestError& error)> fail_later;
@@ -51,7 +53,7 @@ const RequestKind& kind_of(const Request& request);
 std::string in_words(const Request& request);
 
 const std::vector<Arguments::Word>& point_words();
-// The objects' names by their ids.
-std::map<std::uint32_t, std::string> object_names(Module& module);
+// A name where there is one: a newer module may know more than this agent.
+Json name_of(std::uint32_t number, const std::vector<Arguments::Word>& words);
 
 }  // namespace morsel::agent

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <future>
+#include <thread>
 
 #include "testvm/host/libvirt_daemons.hpp"
 #include "testvm/host/vm_target.hpp"
@@ -37,30 +38,77 @@ double seconds(Work&& work)
   return Seconds(Clock::now() - start).count();
 }
 
-// By the records' own times: what was lost would be in none of them, so a loss is a failure here.
-double journal_rate(VmTarget& target)
+struct Recorded {
+  double seconds = 0;
+  u64 records = 0, lost = 0;
+  double rate() const { return static_cast<double>(records + lost) / seconds; }
+};
+
+// What the guest records during `work`, while this thread reads along.
+template <class Work>
+Recorded record(VmTarget& target, Work&& work)
 {
+  Recorded result;
   target.journal()->record(true);
-  auto work = std::async(std::launch::async, [&] {
+  const auto read = [&] {
+    const auto found = target.journal()->read();
+    result.lost += found.lost + found.garbage;
+    result.records += found.records.size();
+  };
+  const auto start = Clock::now();
+  auto done = std::async(std::launch::async, std::forward<Work>(work));
+  while (done.wait_for(session::Milliseconds(1)) != std::future_status::ready) read();
+  result.seconds = Seconds(Clock::now() - start).count();
+  read();
+  done.get();
+  target.journal()->record(false);
+  return result;
+}
+
+Recorded as_fast_as_it_can(VmTarget& target)
+{
+  return record(target, [&] {
     target.populate("bench", {0, 64 * mebibyte}, rights_rw, 0);
     target.unmap("bench", {0, 64 * mebibyte});
   });
-  u64 records = 0, lost = 0, first = 0, last = 0;
-  const auto read = [&] {
-    const auto found = target.journal()->read();
-    lost += found.lost + found.garbage;
-    if (found.records.empty()) return;
-    if (records == 0) first = found.records.front().time_ns;
-    last = found.records.back().time_ns;
-    records += found.records.size();
+}
+
+// Bursts of a few thousand records, each as soon as the goal's rate is due for it: so the mean rate is that of the
+// goal, or a little above, on a machine that can do more.
+Recorded at_the_goal(VmTarget& target)
+{
+  constexpr double goal = 200'000;
+  constexpr u64 bytes = mebibyte;
+  u64 records_of_burst = 0;
+  const auto burst = [&] {
+    target.populate("bench", {0, bytes}, rights_rw, 0);
+    target.unmap("bench", {0, bytes});
   };
-  while (work.wait_for(session::Milliseconds(1)) != std::future_status::ready) read();
-  read();
-  work.get();
-  target.journal()->record(false);
-  if (lost || records < 2)
-    throw Failure(Exit::check_failed, "recording", std::to_string(lost) + " of the journal's records were lost");
-  return static_cast<double>(records) / (static_cast<double>(last - first) / 1e9);
+  records_of_burst = record(target, burst).records;
+  return record(target, [&] {
+    const auto start = Clock::now();
+    for (u64 done = 0; Clock::now() - start < std::chrono::seconds(2); done += records_of_burst) {
+      const auto due = start + std::chrono::duration_cast<Clock::duration>(Seconds(static_cast<double>(done) / goal));
+      std::this_thread::sleep_until(due);  // tidy: may sleep: the pace is what is asked for
+      burst();
+    }
+  });
+}
+
+void show_journal(VmTarget& target)
+{
+  const Recorded fast = as_fast_as_it_can(target);
+  std::fprintf(stderr, "as fast as it can: %.0f points/s, %llu of %llu records lost\n", fast.rate(),
+               static_cast<unsigned long long>(fast.lost), static_cast<unsigned long long>(fast.records + fast.lost));
+  const Recorded paced = fast.lost ? at_the_goal(target) : fast;
+  if (paced.lost)
+    throw Failure(Exit::check_failed, "recording " + std::to_string(static_cast<u64>(paced.rate())) + " points/s",
+                  std::to_string(paced.lost) + " of " + std::to_string(paced.records + paced.lost) +
+                      " records were lost",
+                  "the reader has to run every few milliseconds: is this machine busy with something else?");
+  std::printf(R"({"name": "points recorded in the VM without loss", "value": %.0f, "unit": "points/s"})"
+              "\n",
+              paced.rate());
 }
 
 struct Trips {
@@ -91,9 +139,7 @@ void run()
   config.accelerator = Accelerator::tcg;
   const auto target = VmTarget::start(config);
   target->create_object("bench", 64 * mebibyte, {});
-  std::printf(R"({"name": "points recorded in the VM without loss", "value": %.0f, "unit": "points/s"})"
-              "\n",
-              journal_rate(*target));
+  show_journal(*target);
   const Trips trips = round_trips(*target);
   std::printf(
       R"({"name": "a stepped point's round trip against a bare one", "value": %.1f, "unit": "us", "baseline": %.1f})"

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "engine/abi/morsel_ioctl.h"
+#include "engine/session/facts.hpp"
 
 namespace morsel::testvm {
 namespace {
@@ -43,9 +44,9 @@ Level root_level_field(const Json& json)
   return level;
 }
 
-SyncPoint point_field(const Json& json)
+SyncPoint point_field(const Json& json, const char* field)
 {
-  const std::string name = text_field(json, "point");
+  const std::string name = text_field(json, field);
   for (const PointInfo& point : all_points)
     if (point.name == name) return point.point;
   refuse("there is no point '" + printable(name, 64) + "'");
@@ -164,18 +165,56 @@ session::Counters counters_from_json(const Json& json)
   return c;
 }
 
+Json json_of_rule(const session::InjectRule& rule)
+{
+  Json json{{"point", point_name(rule.point)},
+            {"action", session::action_name(rule.action)},
+            {"nth", rule.nth},
+            {"times", rule.times},
+            {"interval", rule.interval},
+            {"probability", rule.probability},
+            {"seed", rule.seed},
+            {"bits", rule.bits}};
+  if (rule.tree) json["view"] = *rule.tree;
+  if (rule.actor) json["actor"] = *rule.actor;
+  if (rule.action == MORSEL_FAULT_DELAY) json["until"] = point_name(rule.until);
+  if (!rule.range) return json;
+  json["start"] = rule.range->start;
+  json["end"] = rule.range->end;
+  return json;
+}
+
+namespace {
+
+morsel_fault_action action_field(const Json& json)
+{
+  const std::string name = text_field(json, "action");
+  for (int action = MORSEL_FAULT_DROP; action <= MORSEL_FAULT_CRASH; ++action)
+    if (name == session::action_name(static_cast<morsel_fault_action>(action)))
+      return static_cast<morsel_fault_action>(action);
+  refuse("there is no action '" + printable(name, 64) + "'");
+}
+
+}  // namespace
+
 std::vector<session::InjectRule> rules_from_json(const Json& json)
 {
   std::vector<session::InjectRule> rules;
   for (const Json& item : list_field(json, "rules", max_line_bytes)) {
     session::InjectRule rule;
     rule.number = small_field<u32>(item, "rule");
-    rule.point = point_field(item);
-    const std::string action = text_field(item, "action");
-    rule.action = action == "fail" ? MORSEL_FAULT_FAIL : action == "crash" ? MORSEL_FAULT_CRASH : MORSEL_FAULT_DROP;
+    rule.point = point_field(item, "point");
+    rule.action = action_field(item);
     if (item.contains("view")) rule.tree = small_field<TreeId>(item, "view");
+    if (item.contains("actor")) rule.actor = small_field<u32>(item, "actor");
+    if (item.contains("until")) rule.until = point_field(item, "until");
+    if (item.contains("end")) rule.range = Range{number_field(item, "start"), number_field(item, "end")};
     rule.nth = number_field(item, "nth");
     rule.times = number_field(item, "times");
+    rule.interval = number_field(item, "interval");
+    rule.probability = small_field<u32>(item, "probability");
+    rule.seed = number_field(item, "seed");
+    rule.bits = number_field(item, "bits");
     rule.fired = number_field(item, "fired");
     rules.push_back(rule);
   }
@@ -221,7 +260,7 @@ session::ActorState actor_from_json(const Json& json)
   if (state != "point") return actor;
   actor.waits = ActorWaits::at_point;
   constexpr Level highest_level = 4;
-  actor.next = {.point = point_field(json),
+  actor.next = {.point = point_field(json, "point"),
                 .tree = small_field<TreeId>(json, "view"),
                 .level = small_field<Level>(json, "level"),
                 .offset = number_field(json, "offset"),
@@ -250,6 +289,28 @@ session::ProgramResult program_from_json(const Json& json)
   return result;
 }
 
+namespace {
+
+u32 small_at(const Json& data, const char* name)
+{
+  const auto field = data.find(name);
+  return field != data.end() && field->is_number_unsigned() ? static_cast<u32>(field->get<u64>()) : 0;
+}
+
+session::Event fault_event(const Json& data)
+{
+  const u32 rule = small_at(data, "rule"), untold = small_at(data, "untold");
+  std::string text = "rule " + std::to_string(rule) + " fired at " + printable(text_at(data, "point"), 64);
+  if (untold) text += "; before that " + std::to_string(untold) + " of which nothing is known";
+  return {.kind = session::Event::Kind::fault_fired,
+          .object = printable(text_at(data, "name"), MORSEL_NAME_BYTES),
+          .text = text,
+          .actor = small_at(data, "actor"),
+          .rule = rule};
+}
+
+}  // namespace
+
 std::optional<session::Event> event_from_json(const Json& json)
 {
   using Kind = session::Event::Kind;
@@ -262,12 +323,11 @@ std::optional<session::Event> event_from_json(const Json& json)
   if (name == "RESUMED") return session::Event{Kind::resumed, {}, "the gate is open"};
   if (name == "STOPPED") {
     const std::string who = printable(text_at(data, "who"), 200), point = printable(text_at(data, "point"), 64);
-    const auto actor = data.find("actor");
-    const bool known = actor != data.end() && actor->is_number_unsigned();
     return session::Event{.kind = Kind::stopped,
                           .text = who.empty() ? "the gate is closed" : who + " waits at " + point,
-                          .actor = known ? static_cast<u32>(actor->get<u64>()) : 0};
+                          .actor = small_at(data, "actor")};
   }
+  if (name == "FAULT_FIRED") return fault_event(data);
   if (name == "PROGRAM_ENDED") return session::Event{Kind::program_ended, {}, printable(data.dump(), 300)};
   if (name == "TARGET_LOST")
     return session::Event{

@@ -17,6 +17,7 @@ session::AccessReply access_from_json(const Json& json);
 std::vector<session::MappedRun> runs_from_json(const Json& json, const char* name, Range asked);
 u64 next_from_json(const Json& json, Range asked);  // behind the range's start, so that it comes to an end
 session::Counters counters_from_json(const Json& json);
+Json json_of_rule(const session::InjectRule& rule);
 std::vector<session::InjectRule> rules_from_json(const Json& json);
 JournalRings rings_from_json(const Json& json);
 session::ActorState actor_from_json(const Json& json);

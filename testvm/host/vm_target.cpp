@@ -24,23 +24,6 @@ Json range_arguments(const std::string& name, Range range)
   return {{"name", name}, {"start", range.start}, {"end", range.end}};
 }
 
-// A live kernel is not harmed by these, or ends; rules choose by point and tree.
-const char* offered_action(const session::InjectRule& rule)
-{
-  const std::string tried = "injecting a fault at " + std::string(point_name(rule.point));
-  if (rule.range || rule.actor || rule.interval != 1 || rule.probability != 100)
-    throw Failure(Exit::usage, tried, "the kernel module chooses by point, tree, nth and times",
-                  "leave range, actor, interval and probability out, or use --embedded");
-  switch (rule.action) {
-    case MORSEL_FAULT_DROP: return "drop";
-    case MORSEL_FAULT_FAIL: return "fail";
-    case MORSEL_FAULT_CRASH: return "crash";
-    default:
-      throw Failure(Exit::usage, tried, "the kernel module drops accesses, fails them, and crashes the machine",
-                    "use --embedded");
-  }
-}
-
 }  // namespace
 
 std::unique_ptr<VmTarget> VmTarget::start(const VmConfig& config)
@@ -214,10 +197,7 @@ session::AccessReply VmTarget::access(const session::AccessRequest& r)
 
 u32 VmTarget::inject(const session::InjectRule& rule)
 {
-  const char* const action = offered_action(rule);
-  Json arguments{{"point", point_name(rule.point)}, {"action", action}, {"nth", rule.nth}, {"times", rule.times}};
-  if (rule.tree) arguments["view"] = *rule.tree;
-  return static_cast<u32>(number_field(connection_->request("inject-add", arguments), "rule"));
+  return static_cast<u32>(number_field(connection_->request("inject-add", json_of_rule(rule)), "rule"));
 }
 
 std::vector<session::InjectRule> VmTarget::injected() { return rules_from_json(connection_->request("inject-list")); }

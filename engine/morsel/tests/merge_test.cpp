@@ -118,5 +118,61 @@ TEST(Merge, RefusesWhatItMustNotTouch)
   EXPECT_EQ(f.o.object.merging.value, 0u);
 }
 
+// Whose actor is killed while it waits for a grace period, after so many that it has lived through.
+class KilledPlatform : public sim::EmbeddedPlatform {
+ public:
+  KilledPlatform(EngineFixture& f, int lives) : EmbeddedPlatform(f.machine, f.o), lives_(lives) {}
+  bool wait_for_grace_period(SyncPoint) { return lives_-- > 0; }
+  void discard_table_later(TreeId tree, Level level, PhysAddr table) { later.push_back({tree, {}, level, table}); }
+
+  std::vector<RetiredTable> later;
+
+ private:
+  int lives_;
+};
+
+TEST(Merge, ThatIsKilledBeforeItHasBegunLeavesEverythingAsItWas)
+{
+  EngineFixture f(8 * MiB, 1);
+  ASSERT_TRUE(f.populate({0, 4 * MiB}, rights_rw, 1));
+  ASSERT_TRUE(split_all(f, {0, 4 * MiB}));
+  KilledPlatform p(f, 0);
+  EXPECT_EQ(merge(p, f.o.object, {0, 4 * MiB}, 1).error(), Error::interrupted);
+  EXPECT_TRUE(p.later.empty());
+  EXPECT_EQ(leaf_level(f, 0), 0);
+  EXPECT_EQ(*merge_all(f, {0, 4 * MiB}), 2u) << "no mark is left, and nobody's turn";
+}
+
+TEST(Merge, ThatIsKilledWhenItIsDoneLeavesItsTablesToOthers)
+{
+  EngineFixture f(8 * MiB, 1);
+  ASSERT_TRUE(f.populate({0, 4 * MiB}, rights_rw, 1));
+  ASSERT_TRUE(split_all(f, {0, 4 * MiB}));
+  KilledPlatform p(f, 1);
+  EXPECT_EQ(merge(p, f.o.object, {0, 4 * MiB}, 1).error(), Error::interrupted);
+  EXPECT_EQ(leaf_level(f, 0), 1);
+  ASSERT_EQ(p.later.size(), 2u);
+  for (const RetiredTable& table : p.later) p.discard_table(table.tree, table.level, table.table);
+}
+
+TEST(Harvest, ThatIsKilledLeavesWhatWasWrittenToTheNext)
+{
+  struct Report {
+    std::vector<Range> pages;
+    void accessed(Range) {}
+    void dirty(Range r) { pages.push_back(r); }
+  } killed, next;
+  EngineFixture f(8 * MiB, 1);
+  ASSERT_TRUE(f.populate({0, 4 * MiB}, rights_rw, 0));
+  auto q = f.platform();
+  *lookup(q, SyncPoint::load, f.o.object.primary, 8 * KiB)->entry.word |= PrimaryFormat::dirty_bit;
+  KilledPlatform p(f, 0);
+  EXPECT_EQ(harvest(p, f.o.object, {0, 4 * MiB}, killed).error(), Error::interrupted);
+  EXPECT_TRUE(killed.pages.empty());
+  ASSERT_TRUE(harvest(q, f.o.object, {0, 4 * MiB}, next));
+  ASSERT_EQ(next.pages.size(), 1u);
+  EXPECT_EQ(next.pages[0].start, 8 * KiB);
+}
+
 }  // namespace
 }  // namespace morsel::testing_support

@@ -187,20 +187,35 @@ TEST(Agent, AnAccessToAHoleThatIsNotToBePopulatedIsDenied)
 TEST(Agent, KeepsInjectionRules)
 {
   Host host;
-  EXPECT_EQ(host.done("inject-add", {{"point", "invalidate"}, {"action", "drop"}, {"view", 1}, {"nth", 3}})["rule"], 1);
+  const Json first{{"point", "invalidate"}, {"action", "delay"},   {"view", 1},  {"nth", 3},   {"times", 2},
+                   {"interval", 4},         {"probability", 50},   {"seed", 5},  {"bits", 0},  {"actor", 6},
+                   {"start", 4096},         {"end", 8192},         {"until", "flush"}};
+  EXPECT_EQ(host.done("inject-add", first)["rule"], 1);
   EXPECT_EQ(host.done("inject-add", {{"point", "alloc"}, {"action", "fail"}})["rule"], 2);
   const Json rules = host.done("inject-list")["rules"];
   ASSERT_EQ(rules.size(), 2u);
-  EXPECT_EQ(rules[0], (Json{{"rule", 1},
-                            {"point", "invalidate"},
-                            {"action", "drop"},
-                            {"view", 1},
-                            {"nth", 3},
-                            {"times", 1},
-                            {"fired", 0}}));
-  EXPECT_FALSE(rules[1].contains("view")) << "any tree";
+  Json expected = first;
+  expected["rule"] = 1;
+  expected["fired"] = 0;
+  EXPECT_EQ(rules[0], expected);
+  for (const char* any : {"view", "actor", "start", "end", "until"}) EXPECT_FALSE(rules[1].contains(any)) << any;
+  EXPECT_EQ(rules[1]["probability"], 100);
   host.done("inject-clear");
   EXPECT_TRUE(host.done("inject-list")["rules"].empty());
+}
+
+TEST(Agent, TellsWhichRulesHaveFired)
+{
+  Host host;
+  host.done("object-create", {{"name", "o"}, {"bytes", 4096}});
+  EXPECT_EQ(host.receive()["event"], "OBJECT_CHANGED");
+  host.module.fire(9, 9);  // before anybody was interested
+  host.done("inject-add", {{"point", "flush"}, {"action", "drop"}});
+  host.module.fire(1, 77);
+  host.done("inject-clear");
+  const Json event = host.receive();
+  EXPECT_EQ(event["event"], "FAULT_FIRED");
+  EXPECT_EQ(event["data"], (Json{{"rule", 1}, {"actor", 77}, {"point", "flush"}, {"view", 0}, {"name", "o"}}));
 }
 
 TEST(Agent, RefusesArgumentsThatCannotBe)

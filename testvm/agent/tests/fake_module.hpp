@@ -37,6 +37,7 @@ class FakeModule final : public Module {
       case MORSEL_IOC_GATE_STOP: closed_ = true; return;
       case MORSEL_IOC_GATE_UNTIL: closed_ = false; return;
       case MORSEL_IOC_GATE_ACTORS: static_cast<morsel_gate_actors*>(argument)->closed = closed_; return;
+      case MORSEL_IOC_INJECT_FIRED: return show_fired(*static_cast<morsel_fired*>(argument));
       default: throw RequestError(ENOTTY, "unknown request");
     }
   }
@@ -57,6 +58,17 @@ class FakeModule final : public Module {
     }
   }
 
+  // A rule fires; the descriptor does not tell.
+  void fire(unsigned rule, unsigned actor)
+  {
+    const std::lock_guard lock(mutex_);
+    morsel_fired fired{};
+    fired.rule = rule;
+    fired.actor = actor;
+    fired.point = MORSEL_POINT_flush;
+    fired.object_id = last_id_;
+    fired_.push_back(fired);
+  }
   // While it holds, a change of an object does not end.
   void hold(bool on)
   {
@@ -203,6 +215,13 @@ class FakeModule final : public Module {
     request.rule = static_cast<unsigned>(rules_.size() + 1);
     rules_.push_back(request);
   }
+  void show_fired(morsel_fired& request)
+  {
+    if (request.sequence >= fired_.size()) throw RequestError(ENOENT, "nothing has fired");
+    const std::uint64_t sequence = request.sequence + 1;
+    request = fired_[request.sequence];
+    request.sequence = sequence;
+  }
   void show_rule(morsel_inject& request)
   {
     if (request.rule == 0 || request.rule > rules_.size()) throw RequestError(ENOENT, "no such rule");
@@ -213,6 +232,7 @@ class FakeModule final : public Module {
   unsigned last_id_ = 0;
   std::map<std::string, morsel_info> objects_;
   std::vector<morsel_inject> rules_;
+  std::vector<morsel_fired> fired_;
 };
 
 }  // namespace morsel::agent

@@ -99,6 +99,8 @@ TEST_F(KernelModule, RefusesWrongRequests) { run_suite("request"); }
 
 TEST_F(KernelModule, HoldsActorsAtItsGate) { run_suite("gate"); }
 
+TEST_F(KernelModule, EndsWhoIsKilledWhileTheGateHoldsUpItsGracePeriod) { run_suite("grace"); }
+
 TEST_F(KernelModule, RunsVirtualCpusOnViews)
 {
   if (const std::string lack = vcpu_lacks(); !lack.empty()) GTEST_SKIP() << lack;
