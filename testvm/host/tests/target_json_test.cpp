@@ -119,11 +119,24 @@ TEST(AgentReplies, SayHowAProgramEnded)
 
 TEST(AgentReplies, ListRulesOfInjection)
 {
-  const auto rules = rules_from_json(Json::parse(
-      R"({"rules":[{"rule":1,"point":"invalidate","action":"drop","view":2,"nth":1,"times":3,"fired":0}]})"));
+  const session::InjectRule rule{.number = 1,
+                                 .point = SyncPoint::invalidate,
+                                 .action = MORSEL_FAULT_DELAY,
+                                 .tree = TreeId{2},
+                                 .times = 3,
+                                 .range = Range{4096, 8192},
+                                 .actor = 77,
+                                 .probability = 50,
+                                 .seed = 5,
+                                 .until = SyncPoint::flush};
+  Json sent = json_of_rule(rule);
+  sent["rule"] = 1;
+  sent["fired"] = 2;
+  const auto rules = rules_from_json(Json{{"rules", Json::array({sent})}});
   ASSERT_EQ(rules.size(), 1u);
-  EXPECT_EQ(rules[0].point, SyncPoint::invalidate);
-  EXPECT_EQ(rules[0].tree, TreeId{2});
+  EXPECT_EQ(rules[0].fired, 2u);
+  EXPECT_EQ(rules[0].action, MORSEL_FAULT_DELAY);
+  EXPECT_EQ(json_of_rule(rules[0]), json_of_rule(rule));
   expect_refused(rules_from_json, Json::parse(R"({"rules":[{"rule":1,"point":"nowhere"}]})"));
 }
 
