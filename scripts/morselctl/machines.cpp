@@ -55,6 +55,7 @@ Outcome up(const Arguments& arguments, const Choice& choice)
       throw Failure(Exit::usage, arguments.command + ": --cpus",
                     fmt::format("{} is not in 1 to {}", *wishes.cpus, most_cpus));
   }
+  wishes.bochs = arguments.get_or<std::string>("--machine", "qemu") == "bochs";
   if (arguments.has("--accelerator")) wishes.accelerator = arguments.text("--accelerator");
   wishes.five_levels = arguments.has("--la57");
   wishes.kernel_arguments = arguments.get_or<std::string>("--append", "");
@@ -98,16 +99,20 @@ std::string render_vms(const Json& facts, const Style& style)
   if (facts["vms"].empty()) return "no VMs\n";
   std::string out;
   for (const Json& vm : facts["vms"]) {
-    out += fmt::format("{}  Linux {}, {}, {}; QEMU {} {}; domain {} on {}; started in {:.2f} s\n",
-                       style.bold(vm["name"].get<std::string>()), vm["kernel"].get<std::string>(),
-                       session::bytes_text(vm["memory_bytes"].get<u64>()),
-                       session::plural(vm["cpus"].get<u64>(), "CPU"), vm["qemu_version"].get<std::string>(),
-                       vm["accelerator"].get<std::string>(), vm["domain"].get<std::string>(),
-                       vm["uri"].get<std::string>(), static_cast<double>(vm["start_us"].get<u64>()) / 1e6);
+    const std::string domain = vm["domain"].get<std::string>();
+    const std::string where =
+        domain.empty() ? "" : fmt::format(" domain {} on {};", domain, vm["uri"].get<std::string>());
+    out +=
+        fmt::format("{}  Linux {}, {}, {}; {} {} {};{} started in {:.2f} s\n",
+                    style.bold(vm["name"].get<std::string>()), vm["kernel"].get<std::string>(),
+                    session::bytes_text(vm["memory_bytes"].get<u64>()), session::plural(vm["cpus"].get<u64>(), "CPU"),
+                    vm["machine"].get<std::string>(), vm["machine_version"].get<std::string>(),
+                    vm["accelerator"].get<std::string>(), where, static_cast<double>(vm["start_us"].get<u64>()) / 1e6);
     if (const std::string why = vm["accelerator_reason"].get<std::string>(); !why.empty())
       out += style.dim(fmt::format("  {}: {}", vm["accelerator"].get<std::string>(), why)) + "\n";
-    out += style.dim(fmt::format("  console {}, QEMU {}, holder {}", vm["console"].get<std::string>(),
-                                 vm["qemu_pid"].get<std::int64_t>(), vm["holder_pid"].get<std::int64_t>())) +
+    out += style.dim(fmt::format("  console {}, {} {}, holder {}", vm["console"].get<std::string>(),
+                                 vm["machine"].get<std::string>(), vm["machine_pid"].get<std::int64_t>(),
+                                 vm["holder_pid"].get<std::int64_t>())) +
            "\n";
   }
   return out;
@@ -142,8 +147,10 @@ void add_vm_commands(CommandTable& table, const Choice& choice)
   };
   table.add({group, "vm up",
              {name,
+              {"--machine", ArgumentKind::choice, "the emulator: QEMU, or Bochs, whose VMX walks EPT; QEMU without",
+               true, "WHAT", {"qemu", "bochs"}},
               {"--memory", ArgumentKind::number, "of the guest, a multiple of 2M; 512M without", true, "SIZE"},
-              {"--cpus", ArgumentKind::number, "virtual CPUs; 2 without", true, "N"},
+              {"--cpus", ArgumentKind::number, "virtual CPUs; 2 without (1 in Bochs)", true, "N"},
               {"--accelerator", ArgumentKind::choice, "what runs the guest; without, KVM if it really works, else TCG",
                true, "WHAT", {"automatic", "tcg", "kvm"}},
               {"--la57", ArgumentKind::flag, "the guest's kernel uses five levels of page tables"},

@@ -17,6 +17,7 @@ namespace morsel::ctl {
 
 struct VmWishes {
   std::string name;
+  bool bochs = false;  // else QEMU
   std::optional<u64> memory_bytes;
   std::optional<u64> cpus;
   std::optional<std::string> accelerator;  // "automatic", "tcg", "kvm"

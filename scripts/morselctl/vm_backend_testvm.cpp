@@ -16,15 +16,16 @@ session::Json info_facts(const testvm::VmInfo& vm)
   return {{"name", vm.name},
           {"domain", vm.domain},
           {"uri", vm.uri},
+          {"machine", vm.machine},
           {"accelerator", vm.accelerator},
           {"accelerator_reason", vm.accelerator_reason},
-          {"qemu_version", vm.qemu_version},
+          {"machine_version", vm.machine_version},
           {"kernel", vm.kernel},
           {"memory_bytes", vm.memory_bytes},
           {"cpus", vm.cpus},
           {"console", vm.console.string()},
           {"holder_pid", vm.holder},
-          {"qemu_pid", vm.qemu},
+          {"machine_pid", vm.process},
           {"start_us", vm.start_us}};
 }
 
@@ -48,6 +49,10 @@ std::unique_ptr<session::Target> open_guest(const std::string& guest, std::optio
 session::Json vm_up(const VmWishes& wishes)
 {
   testvm::VmConfig config = testvm::config_of_build(wishes.name);
+  if (wishes.bochs) {
+    config.machine = testvm::MachineKind::bochs;
+    config.cpus = 1;  // it interprets them in turn: a second one makes the first slower
+  }
   if (wishes.memory_bytes) config.memory_bytes = *wishes.memory_bytes;
   if (wishes.cpus) config.cpus = static_cast<u32>(*wishes.cpus);
   if (wishes.accelerator) config.accelerator = accelerator_of(*wishes.accelerator);

@@ -53,7 +53,7 @@ class Start(unittest.TestCase):
             vm = vms().get("tour")
             self.assertIsNotNone(vm, told)
             self.addCleanup(subprocess.run, [MORSELCTL, "vm", "down", "tour"], capture_output=True, check=False)
-            processes = [os.pidfd_open(vm[which]) for which in ("holder_pid", "qemu_pid")]
+            processes = [os.pidfd_open(vm[which]) for which in ("holder_pid", "machine_pid")]
             start.send_signal(signal.SIGKILL)
             start.stdout.read()  # its end: nobody who could write there is left
         for process in processes:

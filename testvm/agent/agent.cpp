@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <termios.h>
 
 #include <algorithm>
 #include <new>
@@ -240,6 +241,7 @@ void Agent::send_all_blocking()
 {
   fcntl(channel_.get(), F_SETFL, fcntl(channel_.get(), F_GETFL) & ~O_NONBLOCK);
   send_now();
+  tcdrain(channel_.get());  // a serial line has only queued them; on anything else it does nothing
 }
 
 }  // namespace morsel::agent

@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <fstream>
 
@@ -21,7 +22,8 @@ int main()
   std::ofstream("/proc/self/oom_score_adj") << -1000;
   try {
     KernelModule module;
-    Agent agent(module, open_port(port_name), Channel::port);
+    const char* line = std::getenv(port_variable);
+    Agent agent(module, line ? open_serial_line(line) : open_port(port_name), line ? Channel::stream : Channel::port);
     agent.serve();
     reboot(RB_POWER_OFF);
     std::perror("morsel-agent: power-off");

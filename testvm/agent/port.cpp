@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // /sys/class/virtio-ports/PORT/name, and the kernel's uevents (netlink, kobject_uevent) that say when to look again.
+// A serial line is there from the kernel's start.
 #include "testvm/agent/port.hpp"
 
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <sys/socket.h>
+#include <termios.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -58,6 +60,18 @@ UniqueFd open_port(const std::string& name)
     if (recv(uevents.get(), event, sizeof event, 0) < 0 && errno != EINTR && errno != ENOBUFS)
       fail("waiting for uevents");
   }
+}
+
+UniqueFd open_serial_line(const std::string& device)
+{
+  UniqueFd line(open(device.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  termios settings{};
+  if (!line || tcgetattr(line.get(), &settings) != 0) fail("opening " + device);
+  cfmakeraw(&settings);
+  cfsetspeed(&settings, B115200);
+  settings.c_cflag |= CLOCAL | CREAD;
+  if (tcsetattr(line.get(), TCSANOW, &settings) != 0) fail("setting up " + device);
+  return line;
 }
 
 }  // namespace morsel::agent

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 
+#include "testvm/host/bochs_machine.hpp"
 #include "testvm/host/kvm_probe.hpp"
 #include "testvm/host/libvirt.hpp"
 #include "testvm/host/os.hpp"
@@ -96,13 +97,9 @@ DoctorFinding examine_libvirt()
 
 DoctorFinding examine_bochs()
 {
-  const std::string advice = "apt-get install bochs bochsbios bochs-term vgabios; only the EPT oracle needs it";
-  const auto bochs = find_program("bochs");
-  if (!bochs) return {"Bochs", "not installed", Works::partly, advice};
-  const auto models = output_of({bochs->string(), "--help", "cpu"}, program_limit);
-  const bool has_vmx_model = models && models->find("corei7_haswell_4770") != std::string::npos;
-  return {"Bochs", has_vmx_model ? "installed, with CPU models that have VMX and EPT" : "installed, without VMX",
-          has_vmx_model ? Works::yes : Works::partly, has_vmx_model ? "" : "use Debian's package of it"};
+  if (const std::string missing = missing_for_bochs(); !missing.empty())
+    return {"Bochs", missing, Works::partly, std::string(bochs_advice) + "; only VMs with --machine bochs need it"};
+  return {"Bochs", "installed; VMs with --machine bochs run, and its VMX walks EPT", Works::yes, ""};
 }
 
 DoctorFinding examine_busybox()

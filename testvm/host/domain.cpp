@@ -90,16 +90,17 @@ StartedDomain start_domain(virConnect* connection, const VmConfig& config, const
   VmInfo& info = started.info;
   info.name = config.name;
   info.domain = domain_name(config);
+  info.machine = "QEMU";
   info.accelerator = choice.accelerator == Accelerator::kvm ? "KVM" : "TCG";
   info.accelerator_reason = choice.reason;
-  info.qemu_version = hypervisor_version(connection);
+  info.machine_version = hypervisor_version(connection);
   info.console = paths.console;
   info.kernel_image = boot_kernel(config);
   info.memory_bytes = config.memory_bytes;
   info.cpus = config.cpus;
   info.holder = getpid();
-  info.qemu = find_qemu(started.domain.get());
-  info.ram = find_guest_ram(info.qemu, config.memory_bytes);
+  info.process = find_qemu(started.domain.get());
+  info.ram = find_guest_ram(info.process, config.memory_bytes);
   return started;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// A guest's physical memory, mapped read-only into this process: the file that its QEMU shares, at the guest's
+// A guest's physical memory, mapped read-only into this process: the file that QEMU or Bochs shares, at the guest's
 // addresses (engine/session/memory_layout.hpp).
 #pragma once
 #include <filesystem>
@@ -14,7 +14,8 @@ namespace morsel::testvm {
 
 class GuestMemory {
  public:
-  // Throws Failure if the file cannot be opened or is not of that size. Test VMs are q35.
+  // Throws Failure if the file cannot be opened or is not of that size. Test VMs are q35 (those of Bochs, too: they
+  // have no more than its first part).
   GuestMemory(const std::filesystem::path& ram, u64 bytes, session::MemoryLayout layout = session::MemoryLayout::q35);
 
   const inspect::PhysicalMemory& physical() const { return physical_; }

@@ -90,7 +90,7 @@ void HolderVm::forget_ended_clients()
 
 void HolderVm::welcome(Client& client)
 {
-  client.socket->send(encode({{"morsel", greeting_}, {"vm", to_json(vm_.info)}}));
+  client.socket->send(encode({{"morsel", greeting_}, {"vm", to_json(info_)}}));
 }
 
 void HolderVm::tell_all(const Json& message)

@@ -3,6 +3,7 @@
 // The VM's life: start, readiness, loss, end. What clients ask is in holder_clients.cpp.
 #include "testvm/host/holder_vm.hpp"
 
+#include <libvirt/libvirt.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -15,20 +16,8 @@ namespace {
 using session::Exit;
 using session::Failure;
 
-constexpr Milliseconds reason_limit{3'000};  // for libvirt to say why QEMU ended, after its channel closed
+constexpr Milliseconds reason_limit{3'000};  // for the machine to say why it ended, after its channel closed
 constexpr u64 max_complaints_told = 16;
-
-const char* stop_reason(int event, int detail)
-{
-  if (event == VIR_DOMAIN_EVENT_CRASHED) return "the guest's kernel panicked";
-  switch (detail) {
-    case VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: return "the guest powered itself off or restarted";
-    case VIR_DOMAIN_EVENT_STOPPED_DESTROYED: return "somebody else destroyed the domain";
-    case VIR_DOMAIN_EVENT_STOPPED_CRASHED: return "the guest crashed";
-    case VIR_DOMAIN_EVENT_STOPPED_FAILED: return "QEMU ended unexpectedly";
-    default: return "the domain stopped";
-  }
-}
 
 u64 microseconds_since(std::chrono::steady_clock::time_point start)
 {
@@ -42,11 +31,6 @@ HolderVm::HolderVm(VmConfig config, VmPaths paths, UniqueFd owner)
     : config_(std::move(config)), paths_(std::move(paths))
 {
   add_client(std::move(owner)).is_owner = true;
-}
-
-HolderVm::~HolderVm()
-{
-  if (lifecycle_ >= 0) virConnectDomainEventDeregisterAny(libvirt_.connection.get(), lifecycle_);
 }
 
 int HolderVm::run()
@@ -70,25 +54,19 @@ int HolderVm::run()
 
 void HolderVm::start()
 {
-  const std::string uri = default_uri();
-  libvirt_ = open_libvirt(uri, "/proc/self/exe");
-  watch_domain();
+  machine_ = make_machine(config_, paths_, [this](const std::string& reason) { lose(reason); });
   watch_door();
   start_ = std::chrono::steady_clock::now();
-  vm_ = start_domain(libvirt_.connection.get(), config_, paths_);
-  vm_.info.uri = uri;
-
-  auto channel = connect_unix(paths_.channel);
-  if (!channel) throw Failure(Exit::target_lost, "connecting to the agent's channel", errno_text());
+  UniqueFd channel = machine_->start(info_);
   agent_ = std::make_unique<AgentLink>(
-      std::move(*channel), AgentLink::Handlers{.greeted = [this](const Json& greeting) { agent_greeted(greeting); },
-                                               .event = [this](const Json& event) { agent_event(event); },
-                                               .complaint = [this](const std::string& text) { agent_complained(text); },
-                                               .end =
-                                                   [this] {
-                                                     stop_guard_ = EventLoop::Timer(
-                                                         reason_limit, [this] { lose("the agent's channel closed"); });
-                                                   }});
+      std::move(channel), AgentLink::Handlers{.greeted = [this](const Json& greeting) { agent_greeted(greeting); },
+                                              .event = [this](const Json& event) { agent_event(event); },
+                                              .complaint = [this](const std::string& text) { agent_complained(text); },
+                                              .end =
+                                                  [this] {
+                                                    stop_guard_ = EventLoop::Timer(
+                                                        reason_limit, [this] { lose("the agent's channel closed"); });
+                                                  }});
   start_guard_ = EventLoop::Timer(config_.start_limit, [this] {
     lose("its agent has not greeted within " + std::to_string(config_.start_limit.count() / 1000) +
          " s: the guest hangs");
@@ -126,37 +104,13 @@ void HolderVm::watch_process()
   });
 }
 
-void HolderVm::watch_domain()
-{
-  virConnect* connection = libvirt_.connection.get();
-  const auto changed = [](virConnectPtr, virDomainPtr domain, int event, int detail, void* opaque) {
-    auto* self = static_cast<HolderVm*>(opaque);
-    const char* name = virDomainGetName(domain);
-    if (name && self->vm_.info.domain == name) self->domain_stopped(event, detail);
-    return 0;
-  };
-  // libvirt passes every kind of callback through one type, and calls each by its own.
-  const auto generic = reinterpret_cast<virConnectDomainEventGenericCallback>(
-      reinterpret_cast<void (*)()>(static_cast<virConnectDomainEventCallback>(changed)));
-  lifecycle_ =
-      virConnectDomainEventRegisterAny(connection, nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE, generic, this, nullptr);
-  if (lifecycle_ < 0) throw_libvirt("watching the domain");
-  // Without libvirt nobody would end the domain after us: it ends now.
-  const auto closed = [](virConnectPtr, int, void* opaque) {
-    auto* self = static_cast<HolderVm*>(opaque);
-    if (self->vm_.info.qemu > 0) kill(self->vm_.info.qemu, SIGKILL);
-    self->lose("libvirt's daemon ended");
-  };
-  if (virConnectRegisterCloseCallback(connection, closed, this, nullptr) != 0) throw_libvirt("watching libvirt");
-}
-
 void HolderVm::agent_greeted(const Json& greeting)
 {
   start_guard_ = {};
   const AgentGreeting checked = parse_greeting(greeting);
   check_versions(checked, config_.module);
-  vm_.info.kernel = checked.kernel;
-  vm_.info.start_us = microseconds_since(start_);
+  info_.kernel = checked.kernel;
+  info_.start_us = microseconds_since(start_);
   greeting_ = greeting;
   state_ = State::ready;
   for (Client& client : clients_) welcome(client);
@@ -177,11 +131,6 @@ void HolderVm::agent_complained(const std::string& text)
   // The guest may send such lines without end; people need to see only some.
   if (++complaints_ > max_complaints_told) return;
   tell_all({{"event", "AGENT_COMPLAINT"}, {"data", {{"text", "the guest's agent sent a bad line: " + text}}}});
-}
-
-void HolderVm::domain_stopped(int event, int detail)
-{
-  if (event == VIR_DOMAIN_EVENT_STOPPED || event == VIR_DOMAIN_EVENT_CRASHED) lose(stop_reason(event, detail));
 }
 
 std::string HolderVm::reason_from_console(const std::string& reason) const
@@ -219,13 +168,7 @@ void HolderVm::fail(const Failure& failure)
 
 void HolderVm::end_vm()
 {
-  if (!vm_.domain) return;
-  const Domain domain = std::move(vm_.domain);
-  try {
-    destroy_domain(domain.get());
-  } catch (const Failure&) {
-    if (vm_.info.qemu > 0) kill(vm_.info.qemu, SIGKILL);  // libvirt does not answer any more
-  }
+  if (machine_) machine_->end();
 }
 
 void HolderVm::finish(int status)

@@ -8,15 +8,14 @@
 #include <set>
 
 #include "testvm/host/agent_link.hpp"
-#include "testvm/host/domain.hpp"
-#include "testvm/host/libvirt_daemons.hpp"
+#include "testvm/host/event_loop.hpp"
+#include "testvm/host/machine.hpp"
 
 namespace morsel::testvm {
 
 class HolderVm {
  public:
   HolderVm(VmConfig config, VmPaths paths, UniqueFd owner);
-  ~HolderVm();
   HolderVm(const HolderVm&) = delete;
   HolderVm& operator=(const HolderVm&) = delete;
 
@@ -35,7 +34,6 @@ class HolderVm {
 
   void start();
   void watch_signals();
-  void watch_domain();
   void watch_door();
   void watch_process();
 
@@ -54,7 +52,6 @@ class HolderVm {
   void agent_greeted(const Json& greeting);
   void agent_event(const Json& event);
   void agent_complained(const std::string& text);
-  void domain_stopped(int event, int detail);
   // The VM is there no more, or cannot be had: the last words to everybody, then the end.
   void lose(const std::string& reason);
   void fail(const session::Failure& failure);
@@ -71,9 +68,8 @@ class HolderVm {
   std::chrono::steady_clock::time_point start_;
   u64 complaints_ = 0;
 
-  Libvirt libvirt_;
-  StartedDomain vm_;
-  int lifecycle_ = -1;
+  VmInfo info_;
+  std::unique_ptr<Machine> machine_;
   std::unique_ptr<AgentLink> agent_;
 
   UniqueFd door_, signals_, process_;

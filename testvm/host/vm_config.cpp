@@ -9,6 +9,7 @@ namespace morsel::testvm {
 using session::Exit;
 using session::Failure;
 
+NLOHMANN_JSON_SERIALIZE_ENUM(MachineKind, {{MachineKind::qemu, "qemu"}, {MachineKind::bochs, "bochs"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Accelerator, {{Accelerator::automatic, "automatic"},
                                            {Accelerator::tcg, "tcg"},
                                            {Accelerator::kvm, "kvm"}})
@@ -36,6 +37,7 @@ const std::filesystem::path& boot_kernel(const VmConfig& config)
 Json to_json(const VmConfig& c)
 {
   return {{"name", c.name},
+          {"machine", c.machine},
           {"kernel", c.kernel.string()},
           {"compressed_kernel", c.compressed_kernel.string()},
           {"initramfs", c.initramfs.string()},
@@ -55,6 +57,7 @@ VmConfig config_from_json(const Json& json)
   try {
     VmConfig c;
     c.name = json.at("name").get<std::string>();
+    c.machine = json.at("machine").get<MachineKind>();
     c.kernel = json.at("kernel").get<std::string>();
     c.compressed_kernel = json.at("compressed_kernel").get<std::string>();
     c.initramfs = json.at("initramfs").get<std::string>();
@@ -78,9 +81,10 @@ Json to_json(const VmInfo& i)
   return {{"name", i.name},
           {"domain", i.domain},
           {"uri", i.uri},
+          {"machine", i.machine},
+          {"machine_version", i.machine_version},
           {"accelerator", i.accelerator},
           {"accelerator_reason", i.accelerator_reason},
-          {"qemu_version", i.qemu_version},
           {"kernel", i.kernel},
           {"ram", i.ram.string()},
           {"console", i.console.string()},
@@ -88,7 +92,7 @@ Json to_json(const VmInfo& i)
           {"memory_bytes", i.memory_bytes},
           {"cpus", i.cpus},
           {"holder", i.holder},
-          {"qemu", i.qemu},
+          {"process", i.process},
           {"start_us", i.start_us}};
 }
 
@@ -99,9 +103,10 @@ VmInfo info_from_json(const Json& json)
     i.name = json.at("name").get<std::string>();
     i.domain = json.at("domain").get<std::string>();
     i.uri = json.at("uri").get<std::string>();
+    i.machine = json.at("machine").get<std::string>();
+    i.machine_version = json.at("machine_version").get<std::string>();
     i.accelerator = json.at("accelerator").get<std::string>();
     i.accelerator_reason = json.at("accelerator_reason").get<std::string>();
-    i.qemu_version = json.at("qemu_version").get<std::string>();
     i.kernel = json.at("kernel").get<std::string>();
     i.ram = json.at("ram").get<std::string>();
     i.console = json.at("console").get<std::string>();
@@ -109,7 +114,7 @@ VmInfo info_from_json(const Json& json)
     i.memory_bytes = json.at("memory_bytes").get<u64>();
     i.cpus = json.at("cpus").get<u32>();
     i.holder = json.at("holder").get<pid_t>();
-    i.qemu = json.at("qemu").get<pid_t>();
+    i.process = json.at("process").get<pid_t>();
     i.start_us = json.at("start_us").get<u64>();
     return i;
   } catch (const Json::exception& error) {

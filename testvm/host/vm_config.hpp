@@ -14,6 +14,7 @@ namespace morsel::testvm {
 
 using Json = nlohmann::json;
 
+enum class MachineKind : u8 { qemu, bochs };          // bochs: its VMX walks EPT
 enum class Accelerator : u8 { automatic, tcg, kvm };  // automatic: KVM where it really works, else TCG
 // Of the guest's own kernel. Only its decompressor turns 5-level paging on (the PVH entry never does), so that such a
 // VM boots the compressed kernel, which takes seconds longer.
@@ -26,6 +27,7 @@ enum class Lifetime : u8 {
 
 struct VmConfig {
   std::string name = "test";
+  MachineKind machine = MachineKind::qemu;
   std::filesystem::path kernel;             // uncompressed, with a PVH entry
   std::filesystem::path compressed_kernel;  // bzImage of the same; only needed for five_levels
   std::filesystem::path initramfs;
@@ -50,18 +52,20 @@ Json to_json(const VmConfig& config);
 VmConfig config_from_json(const Json& json);
 
 struct VmInfo {
-  std::string name, domain, uri;
-  std::string accelerator;         // "KVM", "TCG"
+  std::string name;
+  std::string domain, uri;         // libvirt's; empty for Bochs
+  std::string machine;             // "QEMU", "Bochs"
+  std::string machine_version;     // "7.2.22"
+  std::string accelerator;         // "KVM", "TCG", "interpreter"
   std::string accelerator_reason;  // why not KVM
-  std::string qemu_version;        // "7.2.22"
   std::string kernel;              // the guest's release
   std::filesystem::path ram;       // its memory, as a file to map
   std::filesystem::path console;
   std::filesystem::path kernel_image;
   u64 memory_bytes = 0;
   u32 cpus = 0;
-  pid_t holder = 0, qemu = 0;
-  u64 start_us = 0;  // from the request for the domain to the agent's greeting
+  pid_t holder = 0, process = 0;
+  u64 start_us = 0;  // from the request for the machine to the agent's greeting
 };
 
 Json to_json(const VmInfo& info);

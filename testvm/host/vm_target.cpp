@@ -58,13 +58,14 @@ void VmTarget::check_memory()
     return;
   throw Failure(Exit::target_lost, "mapping the guest's memory",
                 "what the agent put into a page of its own does not stand there",
-                "this QEMU lays its memory out in another way than its version 7.2");
+                "this " + vm().machine + " lays its memory out in another way than its version in Debian 12");
 }
 
 session::TargetInfo VmTarget::info() const
 {
   const VmInfo& vm = connection_->info();
-  return {"vm", vm.name, "QEMU " + vm.qemu_version + " " + vm.accelerator + ", Linux " + vm.kernel, vm.memory_bytes};
+  return {"vm", vm.name, vm.machine + " " + vm.machine_version + " " + vm.accelerator + ", Linux " + vm.kernel,
+          vm.memory_bytes};
 }
 
 session::Counters VmTarget::counters() { return counters_from_json(connection_->request("counters")); }

@@ -148,7 +148,7 @@ TEST_F(VmCommands, TablesThatLieAreNamedAndNotFollowed)
   facts({"access", "liar", "ept", "0x3000", "write"});
   const std::string root_text = facts({"object", "show", "liar"}).at("views").at(0).at("root");
   const std::uint64_t root = std::stoull(root_text, nullptr, 16);
-  GuestWords memory(this_vm().at("qemu_pid").get<pid_t>());
+  GuestWords memory(this_vm().at("machine_pid").get<pid_t>());
   ASSERT_TRUE(memory.is_open());
   const std::uint64_t honest = memory.read(root);
   ASSERT_NE(honest, 0u);
@@ -206,7 +206,7 @@ TEST_F(VmCommands, ALostMachineIsSaidSo)
   });
   while (on_vm({"run", "test", "-e", "/tmp/waiting"}).status != 0) {
   }
-  ASSERT_EQ(kill(vm.at("qemu_pid").get<pid_t>(), SIGKILL), 0);
+  ASSERT_EQ(kill(vm.at("machine_pid").get<pid_t>(), SIGKILL), 0);
   const Ended e = waiting.get();
   EXPECT_EQ(e.status, 125);
   EXPECT_NE(e.errors.find(vm_name), std::string::npos) << e.errors;

@@ -41,7 +41,7 @@ class OnAVm(unittest.TestCase):
         self.assertEqual((scenarios.returncode, scenarios.stderr), (0, ""), scenarios.stdout)
         with machine.session() as session:
             session.subscribe()
-            os.kill(self.vm["qemu_pid"], signal.SIGKILL)
+            os.kill(self.vm["machine_pid"], signal.SIGKILL)
             names = []
             for event in session.events():
                 names.append(event.name if isinstance(event, Event) else "MISSED")

@@ -129,7 +129,7 @@ TEST_F(VmDump, FindsAProcessByItsTablesAlone)
 
 TEST_F(VmDump, TakesTheProcessIdOfAnyQemuAndRefusesToWrite)
 {
-  const auto live = open_guest(std::to_string(target->vm().qemu), {});
+  const auto live = open_guest(std::to_string(target->vm().process), {});
   EXPECT_EQ(live->memory().bytes(), target->memory().bytes());
   EXPECT_FALSE(live->objects().empty());
   EXPECT_THROW(live->unmap(live->objects()[0].name, {0, page_bytes}), session::Failure);

@@ -129,7 +129,7 @@ TEST(LostVm, HolderAndGuardianKilledAtOnceLeaveTheNameFree)
   kill(vm.holder, SIGKILL);
   kill(guardian, SIGKILL);
   EXPECT_TRUE(process_ends(guardian));
-  EXPECT_TRUE(process_ends(vm.qemu));
+  EXPECT_TRUE(process_ends(vm.process));
   connection = VmConnection::start(config);
   EXPECT_NO_THROW(connection->request("greet"));
 }
@@ -139,7 +139,7 @@ TEST(LostVm, KilledQemuIsReportedWithTheConsole)
   const auto connection = VmConnection::start(test_config());
   const VmInfo vm = connection->info();
   connection->request("run", {{"argv", {"sh", "-c", "echo last-line-of-the-console > /dev/console"}}});
-  kill(vm.qemu, SIGKILL);
+  kill(vm.process, SIGKILL);
   const Failure failure = failure_of([&] { wait_in_guest(*connection); });
   EXPECT_EQ(failure.code(), Exit::target_lost);
   expect_says(failure, "last-line-of-the-console");

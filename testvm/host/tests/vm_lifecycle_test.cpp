@@ -46,7 +46,7 @@ TEST(Vm, StaysAfterUpAndGoesWithDown)
   EXPECT_TRUE(listed(vm.name));
   {
     const auto first = VmConnection::attach(vm.name), second = VmConnection::attach(vm.name);
-    EXPECT_EQ(first->info().qemu, vm.qemu);
+    EXPECT_EQ(first->info().process, vm.process);
     EXPECT_EQ(second->request("greet")["morsel"]["kernel"], vm.kernel);
   }
   EXPECT_TRUE(domain_exists(vm));

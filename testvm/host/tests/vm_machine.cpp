@@ -86,7 +86,7 @@ std::string remains_of(const VmInfo& vm)
   std::string remains;
   for (const fs::path& path : {paths.socket, paths.folder})
     if (fs::exists(path)) remains += path.string() + " ";
-  if (!process_ends(vm.qemu)) remains += "QEMU ";
+  if (!process_ends(vm.process)) remains += "QEMU ";
   if (!domain_goes(vm)) remains += vm.domain;
   return remains;
 }

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// QEMU as the holder's machine: a libvirt domain, and libvirt's word on why it ended.
+#pragma once
+#include "testvm/host/domain.hpp"
+#include "testvm/host/libvirt_daemons.hpp"
+#include "testvm/host/machine.hpp"
+
+namespace morsel::testvm {
+
+class DomainMachine final : public Machine {
+ public:
+  DomainMachine(const VmConfig& config, const VmPaths& paths, Stopped stopped);
+  ~DomainMachine() override;
+  DomainMachine(const DomainMachine&) = delete;
+  DomainMachine& operator=(const DomainMachine&) = delete;
+
+  UniqueFd start(VmInfo& info) override;
+  void end() override;
+
+ private:
+  void watch_domain();
+
+  const VmConfig& config_;
+  const VmPaths& paths_;
+  Stopped stopped_;
+  Libvirt libvirt_;
+  Domain domain_;
+  pid_t qemu_ = 0;
+  int lifecycle_ = -1;
+};
+
+}  // namespace morsel::testvm
