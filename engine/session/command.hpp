@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -67,6 +68,7 @@ class Arguments {
 
   std::string command;  // its path, for messages
   bool as_json = false;
+  std::stop_token given_up;  // nobody waits for the outcome any more
 
  private:
   std::map<std::string, Value, std::less<>> values_;

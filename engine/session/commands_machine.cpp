@@ -5,6 +5,7 @@
 
 #include "engine/session/commands.hpp"
 #include "engine/session/facts.hpp"
+#include "engine/session/waiting.hpp"
 #include "engine/session/words.hpp"
 
 namespace morsel::session {
@@ -32,7 +33,9 @@ Outcome run_program(Session& session, const Arguments& arguments)
   if (!arguments.has("PROGRAM")) return run_actors(session);
   constexpr int signal_base = 128;  // as shells report a program that a signal ended
   const auto& argv = arguments.get<std::vector<std::string>>("PROGRAM");
-  const ProgramResult result = session.target().run_program(argv);
+  auto* const waiting = dynamic_cast<Waiting*>(&session.target());
+  const ProgramResult result =
+      waiting ? waiting->run_until(argv, arguments.given_up) : session.target().run_program(argv);
   Json facts{{"argv", argv}};
   if (result.exit_status) facts["exit_status"] = *result.exit_status;
   if (result.signal) facts["signal"] = *result.signal;

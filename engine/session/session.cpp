@@ -9,6 +9,7 @@
 #include "engine/session/commands.hpp"
 #include "engine/session/facts_actor.hpp"
 #include "engine/session/facts_journal.hpp"
+#include "engine/session/waiting.hpp"
 #include "engine/session/words.hpp"
 
 namespace morsel::session {
@@ -24,11 +25,14 @@ Session::Session(Opener opener, CommandTable table) : table_(std::move(table)), 
 // Whoever still waits at a point goes on, so that every thread comes to its end.
 Session::~Session()
 {
+  listen({});
   if (!target_) return;
   if (Stepping* const stepping = target_->stepping(); stepping && !tasks_->empty()) try {
       stepping->run();
-    } catch (const Failure&) {  // the target is lost: its requests end by that
+    } catch (const Failure&) {  // it does not answer, or somebody else holds the gate: nobody waits for that
+      if (auto* const waiting = dynamic_cast<Waiting*>(target_.get())) waiting->give_up();
     }
+  ending_.request_stop();
   target_->listen({});  // what it still tells would poke tasks that are gone
   tasks_.reset();
 }
@@ -41,6 +45,11 @@ void Session::hear_target()
 void Session::hear(const Event& event)
 {
   tasks_->poke();
+  tell(event);
+}
+
+void Session::tell(const Event& event)
+{
   const std::lock_guard lock(listener_mutex_);
   if (listener_) listener_(event);
 }
@@ -70,7 +79,10 @@ void Session::replace_target(std::unique_ptr<Target> target)
   recorder_ = Recorder();
   reported_.clear();
   faults_ = false;
-  target_ = std::move(target);
+  {
+    const std::lock_guard lock(gate_mutex_);
+    target_ = std::move(target);
+  }
   hear_target();
 }
 
@@ -121,15 +133,40 @@ Reply Session::perform(const ParsedCommand& parsed, const Style& with)
 
 // How long a command is waited for that neither ends nor comes to a point: a program that does something else first.
 constexpr Milliseconds begin_limit{2000};
+constexpr Milliseconds stop_limit{5000};
+constexpr std::size_t most_tasks = 48;  // fewer than a VM's holder takes requests of one client
 
 Reply Session::begin_task(ParsedCommand parsed, std::span<const std::string> words)
 {
   const bool as_json = parsed.arguments.as_json;
   const std::string command = fmt::format("{}", fmt::join(words, " "));
-  Tasks::Begun begun = tasks_->begin(
-      *target_->stepping(), command,
-      // Its own copy of the style: the next command may be another client's.
-      [this, parsed = std::move(parsed), its_style = style] { return perform(parsed, its_style); }, begin_limit);
+  if (tasks_->under_way() >= most_tasks)
+    throw Failure(Exit::usage, command, fmt::format("{} commands wait behind the closed gate already", most_tasks),
+                  "'step', 'until' and 'run' let them go on.");
+  parsed.arguments.given_up = ending_.get_token();
+  // Its own copy of the style: the next command may be another client's.
+  Tasks::Work work = [this, parsed = std::move(parsed), its_style = style] { return perform(parsed, its_style); };
+  return started(tasks_->begin(*target_->stepping(), command, std::move(work), begin_limit), command, as_json);
+}
+
+Reply Session::perform_in_front(ParsedCommand parsed, std::span<const std::string> words, const std::stop_token& gone,
+                                u64 hurries)
+{
+  const bool as_json = parsed.arguments.as_json;
+  const std::string command = fmt::format("{}", fmt::join(words, " "));
+  std::stop_source given_up;
+  parsed.arguments.given_up = given_up.get_token();
+  // A task outlives the wait of its client, but not the session.
+  const std::stop_callback with_client(gone, [&] { given_up.request_stop(); });
+  Tasks::Work work = [this, given_up, parsed = std::move(parsed), its_style = style]() mutable {
+    const std::stop_callback with_session(ending_.get_token(), [&] { given_up.request_stop(); });
+    return perform(parsed, its_style);
+  };
+  return started(tasks_->begin_in_front(*target_->stepping(), command, std::move(work), hurries), command, as_json);
+}
+
+Reply Session::started(Tasks::Begun begun, const std::string& command, bool as_json)
+{
   if (begun.reply) return std::move(*begun.reply);
   Reply reply;
   reply.facts = {{"started", command}};
@@ -142,7 +179,29 @@ Reply Session::begin_task(ParsedCommand parsed, std::span<const std::string> wor
   return reply;
 }
 
-Reply Session::execute(std::span<const std::string> words)
+void Session::act_on_gate(std::span<const std::string> words)
+{
+  const auto is_option = [](const std::string& word) { return word.starts_with("--"); };
+  const std::lock_guard lock(gate_mutex_);
+  Stepping* const stepping = target_ ? target_->stepping() : nullptr;
+  if (!stepping || words.empty() || !std::all_of(words.begin() + 1, words.end(), is_option)) return;
+  try {
+    if (words[0] == "stop") stepping->stop(stop_limit);
+    if (words[0] == "run") stepping->run();
+  } catch (const Failure&) {
+    // The command itself, which comes next, finds it and tells it.
+  }
+  tasks_->hurry();
+}
+
+void Session::let_all_go()
+{
+  tasks_->hurry();
+  const std::lock_guard lock(gate_mutex_);
+  if (Stepping* const stepping = target_ ? target_->stepping() : nullptr) stepping->run();
+}
+
+Reply Session::execute(std::span<const std::string> words, const std::stop_token& gone)
 {
   ParsedCommand parsed = table_.parse(words);
   const Command& command = *parsed.command;
@@ -151,9 +210,13 @@ Reply Session::execute(std::span<const std::string> words)
                   fmt::format("the session shows the past, {}, which does not change any more", recorder_.place()),
                   "'goto now' returns to the present.");
   const bool opens_gate = command.path == "run" && !parsed.arguments.has("PROGRAM");
-  const bool gated =
-      command.changes && !opens_gate && target_ && target_->stepping() && target_->stepping()->stopped();
-  Reply reply = gated ? begin_task(std::move(parsed), words) : perform(parsed, style);
+  const u64 hurries = tasks_->hurries();  // before the look at the gate
+  const bool steppable = command.changes && !opens_gate && target_ && target_->stepping();
+  const bool gated = steppable && target_->stepping()->stopped();
+  parsed.arguments.given_up = gone;
+  Reply reply = gated                                  ? begin_task(std::move(parsed), words)
+                : steppable && gone.stop_possible() ? perform_in_front(std::move(parsed), words, gone, hurries)
+                                                    : perform(parsed, style);
   look_back(command, reply);
   return reply;
 }
@@ -191,9 +254,7 @@ std::vector<Tasks::Finished> Session::settle(Milliseconds limit)
 {
   Stepping* const stepping = target_ ? target_->stepping() : nullptr;
   if (!stepping) return {};
-  std::vector<Tasks::Finished> finished = tasks_->settle(*stepping, limit);
-  for (const Tasks::Finished& f : finished) hear({Event::Kind::command_finished, {}, f.command, f.actor});
-  return finished;
+  return tasks_->settle(*stepping, limit);
 }
 
 std::vector<std::string> Session::branch()

@@ -5,7 +5,7 @@
 // While the target's gate is closed, a command that changes the machine is a task (tasks.hpp): its reply may say where
 // its actor waits. What it answers in the end is told by the command that let it go on.
 //
-// Thread safety: one thread at a time. Listeners are called from any.
+// Thread safety: one thread at a time, but for what says otherwise. Listeners are called from any.
 #pragma once
 #include <functional>
 #include <memory>
@@ -42,7 +42,10 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   // Throws Failure for bad words, for whatever the target refuses, and if there is no target.
-  Reply execute(std::span<const std::string> words);
+  Reply execute(std::span<const std::string> words) { return execute(words, {}); }
+  // Of one of several clients: when it has `gone`, a program that it waits for is killed. Another one's stop() lets a
+  // command that changes the machine go on as a task.
+  Reply execute(std::span<const std::string> words, const std::stop_token& gone);
   Reply execute_line(std::string_view line);  // an empty line or a comment: an empty reply
 
   Target& target();
@@ -50,6 +53,11 @@ class Session {
   void replace_target(std::unique_ptr<Target> target);
   Scene scene();
   Recorder& recorder() { return recorder_; }
+  // From any thread, while execute() waits in another one: `stop` and `run` (the gate) act at once, and what waits for
+  // others does so no longer. They are to be executed all the same. The target must have been reached before.
+  void act_on_gate(std::span<const std::string> words);
+  // From any thread: opens the gate for good, because the session is about to end.
+  void let_all_go();
   // Hears what the target tells, and when a task has ended. It must not call back. An empty one ends it.
   void listen(std::function<void(const Event&)> listener);
   // Tasks that have ended since the last call; waits until all others wait, or the limit is over.
@@ -69,19 +77,27 @@ class Session {
   bool may_have_broken(const Command& command);
   void report_violations(Reply& reply);
   Reply begin_task(ParsedCommand parsed, std::span<const std::string> words);
+  Reply perform_in_front(ParsedCommand parsed, std::span<const std::string> words, const std::stop_token& gone,
+                         u64 hurries);
+  Reply started(Tasks::Begun begun, const std::string& command, bool as_json);
   void hear_target();
   void hear(const Event& event);
+  void tell(const Event& event);
 
   CommandTable table_;
   Opener opener_;
   std::mutex listener_mutex_;
   std::function<void(const Event&)> listener_;
+  std::mutex gate_mutex_;  // of target_, where it is used or replaced by one of two threads
   std::unique_ptr<Target> target_;
   Recorder recorder_;
   std::vector<Violation> reported_;
   u64 looked_at_ = 0;   // the sequence up to which views were looked at
   bool faults_ = false;  // were injected
-  std::optional<Tasks> tasks_{std::in_place};
+  std::stop_source ending_;  // no task waits for a program any more
+  std::optional<Tasks> tasks_{std::in_place, [this](u32 actor, const std::string& command) {
+                               tell({Event::Kind::command_finished, {}, command, actor});
+                             }};
 };
 
 // The target's stepping; Failure if it has none.

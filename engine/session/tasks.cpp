@@ -27,6 +27,26 @@ void Tasks::poke()
   poked_.notify_all();
 }
 
+void Tasks::hurry()
+{
+  const std::lock_guard lock(mutex_);
+  ++hurries_;
+  ++pokes_;
+  poked_.notify_all();
+}
+
+u64 Tasks::hurries()
+{
+  const std::lock_guard lock(mutex_);
+  return hurries_;
+}
+
+std::size_t Tasks::under_way()
+{
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::size_t>(std::count_if(tasks_.begin(), tasks_.end(), [](const Task& t) { return !t.ended; }));
+}
+
 void Tasks::run(Task& task, const Work& work)
 {
   Reply reply;
@@ -36,12 +56,17 @@ void Tasks::run(Task& task, const Work& work)
   } catch (...) {
     failure = std::current_exception();
   }
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   task.reply = std::move(reply);
   task.failure = std::move(failure);
   task.ended = true;
   ++pokes_;
   poked_.notify_all();
+  if (!task.left) return;
+  const u32 actor = task.actor;
+  const std::string command = task.command;
+  lock.unlock();
+  ended_(actor, command);
 }
 
 bool Tasks::is_known(u32 actor) const
@@ -94,7 +119,7 @@ bool Tasks::wait_until(Stepping& stepping, Milliseconds limit,
   return is_over;
 }
 
-Tasks::Begun Tasks::begin(Stepping& stepping, std::string command, Work work, Milliseconds limit)
+Tasks::Task& Tasks::start(Stepping& stepping, std::string command, Work work)
 {
   const std::vector<ActorState> before = stepping.actors();
   forget_gone(before);
@@ -108,27 +133,55 @@ Tasks::Begun Tasks::begin(Stepping& stepping, std::string command, Work work, Mi
     tasks_.pop_back();
     throw Failure(Exit::usage, "begin a command behind the gate", error.what(), "'run' lets those go on that wait.");
   }
-  Begun begun;
-  bool ended = false;
-  wait(stepping, limit, [&](const std::vector<ActorState>& actors) {
-    ended = task.ended;
-    if (!ended) begun.actor = waits(task, actors);
-    return ended || begun.actor;
-  });
-  if (!ended) return begun;
+  return task;
+}
+
+Tasks::Begun Tasks::give(Task& task)
+{
   task.thread.join();
+  Begun begun;
   begun.reply = std::move(task.reply);
   const std::exception_ptr failure = task.failure;
-  tasks_.pop_back();
+  tasks_.remove_if([&](const Task& t) { return &t == &task; });
   if (failure) std::rethrow_exception(failure);
   return begun;
+}
+
+Tasks::Begun Tasks::begin_in_front(Stepping& stepping, std::string command, Work work, u64 seen)
+{
+  Task& task = start(stepping, std::move(command), std::move(work));
+  std::unique_lock lock(mutex_);
+  poked_.wait(lock, [&] { return task.ended || hurries_ != seen; });
+  if (!task.ended) {
+    task.left = true;
+    return {};
+  }
+  lock.unlock();
+  return give(task);
+}
+
+Tasks::Begun Tasks::begin(Stepping& stepping, std::string command, Work work, Milliseconds limit)
+{
+  Task& task = start(stepping, std::move(command), std::move(work));
+  Begun begun;
+  wait(stepping, limit, [&](const std::vector<ActorState>& actors) {
+    if (!task.ended) begun.actor = waits(task, actors);
+    return task.ended || begun.actor;
+  });
+  {
+    const std::lock_guard lock(mutex_);
+    task.left = !task.ended;
+  }
+  return task.left ? begun : give(task);
 }
 
 std::vector<Tasks::Finished> Tasks::settle(Stepping& stepping, Milliseconds limit)
 {
   if (tasks_.empty()) return {};
+  const u64 seen = hurries();
   wait(stepping, limit, [&](const std::vector<ActorState>& actors) {
-    return std::all_of(tasks_.begin(), tasks_.end(), [&](Task& t) { return t.ended || waits(t, actors); });
+    return hurries_ != seen ||
+           std::all_of(tasks_.begin(), tasks_.end(), [&](Task& t) { return t.ended || waits(t, actors); });
   });
   std::vector<Finished> finished;
   const std::unique_lock lock(mutex_);

@@ -6,7 +6,7 @@
 //
 // Which actor belongs to a task is seen from outside: one that was not there before.
 //
-// Thread safety: one thread at a time, the session's; poke() from any thread.
+// Thread safety: one thread at a time, the session's; poke() and hurry() from any thread.
 #pragma once
 #include <condition_variable>
 #include <exception>
@@ -40,32 +40,43 @@ class Tasks {
     std::optional<ActorState> actor;
   };
 
-  Tasks() = default;
+  // `ended` hears of each command that has ended without anybody who waits for it; from the command's thread.
+  using Ended = std::function<void(u32 actor, const std::string& command)>;
+  explicit Tasks(Ended ended) : ended_(std::move(ended)) {}
   ~Tasks();
   Tasks(const Tasks&) = delete;
   Tasks& operator=(const Tasks&) = delete;
 
   // Throws what `work` throws, if it ends at once.
   Begun begin(Stepping& stepping, std::string command, Work work, Milliseconds limit);
+  // Waits for its end, unless somebody hurries: has hurried, since hurries() was `seen`.
+  Begun begin_in_front(Stepping& stepping, std::string command, Work work, u64 seen);
   // Waits until every task has ended or waits, or the limit is over; those that have ended since the last call.
   std::vector<Finished> settle(Stepping& stepping, Milliseconds limit);
   // Waits until `over` is true of everybody's state; false: the limit came first.
   bool wait_until(Stepping& stepping, Milliseconds limit,
                   const std::function<bool(const std::vector<ActorState>&)>& over);
   bool empty() const { return tasks_.empty(); }
+  std::size_t under_way();
   // Something has happened in the target: who waits looks again.
   void poke();
+  // From any thread: whoever waits in settle() or begin_in_front() goes on, and what is under way stays so.
+  void hurry();
+  u64 hurries();
 
  private:
   struct Task {
     std::string command;
     std::thread thread;
     u32 actor = 0;  // the last one that was seen
+    bool left = false;  // nobody waits for its end
     bool ended = false;
     Reply reply;
     std::exception_ptr failure;
   };
 
+  Task& start(Stepping& stepping, std::string command, Work work);
+  Begun give(Task& task);  // one that has ended at once
   void run(Task& task, const Work& work);
   // Where its actor waits; nothing if it runs.
   std::optional<ActorState> waits(Task& task, const std::vector<ActorState>& actors);
@@ -75,11 +86,12 @@ class Tasks {
   template <class Over>
   void wait(Stepping& stepping, Milliseconds limit, Over&& over);
 
+  const Ended ended_;
   std::list<Task> tasks_;
   std::set<u32> others_;  // actors that are no task's
   std::mutex mutex_;      // of what follows, and of what a task leaves behind
   std::condition_variable poked_;
-  u64 pokes_ = 0;
+  u64 pokes_ = 0, hurries_ = 0;
 };
 
 }  // namespace morsel::session

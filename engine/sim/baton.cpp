@@ -200,9 +200,15 @@ void Baton::wait_settled(Lock& lock, Milliseconds limit, const std::string& trie
 
 void Baton::stop(Milliseconds limit)
 {
+  bool was_open = false;
+  {
+    const Lock lock(mutex_);
+    ++orders_;
+    was_open = !closed_;
+    close();
+  }
+  if (was_open) tell_({Event::Kind::stopped, {}, "the gate is closed"});
   Lock lock(mutex_);
-  ++orders_;
-  close();
   wait_settled(lock, limit, "stop all actors");
 }
 

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 
 #include "engine/session/server/client.hpp"
@@ -33,6 +34,16 @@ namespace {
 
 constexpr const char* default_session = "default";
 
+// A file is meant as it is seen from here; the server stands in a folder of its own.
+std::vector<std::string> with_whole_paths(std::span<const std::string> words, const session::ParsedCommand& parsed)
+{
+  std::vector<std::string> sent(words.begin(), words.end());
+  if (!parsed.arguments.has("FILE")) return sent;
+  const auto file = std::find(sent.rbegin(), sent.rend(), parsed.arguments.text("FILE"));
+  if (file != sent.rend()) *file = std::filesystem::absolute(*file).string();
+  return sent;
+}
+
 class Here : public Executor {
  public:
   explicit Here(Session& session) : session_(session) {}
@@ -51,7 +62,7 @@ class There : public Executor {
     const session::ParsedCommand parsed = here_.table().parse(words);
     if (is_ours(*parsed.command)) return here_.execute(words);
     if (!client_) client_ = std::make_unique<Client>(name_);
-    Reply reply = client_->execute(words, here_.style.color);
+    Reply reply = client_->execute(with_whole_paths(words, parsed), here_.style.color);
     reply.as_json = parsed.arguments.as_json;
     return reply;
   }
@@ -179,7 +190,7 @@ class Conversation {
     try {
       const std::vector<std::string> words = session::split_line(line);
       if (words.empty()) return;
-      Reply reply = client_.execute(words, style_.color);
+      Reply reply = client_.execute(with_whole_paths(words, table_.parse(words)), style_.color);
       reply.as_json = as_json_;
       std::cout << reply.shown() << std::flush;
       if (!as_json_) std::cerr << reply.errors;
@@ -195,6 +206,7 @@ class Conversation {
   }
 
   Client client_;
+  const CommandTable table_ = session::session_commands();
   const Style& style_;
   bool as_json_, person_;
   int status_ = 0;

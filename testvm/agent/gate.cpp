@@ -259,10 +259,23 @@ bool Gate::answer(Wait& wait, const State& state)
   return false;
 }
 
+// Somebody has decided otherwise: nobody has met it.
+void Gate::end_conditions()
+{
+  std::list<Wait> over;
+  for (auto wait = waits_.begin(); wait != waits_.end();) {
+    const auto next = std::next(wait);
+    if (wait->what == Wait::For::condition) over.splice(over.end(), waits_, wait);
+    wait = next;
+  }
+  for (const Wait& wait : over) wait.reply.done(Json::object());
+}
+
 void Gate::stop(Limit limit, Reply reply)
 {
   control();
   module_.control(gate_.get(), MORSEL_IOC_GATE_STOP, nullptr);
+  end_conditions();
   emit_("STOPPED", {{"actor", 0}, {"who", ""}, {"point", ""}});
   add_wait({.what = Wait::For::everybody, .names = {}, .reply = std::move(reply)}, limit);
   look_again();

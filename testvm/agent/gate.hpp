@@ -73,6 +73,7 @@ class Gate {
   void set_timer(Clock::time_point at);
   void timer_rang();
   void time_out(const Wait& wait);
+  void end_conditions();
   State look();
   void look_again();
   void answer_all();

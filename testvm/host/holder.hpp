@@ -9,12 +9,17 @@
 //   client → holder  {"execute":…,"arguments":{…},"id":…}                 passed on to the agent with a number of its
 //   own
 //                    (a program that a client waits for is killed when the client goes)
+//                    {"execute":"end-run","arguments":{"request":ID}}     kills the program that a request `run` with
+//                    that id waits for
 //                    {"execute":"vm-end"}                                 ends the VM, answers when the machine has
 //                    gone
 //   holder → client  {"return":…,"id":…} | {"error":{"class":…,"desc":…},"id":…}
 //                    {"event":…,"data":…}                                 the agent's, and
 //                    {"event":"TARGET_LOST","data":{"reason":…,"console":…}}   the last words
 //                    {"event":"AGENT_COMPLAINT","data":{"text":…}}        the guest sent what it should not
+//
+// Who closes the gate, or switches the journal on, has it until it opens it, or switches it off, or goes; meanwhile
+// others are refused.
 //
 // A guardian process stands beside it, holds the VM's lock with it, and removes its files when it has gone, however it
 // went. Whichever of the two is killed, the VM ends: the machine with the holder (the domain with its connection, Bochs

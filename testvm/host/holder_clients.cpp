@@ -9,6 +9,7 @@
 namespace morsel::testvm {
 
 using session::Exit;
+using session::Failure;
 
 namespace {
 
@@ -58,6 +59,7 @@ void HolderVm::client_ended(u64 number)
   sweep_ = EventLoop::Timer(Milliseconds(0), [this] { forget_ended_clients(); });
   kill_programs_of(number);
   open_gate_of(number);
+  end_journal_of(number);
   const bool was_owner = !clients_.empty() && clients_.front().is_owner && clients_.front().number == number;
   // An owner that goes before the VM is ready has given it up, whatever lifetime it asked for.
   if (!was_owner || state_ == State::over || (state_ == State::ready && config_.lifetime == Lifetime::until_end))
@@ -72,15 +74,36 @@ void HolderVm::kill_programs_of(u64 number)
   if (state_ != State::ready) return;
   for (const Client& client : clients_)
     if (client.number == number)
-      for (const u64 tag : client.runs) agent_->request("kill", {{"tag", tag}}, [](const Json&) {});
+      for (const auto& [tag, asked] : client.runs) agent_->request("kill", {{"tag", tag}}, [](const Json&) {});
+}
+
+void HolderVm::end_run(const Client& client, const Json& asked)
+{
+  for (const auto& [tag, id] : client.runs)
+    if (id == asked) agent_->request("kill", {{"tag", tag}}, [](const Json&) {});
 }
 
 // Nobody steps any more: what waits at the gate goes on.
 void HolderVm::open_gate_of(u64 number)
 {
-  if (state_ != State::ready || gate_client_ != number) return;
+  if (state_ == State::ready && gate_client_ == number) open_gate([](const Json&) {});
+}
+
+void HolderVm::open_gate(AgentLink::ReplyHandler then)
+{
   gate_client_ = 0;
-  agent_->request("gate-run", Json::object(), [](const Json&) {});
+  ++gate_runs_;
+  agent_->request("gate-run", Json::object(), [this, then = std::move(then)](const Json& reply) {
+    --gate_runs_;
+    then(reply);
+  });
+}
+
+void HolderVm::end_journal_of(u64 number)
+{
+  if (state_ != State::ready || journal_client_ != number) return;
+  journal_client_ = 0;
+  agent_->request("journal", {{"on", false}}, [](const Json&) {});
 }
 
 void HolderVm::forget_ended_clients()
@@ -138,24 +161,59 @@ void HolderVm::execute(u64 number, const Json& message)
     return answer(number, {{"error", {{"class", "EAGAIN"}, {"desc", "the VM is still starting"}}}}, id);
   Client* client = find_client(number);
   if (!client) return;
-  // A client that only asks must not keep the others from the agent.
-  if (client->open_requests >= max_open_requests)
+  if (command == "end-run") {
+    end_run(*client, arguments.value("request", Json()));
+    return answer(number, {{"return", Json::object()}}, id);
+  }
+  // A client that only asks must not keep the others from the agent. Who waits at the gate can always be let go on.
+  const u32 most = command.starts_with("gate-") ? 2 * max_open_requests : max_open_requests;
+  if (client->open_requests >= most)
     return answer(number, {{"error", {{"class", "EBUSY"}, {"desc", "you have too many requests waiting"}}}}, id);
-  ++client->open_requests;
-  if (command == "gate-stop" || command == "gate-until") gate_client_ = number;
-  if (command == "gate-run") gate_client_ = 0;
+  if (const auto failure = taken_by_another(number, command)) return answer(number, to_json(*failure), id);
+  pass_on(*client, command, std::move(arguments), id);
+}
+
+// The gate and the journal are each one client's: of two, one would open and switch what the other one uses.
+std::optional<Failure> HolderVm::taken_by_another(u64 number, const std::string& command) const
+{
+  const std::string tried = command + " in the VM '" + config_.name + "'";
+  if (command.starts_with("gate-") && command != "gate-actors" && gate_client_ != 0 && gate_client_ != number)
+    return Failure(Exit::usage, tried, "another client of this VM has closed the gate",
+                   "Step there (--session NAME, if it is a session), or let it 'run' or end.");
+  if (command == "journal" && journal_client_ != 0 && journal_client_ != number)
+    return Failure(Exit::usage, tried, "another client of this VM records its journal",
+                   "Look there (--session NAME, if it is a session), or let it end by 'journal off'.");
+  return {};
+}
+
+void HolderVm::pass_on(Client& client, const std::string& command, Json arguments, const Json& id)
+{
+  const u64 number = client.number;
+  ++client.open_requests;
   std::optional<u64> tag;
   if (command == "run" && arguments.value("detach", Json()) != true) {
     tag = next_tag_++;
     arguments["tag"] = *tag;
-    client->runs.insert(*tag);
+    client.runs[*tag] = id;
   }
-  agent_->request(command, arguments, [this, number, id, tag](const Json& reply) {
+  const auto reply_to = [this, number, id, tag](const Json& reply) {
     if (Client* asker = find_client(number)) {
       --asker->open_requests;
       if (tag) asker->runs.erase(*tag);
     }
     answer(number, reply, id);
+  };
+  if (command == "gate-run") return open_gate(reply_to);
+  u64* owner = nullptr;
+  if (command == "gate-stop" || command == "gate-until") owner = &gate_client_;
+  if (command == "journal") owner = &journal_client_;
+  const bool taken_now = owner && *owner == 0;
+  if (owner) *owner = command == "journal" && arguments.value("on", Json()) != true ? 0 : number;
+  agent_->request(command, arguments, [this, owner, taken_now, number, reply_to](const Json& reply) {
+    // What failed has taken nothing; a gate that closes late is closed all the same.
+    const bool failed = reply.contains("error") && text_at(object_at(reply, "error"), "class") != "ETIMEDOUT";
+    if (failed && taken_now && *owner == number) *owner = 0;
+    reply_to(reply);
   });
 }
 

@@ -123,6 +123,8 @@ void HolderVm::agent_event(const Json& event)
                                            "STOPPED",        "RESUMED",       "FAULT_FIRED"};
   if (!known.contains(event["event"].get<std::string>()))
     return agent_complained("its event is unknown: " + printable(event["event"].get<std::string>(), 100));
+  // Opened by nobody's request: the agent has lost its lease.
+  if (event["event"] == "RESUMED" && gate_runs_ == 0) gate_client_ = 0;
   tell_all({{"event", event["event"]}, {"data", object_at(event, "data")}});
 }
 

@@ -3,9 +3,9 @@
 // The holder's work, in one thread: a VM, its agent, and clients. See holder.hpp for the protocol.
 #pragma once
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include "testvm/host/agent_link.hpp"
 #include "testvm/host/event_loop.hpp"
@@ -27,7 +27,7 @@ class HolderVm {
     u64 number = 0;
     bool is_owner = false;
     u32 open_requests = 0;
-    std::set<u64> runs;  // tags of programs whose ends it waits for
+    std::map<u64, Json> runs;  // programs whose ends it waits for: tag, the request's id
     std::unique_ptr<LineSocket> socket;
   };
   enum class State : u8 { starting, ready, over };
@@ -42,7 +42,12 @@ class HolderVm {
   void forget_ended_clients();
   void client_ended(u64 number);
   void kill_programs_of(u64 number);
+  void end_run(const Client& client, const Json& asked);
   void open_gate_of(u64 number);
+  void open_gate(AgentLink::ReplyHandler then);
+  void end_journal_of(u64 number);
+  std::optional<session::Failure> taken_by_another(u64 number, const std::string& command) const;
+  void pass_on(Client& client, const std::string& command, Json arguments, const Json& id);
   void receive(u64 number, const std::string& line);
   void execute(u64 number, const Json& message);
   void answer(u64 number, Json reply, const Json& id);
@@ -77,7 +82,8 @@ class HolderVm {
   EventLoop::Timer start_guard_, stop_guard_, sweep_;
   std::list<Client> clients_;
   u64 next_client_ = 1, next_tag_ = 1;
-  u64 gate_client_ = 0;  // who has closed the module's gate last; 0: nobody
+  u64 gate_client_ = 0, journal_client_ = 0;  // who steps, who records: one each; 0: nobody
+  u32 gate_runs_ = 0;                         // requests that open the gate, on their way
 };
 
 }  // namespace morsel::testvm

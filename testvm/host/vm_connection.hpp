@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <thread>
 
 #include "testvm/host/message.hpp"
@@ -37,10 +38,15 @@ class VmConnection {
 
   const VmInfo& info() const { return info_; }
 
-  // What the agent returns. An agent's error and a lost VM are thrown as Failure, as is silence for `limit`; without a
-  // limit, and while the gate is closed, it waits as long as the VM lives.
+  // What the agent returns. An agent's error and a lost VM are thrown as Failure, as is silence for `limit`. Without a
+  // limit it waits as long as the VM lives, as does a request that may stand at the gate while that is closed.
   Json request(const std::string& command, const Json& arguments = Json::object(),
                std::optional<Milliseconds> limit = default_limit);
+
+  // The request `run`; when `told`, its program is killed.
+  Json run(const Json& arguments, const std::stop_token& told);
+  // From any thread: nobody is answered any more.
+  void give_up();
 
   // Every event of the agent and the holder. An empty listener ends it.
   void listen(std::function<void(const Json& event)> listener);
@@ -53,6 +59,9 @@ class VmConnection {
   static constexpr Milliseconds default_limit{60'000};  // a guard against a guest that hangs
 
  private:
+  u64 send(const std::string& command, const Json& arguments);
+  void write(const Json& message);
+  Json wait_for(u64 id, const std::string& command, std::optional<Milliseconds> limit);
   void read_greeting(Milliseconds limit);
   void read_all();
   void receive(const std::string& line);

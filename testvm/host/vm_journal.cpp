@@ -32,6 +32,7 @@ void VmJournal::record(bool on, u32 capacity_lg2)
   // Rings that are switched on begin empty: what is in them is fetched first, when nothing more comes.
   if (reader_) {
     connection_.request("journal", {{"on", false}});
+    on_ = false;
     session::JournalRead rest = reader_->read();
     before_.records.insert(before_.records.end(), rest.records.begin(), rest.records.end());
     before_.lost += rest.lost;

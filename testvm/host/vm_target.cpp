@@ -207,7 +207,12 @@ void VmTarget::clear_injected() { connection_->request("inject-clear"); }
 
 session::ProgramResult VmTarget::run_program(const std::vector<std::string>& argv)
 {
-  return program_from_json(connection_->request("run", {{"argv", argv}}, std::nullopt));
+  return run_until(argv, {});
+}
+
+session::ProgramResult VmTarget::run_until(const std::vector<std::string>& argv, const std::stop_token& told)
+{
+  return program_from_json(connection_->run({{"argv", argv}}, told));
 }
 
 u32 VmTarget::start_program(const std::vector<std::string>& argv)

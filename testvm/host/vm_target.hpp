@@ -5,13 +5,14 @@
 #include <memory>
 
 #include "engine/session/target.hpp"
+#include "engine/session/waiting.hpp"
 #include "testvm/host/guest_memory.hpp"
 #include "testvm/host/vm_journal.hpp"
 #include "testvm/host/vm_stepping.hpp"
 
 namespace morsel::testvm {
 
-class VmTarget final : public session::Target {
+class VmTarget final : public session::Target, public session::Waiting {
  public:
   // A VM of this target's own: it ends with the target.
   static std::unique_ptr<VmTarget> start(const VmConfig& config);
@@ -57,6 +58,8 @@ class VmTarget final : public session::Target {
   VmJournal* journal() override { return &journal_; }
 
   session::ProgramResult run_program(const std::vector<std::string>& argv) override;
+  session::ProgramResult run_until(const std::vector<std::string>& argv, const std::stop_token& told) override;
+  void give_up() override { connection_->give_up(); }
   u32 start_program(const std::vector<std::string>& argv) override;
   session::ProgramResult end_program(u32 pid) override;
   std::string kernel_log() override;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/session/server/connection.hpp"
 
+#include <poll.h>
+
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/write.hpp>
 
@@ -18,7 +20,21 @@ constexpr std::size_t most_unsent_for_events = std::size_t{256} << 10;
 void Connection::start(const std::string& greeting)
 {
   send(greeting);
+  watch_for_its_end();
   read();
+}
+
+// A client that has only shut down its sending waits for replies; one that has closed its socket is gone, which is
+// seen at once, whatever of its requests is still unread.
+void Connection::watch_for_its_end()
+{
+  socket_.async_wait(Socket::wait_error, [self = shared_from_this()](const auto& error) {
+    if (error) return;
+    // Asio may pass on what was meant for an earlier socket in the same place: so look.
+    pollfd now{self->socket_.native_handle(), 0, 0};
+    if (poll(&now, 1, 0) > 0 && (now.revents & (POLLHUP | POLLERR)) != 0) return self->give_up();
+    self->watch_for_its_end();
+  });
 }
 
 void Connection::read()
@@ -132,6 +148,7 @@ void Connection::close()
 {
   if (closed_) return;
   closed_ = true;
+  give_up();
   boost::system::error_code ignored;
   socket_.close(ignored);
   host_.gone(shared_from_this());

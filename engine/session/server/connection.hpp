@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include "engine/session/server/event_log.hpp"
@@ -50,12 +51,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool wants_points() const { return points_.has_value() && !closed_; }
   // Sends the events behind its cursors, unless much is unsent: then they follow later, or are told as missed.
   void push_events();
+  // Told when nobody is there for the replies any more: the client has closed its end, or this one was closed.
+  std::stop_token given_up() const { return given_up_.get_token(); }
+  void give_up() { given_up_.request_stop(); }
   // Takes no more requests; the connection ends when all is sent.
   void finish();
   void close();
 
  private:
   void send(std::string line);
+  void watch_for_its_end();
   void read();
   void take_lines();
   void take(const LineReader::Line& line);
@@ -71,6 +76,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::deque<std::string> unsent_;
   std::size_t unsent_bytes_ = 0;
   std::optional<u64> events_, points_;  // the last of each that it was sent
+  std::stop_source given_up_;
   bool reading_ = false, writing_ = false, handling_ = false, taking_ = false, finishing_ = false, closed_ = false;
 };
 

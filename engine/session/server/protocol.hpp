@@ -2,7 +2,7 @@
 //
 // What is said on a session's door: one JSON object per line, in the shape of QEMU's machine protocol.
 //
-//   server   {"morselscope":{"protocol":1,"version":…,"session":NAME,"target":{…},"event":N}}     the greeting
+//   server   {"morselscope":{"protocol":1,"journal":…,"session":NAME,"pid":…,"target":{…},"event":N}}   the greeting
 //   client   {"execute":"object-create","arguments":{"NAME":"demo","SIZE":"4M"},"id":1,"text":"plain"}
 //            {"execute":"command-line","arguments":{"line":"object create demo 4M"}}       or "words":[…]
 //            {"execute":"query-commands"}, and the others of server_commands()

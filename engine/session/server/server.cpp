@@ -10,7 +10,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <csignal>
 #include <set>
 
@@ -18,6 +17,7 @@
 #include "engine/session/server/connection.hpp"
 #include "engine/session/server/point_feed.hpp"
 #include "engine/session/server/runtime_folder.hpp"
+#include "engine/session/server/session_thread.hpp"
 
 namespace morsel::session {
 
@@ -79,6 +79,32 @@ void check_arguments(const Request& request, std::initializer_list<std::string_v
     if (std::find(known.begin(), known.end(), key) == known.end())
       throw Failure(Exit::usage, request.command, fmt::format("it has no argument '{}'", key.substr(0, 64)),
                     known.size() == 0 ? "It takes none." : fmt::format("It takes: {}.", fmt::join(known, ", ")));
+}
+
+// This process stands in another folder than its clients, who would not find the file again.
+void check_files(const std::vector<std::string>& words, const CommandTable& table)
+{
+  if (words.empty()) return;
+  const ParsedCommand parsed = table.parse(words);
+  if (parsed.arguments.has("FILE") && !fs::path(parsed.arguments.text("FILE")).is_absolute())
+    throw Failure(Exit::usage, parsed.arguments.command + ": FILE",
+                  fmt::format("'{}' is relative to the folder of whoever asks", parsed.arguments.text("FILE")),
+                  "To a session, give the whole path.");
+}
+
+// What a client asks of the session.
+struct Wanted {
+  std::vector<std::string> words;
+  Request::Text text;
+  Message id;
+  std::stop_token given_up;
+};
+
+// The gate, and not a program.
+bool acts_on_gate(const std::vector<std::string>& words)
+{
+  return !words.empty() && (words[0] == "stop" || words[0] == "run") &&
+         std::all_of(words.begin() + 1, words.end(), [](const std::string& word) { return word.starts_with("--"); });
 }
 
 }  // namespace
@@ -154,8 +180,10 @@ class Server::Core : public Connection::Host {
             {"event", log_.last()}};
   }
 
-  void remove_files() const
+  // Once: afterwards the name may be another server's.
+  void remove_files()
   {
+    if (std::exchange(files_removed_, true)) return;
     std::error_code ignored;
     fs::remove(path_, ignored);
     fs::remove(lock_path_, ignored);  // last: whoever has the lock removes it
@@ -171,8 +199,9 @@ class Server::Core : public Connection::Host {
   Json subscribe(const ConnectionPtr& from, const Request& request);
   void note_wishes();
   void watch_journal();
+  void look_into_journal();
   void add_points(PointFeed::News&& news);
-  std::string execute(const std::vector<std::string>& words, Request::Text text, const Message& id);
+  std::string execute(const Wanted& wanted);
   void begin_end(Ended ended);
   void say_goodbye();
 
@@ -187,15 +216,15 @@ class Server::Core : public Connection::Host {
   Protocol::acceptor acceptor_;
   asio::signal_set signals_{loop_, SIGINT, SIGTERM};
   asio::steady_timer grace_{loop_};
-  asio::thread_pool session_thread_{1};
+  SessionThread session_thread_{loop_};
   EventLog log_;
   EventLog points_;
   PointFeed feed_;  // of the session's thread
   std::atomic<bool> points_wanted_ = false;
   asio::steady_timer journal_timer_{loop_};
   std::set<ConnectionPtr> connections_;
-  u64 running_ = 0;  // commands in the session's thread or waiting for it
-  bool ending_ = false, goodbye_ = false;
+  u64 running_ = 0;  // what waits for the session's thread or is done there, or beside it
+  bool ending_ = false, goodbye_ = false, files_removed_ = false;
   std::atomic<bool> giving_up_ = false;  // `ending_` for the session's thread
   Ended ended_;
 };
@@ -245,16 +274,19 @@ void Server::Core::handle(const ConnectionPtr& from, Request request, const Mess
 {
   try {
     if (answer_here(from, request, id)) return;
-    std::vector<std::string> words = words_of(request, session_.table());
+    const Wanted wanted{words_of(request, session_.table()), request.text, id, from->given_up()};
     ++running_;
-    asio::post(session_thread_, [this, from, id, words = std::move(words), text = request.text] {
-      std::string line = execute(words, text, id);
+    const std::function<void()> job = [this, from, wanted] {
+      std::string line = execute(wanted);
       asio::post(loop_, [this, from, line = std::move(line), news = feed_.look(session_, points_wanted_)]() mutable {
         add_points(std::move(news));
         from->answer(line);
         command_ended();
       });
-    });
+    };
+    if (!session_thread_.busy() || !acts_on_gate(wanted.words)) return session_thread_.add(job);
+    session_thread_.beside([this, words = wanted.words] { session_.act_on_gate(words); },
+                           [this, job] { session_thread_.add_first(job); });
   } catch (const Failure& failure) {
     from->answer(encode_failure(failure, id));
   }
@@ -336,18 +368,22 @@ void Server::Core::watch_journal()
     if (error || ending_ || !points_wanted_) return;
     if (running_ > 0) return watch_journal();
     ++running_;
-    asio::post(session_thread_, [this] {
-      try {
-        if (session_.recorder().on()) session_.recorder().sync(session_.target());
-      } catch (const Failure&) {
-        // The next command tells it.
-      }
-      asio::post(loop_, [this, news = feed_.look(session_, points_wanted_)]() mutable {
-        add_points(std::move(news));
-        command_ended();
-        watch_journal();
-      });
-    });
+    session_thread_.add([this] { look_into_journal(); });
+  });
+}
+
+// In the session's thread.
+void Server::Core::look_into_journal()
+{
+  try {
+    if (session_.recorder().on()) session_.recorder().sync(session_.target());
+  } catch (const Failure&) {
+    // The next command tells it.
+  }
+  asio::post(loop_, [this, news = feed_.look(session_, points_wanted_)]() mutable {
+    add_points(std::move(news));
+    command_ended();
+    watch_journal();
   });
 }
 
@@ -362,28 +398,32 @@ void Server::Core::add_points(PointFeed::News&& news)
 }
 
 // In the session's thread.
-std::string Server::Core::execute(const std::vector<std::string>& words, Request::Text text, const Message& id)
+std::string Server::Core::execute(const Wanted& wanted)
 {
+  const auto& [words, text, id, given_up] = wanted;
+  const std::string line = fmt::format("{}", fmt::join(words, " "));
   try {
-    if (giving_up_) throw Failure(Exit::target_lost, fmt::format("{}", fmt::join(words, " ")), "the session ends");
+    if (giving_up_) throw Failure(Exit::target_lost, line, "the session ends");
+    if (given_up.stop_requested()) throw Failure(Exit::usage, line, "who asked for it has gone");
+    check_files(words, session_.table());
     session_.style.color = text == Request::Text::color;
-    Reply reply = words.empty() ? Reply{} : session_.execute(words);
+    Reply reply = words.empty() ? Reply{} : session_.execute(words, given_up);
     Json value{{"facts", std::move(reply.facts)}, {"status", reply.status}};
     if (!reply.errors.empty()) value["errors"] = reply.errors;
     if (text != Request::Text::none) value["text"] = reply.text;
-    std::string line = encode_return(std::move(value), id);
-    if (line.size() < limits_.unsent_bytes / 2) return line;
-    throw Failure(Exit::usage, fmt::format("{}", fmt::join(words, " ")),
-                  fmt::format("the reply has {} bytes, too many to send", line.size()),
+    std::string sent = encode_return(std::move(value), id);
+    if (sent.size() < limits_.unsent_bytes / 2) return sent;
+    throw Failure(Exit::usage, line, fmt::format("the reply has {} bytes, too many to send", sent.size()),
                   "Ask for a part: --range, --depth.");
   } catch (const Failure& failure) {
     return encode_failure(failure, id);
   } catch (const std::exception& error) {
-    return encode_failure(Failure(Exit::target_lost, fmt::format("{}", fmt::join(words, " ")), error.what()), id);
+    return encode_failure(Failure(Exit::target_lost, line, error.what()), id);
   }
 }
 
-// Nobody new comes in, the command that runs has some time to return, then everybody is told.
+// Nobody new comes in, the command that runs has some time to return, then everybody is told. What it waits for ends:
+// its program is killed, and the gate is opened.
 void Server::Core::begin_end(Ended ended)
 {
   if (ending_) return;
@@ -394,6 +434,9 @@ void Server::Core::begin_end(Ended ended)
   acceptor_.close(ignored);
   signals_.cancel(ignored);
   if (running_ == 0) return say_goodbye();
+  for (const ConnectionPtr& c : connections_) c->give_up();
+  ++running_;
+  session_thread_.beside([this] { session_.let_all_go(); }, [this] { command_ended(); });
   grace_.expires_after(limits_.end);
   grace_.async_wait([this](const auto& error) {
     if (error || goodbye_) return;

@@ -374,5 +374,26 @@ TEST(Agent, TellsWhatWorksAndAnswersMeanwhile)
   EXPECT_EQ(reply["return"]["changed_pages"], 1);
 }
 
+TEST(Agent, AStopEndsAnUntil)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 4096}});
+  host.module.hold(true);  // somebody works, and does not meet the condition
+  host.send(R"({"execute":"object-populate","arguments":{"name":"a","start":0,"end":4096,"rights":"rw"},"id":"slow"})"
+            "\n");
+  while (host.done("gate-actors")["actors"].empty()) {
+  }
+  host.send(R"({"execute":"gate-until","arguments":{"point":"publish","limit_ms":3600000},"id":"until"})"
+            "\n"
+            R"({"execute":"gate-stop","arguments":{"limit_ms":3600000},"id":"stop"})"
+            "\n");
+  Json reply = Json::object();
+  while (reply.value("id", Json()) != "until") reply = host.receive();
+  EXPECT_EQ(reply["return"], Json::object());
+  host.module.hold(false);
+  while (reply.value("id", Json()) != "stop") reply = host.receive();
+  EXPECT_TRUE(reply.contains("return"));
+}
+
 }  // namespace
 }  // namespace morsel::agent

@@ -138,6 +138,32 @@ TEST_F(VmJournalTest, GoesOnWithItsNumbersWhenItIsSwitchedOnAgain)
   EXPECT_EQ(read.lost + read.garbage, 0u);
 }
 
+TEST_F(VmJournalTest, IsOneClientsAlone)
+{
+  target->create_object("o", 4 * mebibyte, {});
+  target->journal()->record(true);
+  auto other = VmTarget::attach(target->vm().name);
+  EXPECT_THROW(other->journal()->record(true), session::Failure);
+  EXPECT_THROW(other->journal()->record(false), session::Failure);
+  other.reset();
+  target->populate("o", {0, page_bytes}, rights_rw, 0);
+  EXPECT_FALSE(target->journal()->read().records.empty());
+  target->journal()->record(false);
+  other = VmTarget::attach(target->vm().name);
+  other->journal()->record(true);
+  EXPECT_THROW(target->journal()->record(true), session::Failure);
+  EXPECT_FALSE(target->journal()->recording());
+  other.reset();  // who goes records no more
+  target->journal()->record(true);
+}
+
+TEST_F(VmJournalTest, RecordsNoMoreWhenItCouldNotBeSwitchedOnAgain)
+{
+  target->journal()->record(true);
+  EXPECT_THROW(target->journal()->record(true, 5), session::Failure);
+  EXPECT_FALSE(target->journal()->recording());
+}
+
 TEST_F(VmJournalTest, RefusesRingsThatCannotBe)
 {
   EXPECT_THROW(target->journal()->record(true, 5), session::Failure);

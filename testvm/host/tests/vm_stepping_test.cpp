@@ -273,6 +273,41 @@ TEST_F(VmSteppingTest, OpensTheGateWhenItsClientGoes)
   EXPECT_FALSE(target->stepping()->stopped());
 }
 
+TEST_F(VmSteppingTest, TheGateIsOneClientsAlone)
+{
+  auto other = VmTarget::attach(target->vm().name);
+  target->stepping()->stop(limit);
+  EXPECT_THROW(other->stepping()->stop(limit), Failure);
+  EXPECT_THROW(other->stepping()->run(), Failure);
+  EXPECT_THROW(other->stepping()->until({.point = SyncPoint::publish}, limit), Failure);
+  EXPECT_TRUE(other->stepping()->stopped());  // looking is for all
+  other.reset();
+  EXPECT_TRUE(target->stepping()->stopped());
+  target->stepping()->run();
+  other = VmTarget::attach(target->vm().name);
+  other->stepping()->stop(limit);
+  EXPECT_THROW(target->stepping()->run(), Failure);
+  other->stepping()->run();
+}
+
+// As many as a client may leave open, and more: what lets them go on is never refused.
+TEST_F(VmSteppingTest, CanStepHoweverManyWait)
+{
+  target->stepping()->stop(limit);
+  std::vector<std::future<void>> waiting;
+  for (int n = 0; n < 70; ++n)
+    waiting.push_back(std::async(std::launch::async, [] { target->populate("o", {0, page_bytes}, rights_rw, 0); }));
+  // Each needs its own turn to be sent; the holder refuses the next one when all have been.
+  for (bool full = false; !full;) try {
+      target->counters();
+    } catch (const Failure&) {
+      full = true;
+    }
+  EXPECT_FALSE(target->stepping()->actors().empty());
+  target->stepping()->run();
+  for (auto& request : waiting) request.wait();
+}
+
 TEST_F(VmSteppingTest, RecordsWhatWasStepped)
 {
   Stepped stepped(*target);

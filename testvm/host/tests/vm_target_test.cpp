@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <future>
+
 #include "testvm/host/tests/vm_machine.hpp"
 
 namespace morsel::testvm {
@@ -184,6 +186,16 @@ TEST_F(VmTargetTest, PassesOnHowProgramsEnd)
   EXPECT_EQ(result.errors, "err\n");
   EXPECT_EQ(target->run_program({"sh", "-c", "kill -SEGV $$"}).signal, SIGSEGV);
   EXPECT_THROW(target->run_program({"/no/such/program"}), Failure);
+}
+
+TEST_F(VmTargetTest, KillsAProgramThatNobodyWaitsForAnyMore)
+{
+  std::stop_source told;
+  auto program =
+      std::async(std::launch::async, [&] { return target->run_until({"sleep", "100000"}, told.get_token()); });
+  told.request_stop();
+  EXPECT_EQ(program.get().signal, SIGKILL);
+  EXPECT_EQ(target->run_until({"true"}, {}).exit_status, 0);
 }
 
 TEST_F(VmTargetTest, EndsProgramsThatStay)

@@ -9,6 +9,7 @@
 #include "engine/session/server/protocol.hpp"
 #include "engine/session/server/tests/door.hpp"
 #include "engine/session/tests/forwarding_target.hpp"
+#include "engine/session/waiting.hpp"
 #include "engine/session/words.hpp"
 #include "engine/sim/embedded_target.hpp"
 
@@ -295,6 +296,144 @@ TEST_F(Door, TheEndDoesNotWaitForACommandForEver)
   thread_.join();
   EXPECT_TRUE(ended_.busy);
   waits.let_go();
+}
+
+// It has a program, which runs until it is killed.
+class ProgramTarget : public ForwardingTarget, public Waiting {
+ public:
+  explicit ProgramTarget(std::unique_ptr<Target> machine) : ForwardingTarget(std::move(machine)) {}
+  static std::unique_ptr<ProgramTarget> make()
+  {
+    auto machine = sim::make_embedded_target();
+    Stepping* const stepping = machine->stepping();
+    auto target = std::make_unique<ProgramTarget>(std::move(machine));
+    target->stepping_ = stepping;
+    return target;
+  }
+  Stepping* stepping() override { return stepping_; }
+  ProgramResult run_until(const std::vector<std::string>&, const std::stop_token& told) override
+  {
+    std::unique_lock lock(mutex_);
+    ++running_;
+    changed_.notify_all();
+    changed_.wait(lock, told, [] { return false; });
+    --running_;
+    changed_.notify_all();
+    return {{}, 9, {}, {}};
+  }
+  void give_up() override {}
+  void wait_for_programs(int count)
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return running_ == count; });
+  }
+
+ private:
+  Stepping* stepping_ = nullptr;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  int running_ = 0;
+};
+
+constexpr const char* run_for_ever = "{\"execute\":\"run\",\"arguments\":{\"PROGRAM\":[\"sleep\",\"inf\"]}}";
+
+TEST_F(Door, TheProgramOfAClientThatGoesIsKilled)
+{
+  auto target = ProgramTarget::make();
+  ProgramTarget& programs = *target;
+  open(std::move(target));
+  {
+    RawClient dying = client();
+    dying.send(std::string(run_for_ever) + "\n" + run_for_ever + "\n");  // the second one is not begun
+    programs.wait_for_programs(1);
+  }
+  EXPECT_EQ(client().ask(R"({"execute":"object-list"})")["return"]["status"], 0);
+  programs.wait_for_programs(0);
+}
+
+TEST_F(Door, AClientThatOnlyEndsItsInputGetsItsReplies)
+{
+  open(sim::make_embedded_target());
+  RawClient c = client();
+  c.send("{\"execute\":\"object-create\",\"arguments\":{\"NAME\":\"a\",\"SIZE\":\"4M\"},\"id\":1}\n"
+         "{\"execute\":\"object-show\",\"arguments\":{\"NAME\":\"a\"},\"id\":2}\n");
+  c.end_input();
+  EXPECT_EQ(c.reply()["id"], 1);
+  EXPECT_EQ(c.reply()["return"]["facts"]["name"], "a");
+}
+
+TEST_F(Door, SomebodyElseCanStopWhileAProgramIsWaitedFor)
+{
+  auto target = ProgramTarget::make();
+  ProgramTarget& programs = *target;
+  open(std::move(target));
+  RawClient waits = client(), other = client();
+  waits.send(std::string(run_for_ever) + "\n");
+  programs.wait_for_programs(1);
+  EXPECT_EQ(other.ask(R"({"execute":"stop"})")["return"]["facts"]["stopped"], true);
+  EXPECT_EQ(waits.reply()["return"]["facts"]["started"], "run sleep inf");
+  EXPECT_EQ(other.ask(R"({"execute":"object-list"})")["return"]["status"], 0);
+  waits.close();
+  EXPECT_EQ(other.ask(R"({"execute":"object-list"})")["return"]["status"], 0);
+  programs.wait_for_programs(1);  // it is the session's now, and ends with it
+  EXPECT_FALSE(close().busy);
+}
+
+TEST_F(Door, TheEndKillsTheProgramThatSomebodyWaitsFor)
+{
+  auto target = ProgramTarget::make();
+  ProgramTarget& programs = *target;
+  open(std::move(target));
+  RawClient waits = client();
+  waits.send(std::string(run_for_ever) + "\n");
+  programs.wait_for_programs(1);
+  EXPECT_TRUE(client().ask(R"({"execute":"end-session"})").contains("return"));
+  thread_.join();
+  EXPECT_FALSE(ended_.busy);
+}
+
+TEST_F(Door, WhoSubscribesHearsOfTheGateAndOfACommandThatNobodyWaitedFor)
+{
+  open(sim::make_embedded_target());
+  RawClient c = client(), listens = client();
+  c.ask(R"({"execute":"object-create","arguments":{"NAME":"a","SIZE":"4M"}})");
+  listens.ask(R"({"execute":"subscribe"})");
+  c.ask(R"({"execute":"stop"})");
+  const Json stopped = *listens.next();
+  EXPECT_EQ(stopped["event"], "STOP");
+  EXPECT_FALSE(stopped["data"].contains("actor"));
+  const Json begun = c.ask(R"({"execute":"object-populate","arguments":{"NAME":"a","RANGE":"0..4K"}})");
+  EXPECT_EQ((*listens.next())["data"]["actor"], begun["return"]["facts"]["actor"]);
+  session_->target().stepping()->run();  // and not by a command
+  Json event = *listens.next();
+  while (event["event"] != "COMMAND_FINISHED") event = *listens.next();
+  EXPECT_EQ(event["data"]["actor"], begun["return"]["facts"]["actor"]);
+  EXPECT_EQ(event["data"]["text"], "object populate a 0..4K");
+}
+
+TEST_F(Door, AFileIsGivenByItsWholePath)
+{
+  open(sim::make_embedded_target());
+  RawClient c = client();
+  c.ask(R"({"execute":"journal-on"})");
+  const Json refused = c.ask(R"({"execute":"journal-save","arguments":{"FILE":"door-test.mj"}})");
+  EXPECT_NE(refused["error"]["advice"].get<std::string>().find("whole path"), std::string::npos) << refused;
+  EXPECT_FALSE(std::filesystem::exists("door-test.mj"));
+  const std::string file = folder_ / "door-test.mj";
+  EXPECT_EQ(c.ask(R"({"execute":"journal-save","arguments":{"FILE":")" + file + "\"}}")["return"]["status"], 0);
+  EXPECT_TRUE(std::filesystem::exists(file));
+}
+
+TEST_F(Door, AServerThatHasEndedLeavesTheNextOnesFilesAlone)
+{
+  open(sim::make_embedded_target());
+  server_->end("the next one comes");
+  thread_.join();
+  Session other(sim::make_embedded_target());
+  const Server next(other, "test");
+  server_.reset();
+  EXPECT_TRUE(std::filesystem::exists(next.path()));
+  EXPECT_THROW(Server(other, "test"), Failure);
 }
 
 TEST_F(Door, AllClientsAreServed)

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A connection, with a holder at its other end that answers what the test likes, or nothing.
+#include "testvm/host/vm_connection.hpp"
+
+#include <gtest/gtest.h>
+
+#include <future>
+
+namespace morsel::testvm {
+namespace {
+
+using session::Failure;
+
+constexpr Milliseconds soon{20}, guard{60'000};
+
+class Holder : public testing::Test {
+ protected:
+  void SetUp() override
+  {
+    VmInfo info;
+    info.name = "vm";
+    say({{"morsel", Json::object()}, {"vm", to_json(info)}});
+    connection_ = std::make_unique<VmConnection>(std::move(pair_.ours), guard);
+  }
+  void say(const Json& message) const { write_all(pair_.theirs.get(), encode(message)); }
+  Json hear() const
+  {
+    const auto line = read_line(pair_.theirs.get(), guard);
+    return line ? parse_message(*line) : Json();
+  }
+  // An event that the connection has taken in when this returns.
+  void tell(const char* event)
+  {
+    std::promise<void> heard;
+    connection_->listen([&](const Json&) { heard.set_value(); });
+    say({{"event", event}, {"data", Json::object()}});
+    heard.get_future().wait();
+    connection_->listen({});
+  }
+
+  SocketPair pair_ = make_socket_pair("test");
+  std::unique_ptr<VmConnection> connection_;
+};
+
+TEST_F(Holder, OnlyWhatMayStandAtTheGateIsWaitedForBeyondItsLimit)
+{
+  EXPECT_THROW(connection_->request("object-populate", {}, soon), Failure);
+  tell("STOPPED");
+  for (const char* command : {"gate-actors", "gate-step", "object-list", "object-info", "journal", "counters"})
+    EXPECT_THROW(connection_->request(command, Json::object(), soon), Failure) << command;
+  for (const char* command : {"object-unmap", "view-drop", "access"}) {
+    auto waits =
+        std::async(std::launch::async, [&] { return connection_->request(command, Json::object(), Milliseconds(1)); });
+    Json asked = hear();
+    while (asked["execute"] != command) asked = hear();
+    EXPECT_EQ(waits.wait_for(soon), std::future_status::timeout) << command;
+    say({{"return", {{"done", command}}}, {"id", asked["id"]}});
+    EXPECT_EQ(waits.get()["done"], command);
+  }
+  tell("RESUMED");
+  EXPECT_THROW(connection_->request("access", Json::object(), soon), Failure);
+}
+
+TEST_F(Holder, IsAskedToKillAProgramThatNobodyWaitsForAnyMore)
+{
+  std::stop_source told;
+  auto runs = std::async(std::launch::async, [&] { return connection_->run({{"argv", {"true"}}}, told.get_token()); });
+  const Json run = hear();
+  EXPECT_EQ(run["execute"], "run");
+  told.request_stop();
+  const Json end = hear();
+  EXPECT_EQ(end["execute"], "end-run");
+  EXPECT_EQ(end["arguments"]["request"], run["id"]);
+  say({{"return", {{"signal", 9}}}, {"id", run["id"]}});
+  EXPECT_EQ(runs.get()["signal"], 9);
+}
+
+TEST_F(Holder, NobodyWaitsForWhatIsGivenUp)
+{
+  auto runs = std::async(std::launch::async, [&] { connection_->run({{"argv", {"true"}}}, {}); });
+  hear();
+  connection_->give_up();
+  EXPECT_THROW(runs.get(), Failure);
+  EXPECT_THROW(connection_->request("greet"), Failure);
+  pair_.theirs.reset();
+}
+
+}  // namespace
+}  // namespace morsel::testvm
