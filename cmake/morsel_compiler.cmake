@@ -10,9 +10,10 @@ add_compile_options("$<$<NOT:$<BOOL:$<TARGET_PROPERTY:MORSEL_IS_TEST>>>:${MORSEL
 # gcc 12 takes "text" + std::move(string) for overlapping copies when it optimises (its bug 105651).
 add_compile_options("$<$<AND:$<CONFIG:Release>,$<COMPILE_LANG_AND_ID:CXX,GNU>>:-Wno-restrict>")
 
-# The build for development keeps assertions and stays quick to compile.
-set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g")
-set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O1 -g")
+# The build for development keeps assertions and stays quick to compile: backtraces with lines, but no local variables,
+# which cost a quarter of the time. With them: cmake --preset dev -DCMAKE_BUILD_TYPE=Debug
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O1 -g1")
 # scripts/coverage: every line keeps its own counter.
 set(CMAKE_CXX_FLAGS_COVERAGE "-O0 -g --coverage")
 set(CMAKE_EXE_LINKER_FLAGS_COVERAGE "--coverage")
