@@ -38,6 +38,7 @@ static DECLARE_DELAYED_WORK(lease_work, lease_is_over);
 
 static DEFINE_SPINLOCK(lock);			/* of all that follows */
 static struct file *controller;			/* NULL: nobody controls the gate, it is open */
+static struct pid *controlling_thread;		/* that opened it: who waits here cannot let itself go on */
 static bool closed;
 static LIST_HEAD(entries);
 static unsigned int entry_count;
@@ -133,11 +134,9 @@ static bool meets(const struct morsel_gate_entry *entry)
 
 	if (!watching || event->point != condition.point)
 		return false;
-	if (condition.actor && condition.actor != entry->shown.id)
-		return false;
-	if (condition.object_id && condition.object_id != entry->shown.object_id)
-		return false;
-	if (condition.view != MORSEL_ANY_TREE && condition.view != event->tree)
+	if ((condition.actor && condition.actor != entry->shown.id) ||
+	    (condition.object_id && condition.object_id != entry->shown.object_id) ||
+	    (condition.view != MORSEL_ANY_TREE && condition.view != event->tree))
 		return false;
 	return !condition.end || (event->offset < condition.end && event->end > condition.start);
 }
@@ -173,7 +172,8 @@ void morsel_gate_wait(struct engine_actor *actor, struct engine_point_event *eve
 
 	if (!READ_ONCE(controller))
 		return;
-	if (actor->may_wait && !fatal_signal_pending(current) && !is_hurried(actor))
+	if (actor->may_wait && !fatal_signal_pending(current) && !is_hurried(actor) &&
+	    READ_ONCE(controlling_thread) != task_pid(current))
 		entry = use_entry();
 	if (!entry) {
 		if (READ_ONCE(closed))
@@ -266,6 +266,8 @@ static void give_up(void)
 	spin_lock(&lock);
 	let_all_go();
 	WRITE_ONCE(controller, NULL);
+	put_pid(controlling_thread);
+	WRITE_ONCE(controlling_thread, NULL);
 	watching = false;
 	list_for_each_entry_safe(entry, next, &entries, node)
 		unlist(entry);
@@ -314,6 +316,7 @@ static long control(struct file *file, void __user *argument)
 			morsel_observe_on();
 			spin_lock(&lock);
 			met_by = 0;
+			WRITE_ONCE(controlling_thread, get_pid(task_pid(current)));
 			WRITE_ONCE(controller, file);
 			spin_unlock(&lock);
 		}
@@ -324,16 +327,27 @@ static long control(struct file *file, void __user *argument)
 	return error;
 }
 
-static long step(void __user *argument)
+/* The lock held, unless it returns an error: the lease may have ended since the request began. */
+static int lock_as_controller(struct file *file)
+{
+	spin_lock(&lock);
+	if (controller == file)
+		return 0;
+	spin_unlock(&lock);
+	return -ENOTCONN;
+}
+
+static long step(struct file *file, void __user *argument)
 {
 	struct morsel_gate_step request;
 	struct morsel_gate_entry *entry;
 	long result = morsel_get_request(&request, sizeof(request), argument);
 
+	if (!result)
+		result = lock_as_controller(file);
 	if (result)
 		return result;
 	result = -ESRCH;
-	spin_lock(&lock);
 	list_for_each_entry(entry, &entries, node) {
 		if (entry->shown.id != request.actor)
 			continue;
@@ -346,7 +360,7 @@ static long step(void __user *argument)
 	return result;
 }
 
-static long until(void __user *argument)
+static long until(struct file *file, void __user *argument)
 {
 	struct morsel_gate_until request;
 	int error = morsel_get_request(&request, sizeof(request), argument);
@@ -357,7 +371,9 @@ static long until(void __user *argument)
 		return -EINVAL;
 	if (request.view > MORSEL_MAX_VIEWS && request.view != MORSEL_ANY_TREE)
 		return -EINVAL;
-	spin_lock(&lock);
+	error = lock_as_controller(file);
+	if (error)
+		return error;
 	condition = request;
 	times_met = 0;
 	met_by = 0;
@@ -367,9 +383,12 @@ static long until(void __user *argument)
 	return 0;
 }
 
-static long close_or_open(bool close)
+static long close_or_open(struct file *file, bool close)
 {
-	spin_lock(&lock);
+	const int error = lock_as_controller(file);
+
+	if (error)
+		return error;
 	watching = false;
 	met_by = 0;
 	if (close)
@@ -452,11 +471,11 @@ long morsel_gate_ioctl(struct file *file, unsigned int command, unsigned long ar
 	switch (command) {
 	case MORSEL_IOC_GATE_STOP:
 	case MORSEL_IOC_GATE_RUN:
-		return argument ? -EINVAL : close_or_open(command == MORSEL_IOC_GATE_STOP);
+		return argument ? -EINVAL : close_or_open(file, command == MORSEL_IOC_GATE_STOP);
 	case MORSEL_IOC_GATE_STEP:
-		return step(user);
+		return step(file, user);
 	case MORSEL_IOC_GATE_UNTIL:
-		return until(user);
+		return until(file, user);
 	default:
 		return list_actors(user);
 	}

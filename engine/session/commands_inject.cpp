@@ -3,6 +3,8 @@
 // inject add|preset|presets|list|clear: faults at points, deterministic and counted.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "engine/abi/morsel_ioctl.h"
 #include "engine/session/commands.hpp"
 #include "engine/session/facts.hpp"
@@ -84,6 +86,18 @@ std::string when_text(const Json& r)
   return out;
 }
 
+// Rules know trees by their numbers: other objects' trees of the same number are struck, too.
+Json others_with_tree(Target& target, const std::string& name, TreeId tree)
+{
+  Json others = Json::array();
+  for (const ObjectState& o : target.objects()) {
+    const bool has = tree == primary_tree ||
+                     std::any_of(o.views.begin(), o.views.end(), [&](const ViewState& v) { return v.number == tree; });
+    if (has && o.name != name) others.push_back(o.name);
+  }
+  return others;
+}
+
 }  // namespace
 
 Outcome inject_add(Session& session, const Arguments& arguments)
@@ -128,7 +142,9 @@ Outcome inject_preset(Session& session, const Arguments& arguments)
                   "Another format has: 'formats'.");
   read_when(arguments, rule);
   rule.number = session.target().inject(rule);
-  return {{{"rules", Json::array({rule_facts(rule)})}, {"preset", preset_facts(*preset)}}};
+  return {{{"rules", Json::array({rule_facts(rule)})},
+           {"preset", preset_facts(*preset)},
+           {"strikes_too", others_with_tree(session.target(), object.name, *rule.tree)}}};
 }
 
 Outcome inject_presets(Session&, const Arguments&)
@@ -178,8 +194,12 @@ std::string render_rules(const Json& facts, const Style& style)
   }
   if (!facts.contains("preset")) return table.text();
   const Json& p = facts["preset"];
-  return table.text() + fmt::format("  {}\n  Hardware: {}\n  Expected to break: {}\n", p["does"].get<std::string>(),
-                                    p["hardware"].get<std::string>(), p["breaks"].get<std::string>());
+  std::string out =
+      table.text() + fmt::format("  {}\n  Hardware: {}\n  Expected to break: {}\n", p["does"].get<std::string>(),
+                                 p["hardware"].get<std::string>(), p["breaks"].get<std::string>());
+  for (const Json& other : facts["strikes_too"])
+    out += fmt::format("  Strikes '{}' as well: its tree has the same number.\n", other.get<std::string>());
+  return out;
 }
 
 }  // namespace morsel::session

@@ -67,8 +67,7 @@ struct Wanted {
   {
     return sequences.contains(r.sequence) && (!actor || *actor == r.actor_id) &&
            (!point || static_cast<u16>(*point) == r.point) && (!object || *object == r.object_id) &&
-           (!tree || *tree == r.tree) && (!faults || r.fault_action != MORSEL_FAULT_NONE) &&
-           (!changes || is_write(r));
+           (!tree || *tree == r.tree) && (!faults || r.fault_action != MORSEL_FAULT_NONE) && (!changes || is_write(r));
   }
 };
 
@@ -166,10 +165,8 @@ Outcome journal_list(Session& session, const Arguments& arguments)
       if (g.before == i) gaps.push_back({{"before", records[i].sequence}, {"lost", g.lost}});
     list.push_back(record_facts(chronicle, i));
   }
-  return {{{"total", total},
-           {"records", std::move(list)},
-           {"gaps", std::move(gaps)},
-           {"lost", chronicle.journal.lost}}};
+  return {
+      {{"total", total}, {"records", std::move(list)}, {"gaps", std::move(gaps)}, {"lost", chronicle.journal.lost}}};
 }
 
 std::string render_journal_status(const Json& facts, const Style& style)
@@ -214,15 +211,16 @@ std::string render_journal(const Json& facts, const Style& style)
         table.add({"", style.bad(fmt::format("{} lost", plural(g["lost"].get<u64>(), "record")))});
     const u64 tree = r["tree"].get<u64>();
     std::string words = r["before"] != r["after"] ? fmt::format("{} → {}", r["before_text"].get<std::string>(),
-                                              style.bold(r["after_text"].get<std::string>()))
-                                : r["after_text"].get<std::string>();
+                                                                style.bold(r["after_text"].get<std::string>()))
+                                                  : r["after_text"].get<std::string>();
     for (const Json& f : r["flags"]) words += fmt::format(" {}", style.dim("[" + f.get<std::string>() + "]"));
     if (r["fault"] != "none") words += fmt::format(" {}", style.bad("fault: " + r["fault"].get<std::string>()));
     table.add({std::to_string(r["sequence"].get<u64>()),
                fmt::format("actor {} ({})", r["actor"].get<u64>(), r["actor_kind"].get<std::string>()),
                style.bold(r["point"].get<std::string>()),
-               fmt::format("{} {}", r["object"].is_null() ? fmt::format("object {}", r["object_id"].get<u64>())
-                                                          : r["object"].get<std::string>(),
+               fmt::format("{} {}",
+                           r["object"].is_null() ? fmt::format("object {}", r["object_id"].get<u64>())
+                                                 : r["object"].get<std::string>(),
                            tree == primary_tree ? "primary" : fmt::format("view {}", tree)),
                fmt::format("{} {:#x}", r["level"].is_string() ? r["level"].get<std::string>() : r["level"].dump(),
                            r["offset"].get<u64>()),

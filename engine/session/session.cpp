@@ -214,7 +214,7 @@ Reply Session::execute(std::span<const std::string> words, const std::stop_token
   const bool steppable = command.changes && !opens_gate && target_ && target_->stepping();
   const bool gated = steppable && target_->stepping()->stopped();
   parsed.arguments.given_up = gone;
-  Reply reply = gated                                  ? begin_task(std::move(parsed), words)
+  Reply reply = gated                               ? begin_task(std::move(parsed), words)
                 : steppable && gone.stop_possible() ? perform_in_front(std::move(parsed), words, gone, hurries)
                                                     : perform(parsed, style);
   look_back(command, reply);

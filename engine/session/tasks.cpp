@@ -87,9 +87,8 @@ std::optional<ActorState> Tasks::waits(Task& task, const std::vector<ActorState>
   const auto of_task = [&](const ActorState& a) { return a.id == task.actor; };
   auto found = std::find_if(actors.begin(), actors.end(), of_task);
   if (found == actors.end()) {  // its next request has another actor
-    found = std::find_if(actors.begin(), actors.end(), [&](const ActorState& a) {
-      return a.kind != MORSEL_ACTOR_RECLAIM && !is_known(a.id);
-    });
+    found = std::find_if(actors.begin(), actors.end(),
+                         [&](const ActorState& a) { return a.kind != MORSEL_ACTOR_RECLAIM && !is_known(a.id); });
     if (found != actors.end()) task.actor = found->id;
   }
   if (found == actors.end() || found->waits == ActorWaits::nowhere) return {};

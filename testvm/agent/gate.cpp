@@ -196,21 +196,24 @@ void Gate::look_again()
 {
   if (!gate_) return;
   try {
-    answer_all();
+    look_and_tell();
   } catch (const RequestError& error) {
     release(error.what());
   }
 }
 
-void Gate::answer_all()
+// Whoever looks has seen what has changed, and the module does not tell it again: so all are told by whoever looks.
+Gate::State Gate::look_and_tell()
 {
-  const State state = look();
+  State state = look();
+  if (!gate_) return state;
   announce(state);
   for (auto wait = waits_.begin(); wait != waits_.end();) {
     const auto next = std::next(wait);
     if (answer(*wait, state)) waits_.erase(wait);
     wait = next;
   }
+  return state;
 }
 
 void Gate::announce(const State& state)
@@ -284,7 +287,7 @@ void Gate::stop(Limit limit, Reply reply)
 void Gate::step(std::uint32_t id, Limit limit, Reply reply)
 {
   if (!gate_) throw RequestError(EINVAL, "the gate is open: nobody waits at a point");
-  const State state = look();
+  const State state = look_and_tell();
   const morsel_gate_actor* const actor = find_actor(state.actors, id);
   if (!actor) throw RequestError(ESRCH, "there is no actor " + std::to_string(id));
   if (actor->state == MORSEL_GATE_GRACE)
@@ -293,8 +296,8 @@ void Gate::step(std::uint32_t id, Limit limit, Reply reply)
   morsel_gate_step request{.size = sizeof request, .actor = id};
   module_.control(gate_.get(), MORSEL_IOC_GATE_STEP, &request);
   // What it does then changes the list, which wakes the loop.
-  add_wait(
-      {.what = Wait::For::actor, .last = *actor, .names = names_of(*actor, state), .reply = std::move(reply)}, limit);
+  add_wait({.what = Wait::For::actor, .last = *actor, .names = names_of(*actor, state), .reply = std::move(reply)},
+           limit);
 }
 
 void Gate::until(morsel_gate_until condition, Limit limit, Reply reply)
@@ -308,7 +311,7 @@ void Gate::until(morsel_gate_until condition, Limit limit, Reply reply)
 
 Json Gate::actors()
 {
-  const State state = look();
+  const State state = look_and_tell();
   return {{"stopped", state.closed}, {"actors", describe_all(state)}};
 }
 

@@ -76,7 +76,7 @@ class Gate {
   void end_conditions();
   State look();
   void look_again();
-  void answer_all();
+  State look_and_tell();
   void announce(const State& state);
   // Answers, if it is time; then the wait is over.
   bool answer(Wait& wait, const State& state);
@@ -92,7 +92,7 @@ class Gate {
   UniqueFd gate_, lease_, timer_;
   std::list<Wait> waits_;
   Clock::time_point rings_ = Clock::time_point::max();
-  std::vector<morsel_gate_actor> room_;  // as large as was needed so far
+  std::vector<morsel_gate_actor> room_;               // as large as was needed so far
   std::map<std::uint32_t, std::uint64_t> announced_;  // actors at a point: serial
   ObjectNames object_names_;
 };

@@ -86,7 +86,8 @@ class Watched {
     rule.point = point;
     rule.action = MORSEL_FAULT_DROP;
     rule.view = 1;
-    rule.nth = rule.times = 1;
+    rule.nth = rule.times = rule.interval = 1;
+    rule.probability = 100;
     request(device_.get(), MORSEL_IOC_INJECT_ADD, &rule, "injecting a fault");
   }
   u64 frames()

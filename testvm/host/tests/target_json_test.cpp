@@ -130,8 +130,8 @@ TEST(AgentReplies, ListRulesOfInjection)
                                  .seed = 5,
                                  .until = SyncPoint::flush};
   Json sent = json_of_rule(rule);
-  sent["rule"] = 1;
-  sent["fired"] = 2;
+  sent["rule"] = 1u;
+  sent["fired"] = 2u;
   const auto rules = rules_from_json(Json{{"rules", Json::array({sent})}});
   ASSERT_EQ(rules.size(), 1u);
   EXPECT_EQ(rules[0].fired, 2u);
