@@ -147,7 +147,7 @@ void add_vm_commands(CommandTable& table, const Choice& choice)
   };
   table.add({group, "vm up",
              {name,
-              {"--machine", ArgumentKind::choice, "the emulator: QEMU, or Bochs, whose VMX walks EPT; QEMU without",
+              {"--machine", ArgumentKind::choice, "the emulator; QEMU without",
                true, "WHAT", {"qemu", "bochs"}},
               {"--memory", ArgumentKind::number, "of the guest, a multiple of 2M; 512M without", true, "SIZE"},
               {"--cpus", ArgumentKind::number, "virtual CPUs; 2 without (1 in Bochs)", true, "N"},

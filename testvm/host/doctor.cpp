@@ -79,7 +79,7 @@ DoctorFinding examine_nested_paging()
   const bool both = has("npt") || has("ept");
   return {"nested paging", found + (both ? "" : "; in TCG guests QEMU's SVM walks NPT"),
           both ? Works::yes : Works::partly,
-          both ? "" : "nothing to do: NPT is judged by QEMU's SVM, EPT by Bochs' VMX"};
+          both ? "" : "nothing to do: NPT is judged by QEMU's SVM, EPT by the engine's walker"};
 }
 
 DoctorFinding examine_libvirt()
@@ -99,7 +99,7 @@ DoctorFinding examine_bochs()
 {
   if (const std::string missing = missing_for_bochs(); !missing.empty())
     return {"Bochs", missing, Works::partly, std::string(bochs_advice) + "; only VMs with --machine bochs need it"};
-  return {"Bochs", "installed; VMs with --machine bochs run, and its VMX walks EPT", Works::yes, ""};
+  return {"Bochs", "installed; VMs with --machine bochs run", Works::yes, ""};
 }
 
 DoctorFinding examine_busybox()

@@ -14,7 +14,7 @@ namespace morsel::testvm {
 
 using Json = nlohmann::json;
 
-enum class MachineKind : u8 { qemu, bochs };          // bochs: its VMX walks EPT
+enum class MachineKind : u8 { qemu, bochs };
 enum class Accelerator : u8 { automatic, tcg, kvm };  // automatic: KVM where it really works, else TCG
 // Of the guest's own kernel. Only its decompressor turns 5-level paging on (the PVH entry never does), so that such a
 // VM boots the compressed kernel, which takes seconds longer.
