@@ -166,8 +166,8 @@ void HolderVm::execute(u64 number, const Json& message)
     return answer(number, {{"return", Json::object()}}, id);
   }
   // A client that only asks must not keep the others from the agent. Who waits at the gate can always be let go on.
-  const u32 most = command.starts_with("gate-") ? 2 * max_open_requests : max_open_requests;
-  if (client->open_requests >= most)
+  const u32 open = command.starts_with("gate-") ? client->open_at_gate : client->open_requests;
+  if (open >= max_open_requests)
     return answer(number, {{"error", {{"class", "EBUSY"}, {"desc", "you have too many requests waiting"}}}}, id);
   if (const auto failure = taken_by_another(number, command)) return answer(number, to_json(*failure), id);
   pass_on(*client, command, std::move(arguments), id);
@@ -189,16 +189,17 @@ std::optional<Failure> HolderVm::taken_by_another(u64 number, const std::string&
 void HolderVm::pass_on(Client& client, const std::string& command, Json arguments, const Json& id)
 {
   const u64 number = client.number;
-  ++client.open_requests;
+  const auto open = command.starts_with("gate-") ? &Client::open_at_gate : &Client::open_requests;
+  ++(client.*open);
   std::optional<u64> tag;
   if (command == "run" && arguments.value("detach", Json()) != true) {
     tag = next_tag_++;
     arguments["tag"] = *tag;
     client.runs[*tag] = id;
   }
-  const auto reply_to = [this, number, id, tag](const Json& reply) {
+  const auto reply_to = [this, number, id, tag, open](const Json& reply) {
     if (Client* asker = find_client(number)) {
-      --asker->open_requests;
+      --(asker->*open);
       if (tag) asker->runs.erase(*tag);
     }
     answer(number, reply, id);

@@ -26,7 +26,7 @@ class HolderVm {
   struct Client {
     u64 number = 0;
     bool is_owner = false;
-    u32 open_requests = 0;
+    u32 open_requests = 0, open_at_gate = 0;
     std::map<u64, Json> runs;  // programs whose ends it waits for: tag, the request's id
     std::unique_ptr<LineSocket> socket;
   };

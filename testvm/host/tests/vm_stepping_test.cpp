@@ -290,22 +290,20 @@ TEST_F(VmSteppingTest, TheGateIsOneClientsAlone)
   other->stepping()->run();
 }
 
-// As many as a client may leave open, and more: what lets them go on is never refused.
+// As many as a client may leave open: what lets them go on is never refused.
 TEST_F(VmSteppingTest, CanStepHoweverManyWait)
 {
+  constexpr std::size_t most = 64;
+  Stepped stepped(*target);
   target->stepping()->stop(limit);
-  std::vector<std::future<void>> waiting;
-  for (int n = 0; n < 70; ++n)
-    waiting.push_back(std::async(std::launch::async, [] { target->populate("o", {0, page_bytes}, rights_rw, 0); }));
-  // Each needs its own turn to be sent; the holder refuses the next one when all have been.
-  for (bool full = false; !full;) try {
-      target->counters();
-    } catch (const Failure&) {
-      full = true;
-    }
-  EXPECT_FALSE(target->stepping()->actors().empty());
+  std::vector<std::future<u64>> requests;
+  for (std::size_t n = 0; n < most; ++n)
+    requests.push_back(
+        std::async(std::launch::async, [] { return target->populate("o", {0, page_bytes}, rights_rw, 0); }));
+  stepped.wait_for([&](const ActorState&) { return target->stepping()->actors().size() == most; });
+  EXPECT_THROW(target->counters(), Failure);
   target->stepping()->run();
-  for (auto& request : waiting) request.wait();
+  for (auto& request : requests) EXPECT_NO_THROW(request.get());
 }
 
 TEST_F(VmSteppingTest, RecordsWhatWasStepped)
