@@ -129,7 +129,7 @@ class Loader {
       const u64 name = sizeof note, description = name + align_up(u64{note.n_namesz}, 4);
       const u64 end = description + align_up(u64{note.n_descsz}, 4);
       if (!within(description, note.n_descsz, notes.size())) return;
-      if (note.n_type == note_phys32_entry && notes.substr(name, note.n_namesz) == std::string_view("Xen", 4) &&
+      if (note.n_type == note_phys32_entry && notes.substr(name, note.n_namesz) == std::string_view("Xen\0", 4) &&
           note.n_descsz >= sizeof entry_)
         std::memcpy(&entry_, notes.data() + description, sizeof entry_);
       if (end > notes.size()) return;

@@ -210,7 +210,7 @@ void HolderVm::pass_on(Client& client, const std::string& command, Json argument
   if (command == "journal") owner = &journal_client_;
   const bool taken_now = owner && *owner == 0;
   if (owner) *owner = command == "journal" && arguments.value("on", Json()) != true ? 0 : number;
-  agent_->request(command, arguments, [this, owner, taken_now, number, reply_to](const Json& reply) {
+  agent_->request(command, arguments, [owner, taken_now, number, reply_to](const Json& reply) {
     // What failed has taken nothing; a gate that closes late is closed all the same.
     const bool failed = reply.contains("error") && text_at(object_at(reply, "error"), "class") != "ETIMEDOUT";
     if (failed && taken_now && *owner == number) *owner = 0;

@@ -98,8 +98,8 @@ Recorded at_the_goal(VmTarget& target)
 void show_journal(VmTarget& target)
 {
   const Recorded fast = as_fast_as_it_can(target);
-  std::fprintf(stderr, "as fast as it can: %.0f points/s, %llu of %llu records lost\n", fast.rate(),
-               static_cast<unsigned long long>(fast.lost), static_cast<unsigned long long>(fast.records + fast.lost));
+  std::fprintf(stderr, "as fast as it can: %.0f points/s, %s of %s records lost\n", fast.rate(),
+               std::to_string(fast.lost).c_str(), std::to_string(fast.records + fast.lost).c_str());
   const Recorded paced = fast.lost ? at_the_goal(target) : fast;
   if (paced.lost)
     throw Failure(Exit::check_failed, "recording " + std::to_string(static_cast<u64>(paced.rate())) + " points/s",
