@@ -104,7 +104,10 @@ TEST(DumpFile, KeepsTheFirstOfSegmentsThatOverlap)
   const inspect::PhysicalMemory memory(read_back.segments);
   EXPECT_EQ(memory.bytes(), 5 * page_bytes);
   const u64 expected[] = {1, 1, 2, 2, 4};
-  for (u64 page = 0; page < 5; ++page) EXPECT_EQ(*memory.words({(page + 1) * page_bytes}, 512), expected[page]) << page;
+  for (u64 page = 0; page < 5; ++page) {
+    const u64 word = *memory.words({(page + 1) * page_bytes}, 512);
+    EXPECT_EQ(word, expected[page]) << page;
+  }
   EXPECT_EQ(memory.words({0x6000}, 1), nullptr);
   EXPECT_EQ(memory.words({0x0ff8}, 1), nullptr);
 }

@@ -31,13 +31,13 @@ std::string bytes_of(const void* object, std::size_t bytes) { return {static_cas
 std::string kernel(u32 note_type = 18)
 {
   std::string notes;
-  const auto add_note = [&](u32 type, std::string name, const std::string& description) {
+  const auto add_note = [&](u32 type, const std::string& name, const std::string& description) {
     const Elf64_Nhdr header{static_cast<u32>(name.size()), static_cast<u32>(description.size()), type};
     notes += bytes_of(&header, sizeof header) + name + std::string(-name.size() & 3, '\0') + description +
              std::string(-description.size() & 3, '\0');
   };
-  add_note(18, std::string("Linux", 6), "12345678");
-  add_note(note_type, std::string("Xen", 4), bytes_of(&entry, sizeof entry));
+  add_note(18, std::string("Linux\0", 6), "12345678");
+  add_note(note_type, std::string("Xen\0", 4), bytes_of(&entry, sizeof entry));
 
   Elf64_Ehdr header{};
   std::memcpy(header.e_ident, ELFMAG, SELFMAG);

@@ -51,9 +51,9 @@ TEST(GuestMemory, ShowsTheFileAtTheGuestsAddresses)
   const Ram low(512 * mebibyte, 0x7000, word), high(4 * gibibyte, 2 * gibibyte + 0x7000, word);
   const GuestMemory small(low.path(), 512 * mebibyte), large(high.path(), 4 * gibibyte);
   ASSERT_NE(small.physical().words({0x7000}, 1), nullptr);
-  EXPECT_EQ(*small.physical().words({0x7000}, 1), word);
+  EXPECT_EQ(u64{*small.physical().words({0x7000}, 1)}, word);
   ASSERT_NE(large.physical().words({4 * gibibyte + 0x7000}, 1), nullptr);
-  EXPECT_EQ(*large.physical().words({4 * gibibyte + 0x7000}, 1), word);
+  EXPECT_EQ(u64{*large.physical().words({4 * gibibyte + 0x7000}, 1)}, word);
   EXPECT_TRUE(small.holds({0x7000}, {0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11}));
   EXPECT_FALSE(small.holds({0x7000}, {0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x12}));
 }
