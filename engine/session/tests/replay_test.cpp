@@ -176,7 +176,8 @@ TEST_F(ReplayCommand, VerifyNamesTheInvariantItsRecordAndTheFault)
   EXPECT_EQ((*found)["fault"]["action"], "drop");
   EXPECT_EQ((*found)["fault"]["point"], "invalidate");
   run("back");
-  for (const Json& v : facts("verify")["violations"]) EXPECT_NE(v["state"], "found") << "it was not yet broken";
+  const Json before = facts("verify");  // what is walked has to outlive the loop
+  for (const Json& v : before["violations"]) EXPECT_NE(v["state"], "found") << "it was not yet broken";
 }
 
 TEST_F(ReplayCommand, ARunWithoutFaultHolds)
