@@ -91,7 +91,6 @@ void JournalReader::fetch(Ring& ring, session::JournalRead& result)
   const u64 safe = now - from >= capacity_ ? now - capacity_ + 1 : from;
   const u64 torn = std::min<u64>(safe - from, copies.size());
   result.lost += from - ring.taken + torn;
-  written_ += written - ring.taken;
   ring.taken = written;
   for (const auto& record : std::span(copies).subspan(torn)) {
     if (is_record(record) && record.cpu == ring.cpu)
@@ -104,6 +103,20 @@ void JournalReader::fetch(Ring& ring, session::JournalRead& result)
 void JournalReader::fetch_all(session::JournalRead& result)
 {
   for (Ring& ring : rings_) fetch(ring, result);
+  written_ = count_written();
+}
+
+// Read after the rings: who reads them one after the other may find records in the last that are younger than what it
+// saw of the first, but none beyond this.
+u64 JournalReader::count_written() const
+{
+  u64 count = 0;
+  for (const Ring& ring : rings_) {
+    const u64* const words = header(ring);
+    count += words ? load(words + word_index(offsetof(morsel_journal_ring, written)), std::memory_order_acquire)
+                   : ring.taken;
+  }
+  return count;
 }
 
 bool JournalReader::is_possible(u64 sequence) const

@@ -40,6 +40,7 @@ class JournalReader {
   void fetch_all(session::JournalRead& result);
   void fetch(Ring& ring, session::JournalRead& result);
   const u64* header(const Ring& ring) const;
+  u64 count_written() const;
   bool is_possible(u64 sequence) const;
   u64 highest_sequence() const;
   Ring* lowest(session::JournalRead& result);
