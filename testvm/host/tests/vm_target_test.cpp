@@ -68,7 +68,7 @@ TEST_F(VmTargetTest, ShowsTheObjectsBytesInTheGuestsMemory)
   const u64 frame = frame_by_hand(target->memory(), object.root, object.root_level, offset);
   ASSERT_NE(frame, 0u);
   ASSERT_NE(target->memory().words({frame}, 1), nullptr);
-  EXPECT_EQ(*target->memory().words({frame}, 1), value);
+  EXPECT_EQ(u64{*target->memory().words({frame}, 1)}, value);
 }
 
 TEST_F(VmTargetTest, CountsThePagesOfRanges)
@@ -229,7 +229,7 @@ TEST(VmTargetMemory, IsRightOnBothSidesOf4GiB)
     const u64 frame = frame_by_hand(target->memory(), object.root, object.root_level, offset);
     ASSERT_NE(frame, 0u);
     ASSERT_NE(target->memory().words({frame}, 1), nullptr);
-    EXPECT_EQ(*target->memory().words({frame}, 1), value) << std::hex << frame;
+    EXPECT_EQ(u64{*target->memory().words({frame}, 1)}, value) << std::hex << frame;
     ++(frame < 4 * gibibyte ? below : above);
   }
   EXPECT_GT(below, 0u);
