@@ -149,7 +149,8 @@ TEST_F(BochsVm, ItsConsoleIsKept)
   EXPECT_TRUE(found);
 }
 
-// Bochs draws the guest's screen into a terminal that nobody reads.
+// Bochs draws the guest's screen into a terminal that nobody reads. The pauses are the guest's time, of which Bochs
+// needs some to draw again: without them forty pictures would be one. Nothing is waited for by them.
 TEST_F(BochsVm, WhatItsScreenShowsDoesNotStopIt)
 {
   const Ended e =
