@@ -89,7 +89,7 @@ endfunction()
 
 # morsel_add_fuzzer(NAME <name> SOURCES <file>... [LIBS <target>...])
 #
-# A libFuzzer program in <build>/fuzz, made in the preset `fuzz` only; scripts/campaign runs all of them.
+# A libFuzzer program in <build>/fuzz, made in the preset `asan` only; scripts/fuzz runs all of them.
 function(morsel_add_fuzzer)
   cmake_parse_arguments(ARG "" "NAME" "SOURCES;LIBS" ${ARGN})
   if(ARG_UNPARSED_ARGUMENTS OR NOT ARG_NAME OR NOT ARG_SOURCES)

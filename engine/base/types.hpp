@@ -15,6 +15,8 @@ using u64 = std::uint64_t;
 
 inline constexpr u32 page_lg2 = 12;
 inline constexpr u64 page_bytes = u64{1} << page_lg2;
+inline constexpr u64 mebibyte = u64{1} << 20;
+inline constexpr u64 gibibyte = u64{1} << 30;
 
 // A byte address in the physical address space of the machine that holds the tables.
 struct PhysAddr {

@@ -21,8 +21,6 @@ std::string_view anomaly_name(AnomalyKind kind)
   return "unknown";
 }
 
-namespace {
-
 // Which pages of memory were read as a table already.
 class SeenPages {
  public:
@@ -49,8 +47,6 @@ class SeenPages {
   const PhysicalMemory& memory_;
   std::vector<bool> seen_;
 };
-
-}  // namespace
 
 template <class F>
 class TableReader {

@@ -35,7 +35,7 @@ struct MemoryPart {
 
 inline std::vector<MemoryPart> memory_parts(MemoryLayout layout, u64 bytes)
 {
-  constexpr u64 gibibyte = u64{1} << 30, high_start = 4 * gibibyte;
+  constexpr u64 high_start = 4 * gibibyte;
   const u64 split_from = layout == MemoryLayout::q35 ? 0xb0000000 : 0xe0000000;
   const u64 low_bytes = layout == MemoryLayout::q35 ? 2 * gibibyte : 3 * gibibyte;
   if (layout == MemoryLayout::flat || bytes < split_from) return {{0, 0, bytes}};

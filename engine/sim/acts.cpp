@@ -93,7 +93,7 @@ void do_harvest(Stage& s, const Act& a)
 }
 
 // In the order of Act::Kind.
-constexpr ActInfo table[] = {
+constexpr ActInfo act_table[] = {
     {Kind::fill, "fill", "pvr", Effect::none, do_fill},
     {Kind::write, "write", "pv", Effect::none, do_write},
     {Kind::unmap, "unmap", "p", Effect::removes, do_unmap},
@@ -114,8 +114,8 @@ constexpr ActInfo table[] = {
 };
 static_assert(
     [] {
-      for (std::size_t i = 0; i < std::size(table); ++i)
-        if (static_cast<std::size_t>(table[i].kind) != i) return false;
+      for (std::size_t i = 0; i < std::size(act_table); ++i)
+        if (static_cast<std::size_t>(act_table[i].kind) != i) return false;
       return true;
     }(),
     "the table is in the order of Act::Kind");
@@ -200,7 +200,7 @@ std::string argument_text(const Act& act, char argument)
 
 }  // namespace
 
-const ActInfo& info(Kind kind) { return table[static_cast<std::size_t>(kind)]; }
+const ActInfo& info(Kind kind) { return act_table[static_cast<std::size_t>(kind)]; }
 
 Range range_of(const Act& act) { return act.kind == Kind::resize ? Range{act.range.start, ~u64{0}} : act.range; }
 
@@ -212,7 +212,7 @@ Act parse_act(std::string_view word)
   const std::string_view name = word.substr(0, colon);
   std::string known;
   const ActInfo* act_info = nullptr;
-  for (const ActInfo& row : table) {
+  for (const ActInfo& row : act_table) {
     if (row.name == name) act_info = &row;
     known += (known.empty() ? "" : ", ") + std::string(row.name);
   }

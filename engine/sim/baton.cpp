@@ -5,7 +5,6 @@
 
 namespace morsel::sim {
 
-using session::ActorState;
 using session::ActorWaits;
 using session::Event;
 using session::Exit;
@@ -15,12 +14,12 @@ namespace {
 
 session::NextAccess as_it_stands(const Baton::Access& a)
 {
-  using Kind = Baton::Access::Kind;
+  using Access = Baton::Access;
   session::NextAccess next{a.point, a.entry.tree, a.entry.level, a.entry.offset, 0, 0};
   next.word = a.entry.word ? *a.entry.word : a.counter ? a.counter->value : 0;
   next.desired = next.word;
-  if (a.kind == Kind::store || (a.kind == Kind::compare && next.word == a.expected)) next.desired = a.desired;
-  if (a.kind == Kind::add) next.desired = static_cast<u32>(next.word + a.desired);
+  if (a.kind == Access::Kind::store || (a.kind == Access::Kind::compare && next.word == a.expected)) next.desired = a.desired;
+  if (a.kind == Access::Kind::add) next.desired = static_cast<u32>(next.word + a.desired);
   return next;
 }
 
@@ -223,9 +222,9 @@ void Baton::run()
   tell_({Event::Kind::resumed, {}, "all go on"});
 }
 
-ActorState Baton::state_of(const Actor& actor) const
+session::ActorState Baton::state_of(const Actor& actor) const
 {
-  ActorState state;
+  session::ActorState state;
   state.id = actor.id;
   state.kind = MORSEL_ACTOR_CALLER;
   state.who = actor.who;
@@ -240,10 +239,10 @@ ActorState Baton::state_of(const Actor& actor) const
   return state;
 }
 
-std::vector<ActorState> Baton::actors()
+std::vector<session::ActorState> Baton::actors()
 {
   const Lock lock = look();
-  std::vector<ActorState> states;
+  std::vector<session::ActorState> states;
   for (const Actor* a : actors_) states.push_back(state_of(*a));
   return states;
 }
@@ -254,7 +253,7 @@ Baton::Actor* Baton::find(u32 id)
   return found == actors_.end() ? nullptr : *found;
 }
 
-ActorState Baton::step(u32 id, Milliseconds limit)
+session::ActorState Baton::step(u32 id, Milliseconds limit)
 {
   const std::string tried = "step actor " + std::to_string(id);
   Lock lock(mutex_);
@@ -266,7 +265,7 @@ ActorState Baton::step(u32 id, Milliseconds limit)
     for (const u32 other : actor->holders()) others += " " + std::to_string(other);
     throw Failure(Exit::usage, tried, "it waits until these have left their sections:" + others, "step those first");
   }
-  ActorState ended = state_of(*actor);
+  session::ActorState ended = state_of(*actor);
   actor->state = Actor::State::ready;
   schedule();
   wait_settled(lock, limit, tried);
@@ -276,7 +275,7 @@ ActorState Baton::step(u32 id, Milliseconds limit)
   return ended;
 }
 
-std::optional<ActorState> Baton::until(const session::StopCondition& condition, Milliseconds limit)
+std::optional<session::ActorState> Baton::until(const session::StopCondition& condition, Milliseconds limit)
 {
   const std::string tried = "run until " + std::string(point_name(condition.point));
   if (condition.nth == 0) throw Failure(Exit::usage, tried, "nth counts from 1");

@@ -10,7 +10,6 @@
 
 namespace morsel::sim {
 
-using session::ActorState;
 using session::Exit;
 using session::Failure;
 using session::Milliseconds;
@@ -38,7 +37,7 @@ class EmbeddedTarget::Gate final : public session::Stepping {
   explicit Gate(EmbeddedTarget& target) : target_(target), baton_(target.machine_.baton()) {}
 
   bool stopped() const override { return baton_.stopped(); }
-  std::vector<ActorState> actors() override { return baton_.actors(); }
+  std::vector<session::ActorState> actors() override { return baton_.actors(); }
   void stop(Milliseconds limit) override
   {
     keep([](session::Stepping& s) { s.stop(again_limit); });
@@ -49,12 +48,12 @@ class EmbeddedTarget::Gate final : public session::Stepping {
     keep([](session::Stepping& s) { s.run(); });
     baton_.run();
   }
-  ActorState step(u32 actor, Milliseconds limit) override
+  session::ActorState step(u32 actor, Milliseconds limit) override
   {
     keep([actor](session::Stepping& s) { s.step(actor, again_limit); });
     return baton_.step(actor, limit);
   }
-  std::optional<ActorState> until(const session::StopCondition& condition, Milliseconds limit) override
+  std::optional<session::ActorState> until(const session::StopCondition& condition, Milliseconds limit) override
   {
     keep([condition](session::Stepping& s) { s.until(condition, again_limit); });
     return baton_.until(condition, limit);

@@ -14,13 +14,13 @@ struct Row {
 
 // What stands in the primary: where its root is, and how large its leaves are. In the texts below, P is a page (or
 // leaf) that the actors fight for, Q its neighbour in the same table, T all that the table maps.
-struct Place {
+struct TreePlace {
   const char* name;
   const char* settings;
   const char *page, *neighbour, *table, *leaf;
 };
 
-constexpr Place places[] = {
+constexpr TreePlace places[] = {
     {"pte", "root:pte", "p0", "p1", "m0", ",4K"},
     {"pmd", "", "p0", "p1", "m0", ",4K"},
     {"pud", "root:pud", "p0", "p1", "m0", ",4K"},
@@ -149,7 +149,7 @@ void add(std::vector<Scenario>& to, const std::string& name, const std::string& 
 }
 
 // The row's text at this place.
-std::string put(const char* text, const Place& place)
+std::string put(const char* text, const TreePlace& place)
 {
   std::string out = std::string(place.settings) + " ";
   for (const char* c = text; *c; ++c) switch (*c) {
@@ -169,9 +169,9 @@ std::vector<Scenario> scenarios(Suite suite)
   std::vector<Scenario> all;
   if (suite == Suite::small) {
     for (const Row& row : everywhere)
-      for (const Place& place : places) add(all, std::string(row.name) + "_" + place.name, put(row.text, place));
+      for (const TreePlace& place : places) add(all, std::string(row.name) + "_" + place.name, put(row.text, place));
     for (const Row& row : splits)
-      for (const Place& place : {places[1], places[2]})
+      for (const TreePlace& place : {places[1], places[2]})
         add(all, std::string(row.name) + "_" + place.name, std::string(place.settings) + " " + row.text);
     for (const Row& row : in_each_format)
       for (const FormatInfo& format : format_table)

@@ -19,7 +19,6 @@ namespace {
 using inspect::DiffState;
 
 constexpr int hang_guard_ms = 60'000;
-constexpr u64 mebibyte = u64{1} << 20;
 
 class VmWindowTest : public testing::Test {
  protected:

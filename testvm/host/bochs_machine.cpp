@@ -22,7 +22,6 @@ using session::Failure;
 // The program itself: /usr/bin/bochs is a script that starts it.
 constexpr const char* program_name = "bochs-bin";
 constexpr const char* bios[] = {"/usr/share/bochs/BIOS-bochs-latest", "/usr/share/bochs/VGABIOS-lgpl-latest"};
-constexpr u64 mebibyte = u64{1} << 20;
 constexpr u32 most_cpus = 8;
 
 fs::path bridge()
@@ -31,7 +30,7 @@ fs::path bridge()
   return fs::read_symlink("/proc/self/exe", error).parent_path() / "morsel-bochs-bridge.so";
 }
 
-void check_config(const VmConfig& config)
+void check_bochs_config(const VmConfig& config)
 {
   const std::string tried = "starting the VM '" + config.name + "' in Bochs";
   if (const std::string missing = missing_for_bochs(); !missing.empty())
@@ -86,7 +85,7 @@ BochsMachine::BochsMachine(const VmConfig& config, const VmPaths& paths, Stopped
       log_(paths.folder / "bochs.log"),
       stopped_(std::move(stopped))
 {
-  check_config(config);
+  check_bochs_config(config);
 }
 
 BochsMachine::~BochsMachine() { end(); }

@@ -20,7 +20,6 @@ namespace fs = std::filesystem;
 using session::Failure;
 
 constexpr Milliseconds program_limit{10'000};
-constexpr u64 gibibyte = u64{1} << 30;
 
 // The value of a `name : value` or `name: value kB` line.
 std::string line_value(const fs::path& file, const std::string& name)

@@ -21,7 +21,6 @@ using session::Failure;
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-constexpr u64 mebibyte = u64{1} << 20;
 constexpr session::Milliseconds limit{60'000};
 
 double median(std::vector<double> values)

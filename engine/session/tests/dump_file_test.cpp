@@ -205,7 +205,7 @@ TEST(RawImage, LiesAsItsLayoutSays)
   EXPECT_EQ(read(bytes, MemoryLayout::q35).segments.size(), 1u);
   EXPECT_EQ(refusal({}, MemoryLayout::flat), "it is empty");
   EXPECT_EQ(refusal(std::vector<u8>(4095), MemoryLayout::flat), "its 4095 bytes are no multiple of 4 KiB");
-  constexpr u64 gibibyte = u64{1} << 30, high = 4 * gibibyte;
+  constexpr u64 high = 4 * gibibyte;
   using Parts = std::vector<MemoryPart>;
   EXPECT_EQ(memory_parts(MemoryLayout::flat, 5 * gibibyte), (Parts{{0, 0, 5 * gibibyte}}));
   EXPECT_EQ(memory_parts(MemoryLayout::q35, 3 * gibibyte),

@@ -16,7 +16,7 @@
 namespace morsel::session {
 namespace {
 
-constexpr u64 memory_bytes = u64{256} << 20, object_bytes = u64{8} << 20, large = u64{2} << 20;
+constexpr u64 memory_bytes = u64{256} << 20, object_bytes = u64{8} << 20, large_bytes = u64{2} << 20;
 
 // All trees of all objects as they stood in the machine.
 struct Seen {
@@ -70,8 +70,8 @@ class RandomOperations {
   }
   Range larges()
   {
-    const u64 first = number(object_bytes / large);
-    return {first * large, object_bytes};
+    const u64 first = number(object_bytes / large_bytes);
+    return {first * large_bytes, object_bytes};
   }
 
   void perform(u64 which)

@@ -21,7 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr u64 mebibyte = u64{1} << 20;
 constexpr u32 entry = 0x200040;
 constexpr u64 kernel_at = 2 * mebibyte, kernel_bytes = 64, kernel_memory = 8192;
 

@@ -17,7 +17,6 @@
 namespace morsel::guest {
 namespace {
 
-constexpr u64 mebibyte = u64{1} << 20;
 constexpr u64 object_bytes = 64 * mebibyte;
 
 void request(int fd, unsigned long code, void* argument, const char* what)

@@ -11,8 +11,6 @@
 namespace morsel::testvm {
 namespace {
 
-constexpr u64 mebibyte = u64{1} << 20, gibibyte = u64{1} << 30;
-
 // A sparse file of the size of a guest's memory, with one word in it.
 struct Ram {
   Ram(u64 bytes, u64 offset, u64 word) : fd(memfd_create("test-ram", MFD_CLOEXEC))

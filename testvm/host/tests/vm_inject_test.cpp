@@ -18,8 +18,6 @@ namespace {
 using session::Failure;
 using session::InjectRule;
 
-constexpr u64 mebibyte = u64{1} << 20;
-
 class VmInjectTest : public testing::Test {
  protected:
   static void SetUpTestSuite() { session = std::make_unique<session::Session>(VmTarget::start(test_config())); }

@@ -13,7 +13,6 @@
 namespace morsel::testvm {
 namespace {
 
-constexpr u64 mebibyte = u64{1} << 20;
 constexpr u64 address_bits = 0x000f'ffff'ffff'f000;
 
 struct Place {

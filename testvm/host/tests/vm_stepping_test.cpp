@@ -18,7 +18,6 @@ using session::ActorState;
 using session::ActorWaits;
 using session::Failure;
 
-constexpr u64 mebibyte = u64{1} << 20;
 constexpr u64 present_bits = 7;
 constexpr Milliseconds limit{5'000};
 

@@ -17,8 +17,6 @@ using session::AccessOutcome;
 using session::Exit;
 using session::Failure;
 
-constexpr u64 mebibyte = u64{1} << 20, gibibyte = u64{1} << 30;
-
 // Physical address of the frame under `offset` by the bits of an AMD64 tree (SDM vol. 3, 4.5), read by hand.
 u64 frame_by_hand(const inspect::PhysicalMemory& memory, PhysAddr root, Level root_level, u64 offset)
 {
