@@ -73,7 +73,7 @@ Json preset_facts(const Preset& preset)
           {"breaks", preset.breaks}};
 }
 
-std::string object_text(const Json& name) { return name == "" ? "an object that is gone" : name.get<std::string>(); }
+std::string object_text(const std::string& name) { return name.empty() ? "an object that is gone" : name; }
 
 std::string when_text(const Json& r)
 {
@@ -181,7 +181,7 @@ std::string render_rules(const Json& facts, const Style& style)
          (view == "any"       ? "of any tree"
           : view == "primary" ? "of the primary"
                               : "of view " + view) +
-             (r.contains("object") ? " of " + object_text(r["object"]) : ""),
+             (r.contains("object") ? " of " + object_text(r["object"].get<std::string>()) : ""),
          when_text(r), fmt::format("fired {}", plural(r["fired"].get<u64>(), "time"))});
   }
   if (!facts.contains("preset")) return table.text();

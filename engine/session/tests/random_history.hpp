@@ -47,15 +47,29 @@ inline void expect_same(const inspect::Snapshot& was, const inspect::Snapshot& s
   }
 }
 
+// Which trees there are: their objects' names and numbers, and their roots.
+inline std::vector<std::string> roots_of(const std::vector<ObjectState>& objects)
+{
+  std::vector<std::string> roots;
+  for (const ObjectState& o : objects) {
+    roots.push_back(o.name + " " + std::to_string(o.id) + " " + std::to_string(o.root.value));
+    for (const ViewState& v : o.views)
+      roots.push_back("view " + std::to_string(v.number) + " " + std::to_string(v.root.value));
+  }
+  return roots;
+}
+
 // All trees of all objects as they stood in the machine.
 class Seen {
  public:
-  // Nobody may be in the middle of something.
+  // Nobody may be in the middle of something. What an object holds besides (frames that are being freed, mappings of a
+  // process that has just ended) may change all the same.
   Seen(Target& target, Recorder& recorder)
   {
     recorder.sync(target);
     position_ = recorder.chronicle().journal.size();
-    objects_ = target.objects();
+    objects_ = recorder.chronicle().history->objects();
+    EXPECT_EQ(roots_of(objects_), roots_of(target.objects()));
     trees_ = trees_of(target.memory(), objects_);
   }
   void expect_shown_by(Recorder& recorder) const
