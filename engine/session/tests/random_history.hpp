@@ -135,7 +135,7 @@ class RandomOperations {
     const std::vector<ObjectState> objects = target_.objects();
     if (which < shapes && (objects.empty() || (which == 0 && objects.size() < 3))) return create();
     if (objects.empty()) return;
-    const ObjectState object = objects[number(objects.size())];
+    const ObjectState& object = objects[number(objects.size())];
     const TreeId view = object.views.empty() ? primary_tree : object.views[number(object.views.size())].number;
     if (which < shapes)
       change_shape(which, object, view, objects.size());
