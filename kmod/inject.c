@@ -95,7 +95,7 @@ static int check_when(const struct morsel_inject *rule)
 		return -EINVAL;
 	if (rule->view > MORSEL_MAX_VIEWS && rule->view != MORSEL_ANY_TREE)
 		return -EINVAL;
-	if (!rule->probability || rule->probability > 100 || rule->start > rule->end)
+	if (!rule->probability || rule->probability > 100 || rule->start > rule->end || rule->reserved)
 		return -EINVAL;
 	if (rule->action == MORSEL_FAULT_DELAY ? rule->until >= MORSEL_POINT_COUNT : rule->until)
 		return -EINVAL;
@@ -249,7 +249,7 @@ static bool matches(const struct morsel_inject *rule, const struct engine_actor 
 {
 	if (rule->point != event->point || (rule->view != MORSEL_ANY_TREE && rule->view != event->tree))
 		return false;
-	if (rule->actor && rule->actor != actor->id)
+	if ((rule->actor && rule->actor != actor->id) || (rule->object_id && rule->object_id != actor->object->id))
 		return false;
 	if (rule->end && (event->offset >= rule->end || event->end <= rule->start))
 		return false;

@@ -232,6 +232,8 @@ struct morsel_inject {
 	__u64 bits;			/* CORRUPT: flipped in what is stored, or in both ends of a flush's range */
 	__u32 probability;		/* 1 to 100 percent */
 	__u32 until;			/* DELAY: enum morsel_point that the actor has to pass; others: 0 */
+	__u32 object_id;		/* 0: any */
+	__u32 reserved;			/* 0 */
 };
 
 /*

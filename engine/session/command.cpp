@@ -195,12 +195,21 @@ std::string Command::usage() const
 
 bool Command::takes_rest() const { return !arguments.empty() && arguments.back().kind == ArgumentKind::rest; }
 
-void CommandTable::mark_changing(std::string_view path)
+Command& CommandTable::at(std::string_view path)
 {
   const auto found =
       std::find_if(commands_.begin(), commands_.end(), [&](const Command& c) { return c.path == path; });
   if (found == commands_.end()) throw std::logic_error("there is no command " + std::string(path));
-  found->changes = true;
+  return *found;
+}
+
+void CommandTable::mark_changing(std::string_view path) { at(path).changes = true; }
+
+void CommandTable::mark_looking(std::string_view path) { at(path).looks = true; }
+
+void CommandTable::add_argument(std::string_view path, Argument argument)
+{
+  at(path).arguments.push_back(std::move(argument));
 }
 
 const Command& CommandTable::find(std::span<const std::string> words) const

@@ -88,6 +88,7 @@ struct Command {
   std::function<std::string(const Json& facts, const Style&)> render;
   Output output = Output::text;
   bool changes = false;  // the machine: refused while the session shows the past; a task while the gate is closed
+  bool looks = false;    // and does nothing else: done for one client while another one's program runs
 
   std::string usage() const;  // "object create NAME SIZE [--level LEVEL]"
   bool takes_rest() const;
@@ -99,16 +100,24 @@ struct ParsedCommand {
   Arguments arguments;
 };
 
+// The flag that asks for the answer again whenever something has happened. A door that stays does it; a session answers
+// once.
+inline constexpr std::string_view watch_flag = "--watch";
+
 class CommandTable {
  public:
   void add(Command command) { commands_.push_back(std::move(command)); }
   void mark_changing(std::string_view path);  // Command::changes
+  void mark_looking(std::string_view path);   // Command::looks
+  void add_argument(std::string_view path, Argument argument);
   const std::vector<Command>& commands() const { return commands_; }
   // The command with the longest path that the words begin with. Throws with the nearest command if there is none.
   const Command& find(std::span<const std::string> words) const;
   ParsedCommand parse(std::span<const std::string> words) const;
 
  private:
+  Command& at(std::string_view path);
+
   std::vector<Command> commands_;
 };
 

@@ -189,7 +189,9 @@ void add_fault_commands(CommandTable& table)
        false, {}, {"drop", "fail", "delay", "duplicate", "corrupt", "crash"}},
       option("--until", Kind::point, "POINT", "of delay: the access happens when its actor has passed this point"),
       option("--bits", Kind::number, "WORD", "of corrupt: the bits that are flipped"),
-      option("--view", Kind::text, "VIEW", "only in this tree: a view's number or 'primary'; any without")};
+      option("--object", Kind::text, "NAME", "only in this object; any without"),
+      option("--view", Kind::text, "VIEW",
+             "only in this tree: a view's number or 'primary', with --object also a format's name; any without")};
   of_add.insert(of_add.end(), when.begin(), when.end());
   table.add({group, "inject add", std::move(of_add),
              "Injects a fault at a point of the protocol, deterministic and counted.\n"
@@ -231,7 +233,8 @@ void add_stepping_commands(CommandTable& table)
               option("--range", Kind::range, "RANGE", "only where the entry covers some of it"),
               option("--nth", Kind::number, "N", "at the nth time; 1 without")},
              "Lets all go on until one is about to do this, and closes the gate again.\n"
-             "Exit status 1 if all have finished and nobody came there.", until, render_gate});
+             "Exit status 1 if all have finished, programs that this session runs in the guest as well, and nobody\n"
+             "came there; or if the gate was closed or opened before.", until, render_gate});
 }
 
 void add_history_commands(CommandTable& table)
@@ -338,6 +341,14 @@ CommandTable session_commands()
         "object split", "object merge", "object migrate", "object harvest", "object ranges", "view add", "view drop",
         "access", "inject add", "inject preset", "run", "tour"})
     table.mark_changing(path);
+  for (const std::string_view path :
+       {"object list", "object show", "view list", "tree", "diff", "verify", "walk", "entry", "formats", "inject list",
+        "inject presets", "journal", "journal status", "counters", "target", "kernel-log", "help"})
+    table.mark_looking(path);
+  for (const std::string_view path :
+       {"object list", "object show", "object ranges", "view list", "tree", "diff", "verify", "walk", "actors",
+        "inject list", "journal", "journal status", "counters"})
+    table.add_argument(path, flag(watch_flag, "goes on, and shows what is new whenever something has happened"));
   return table;
 }
 

@@ -111,6 +111,9 @@ objects as long as the process lives; the test VM keeps them as long as the VM i
 | view | its number, `primary`, or the name of its format if only one view has it |
 | level | `pte`, `pmd`, `pud`, `pml4`, `pml5`, or 0 to 4 |
 
+`--watch`, where a command takes it, goes on and shows what is new whenever an event tells that something has
+happened: on a VM, or with `--session`.
+
 Every command takes `--json`: one line with the same facts. In them, words of entries and physical addresses are
 hexadecimal strings; offsets, sizes and counts are numbers. A failure is
 `{"error":{"exit":…,"tried":…,"found":…,"advice":…}}`.

@@ -73,6 +73,8 @@ Json preset_facts(const Preset& preset)
           {"breaks", preset.breaks}};
 }
 
+std::string object_text(const std::string& name) { return name.empty() ? "an object that is gone" : name; }
+
 std::string when_text(const Json& r)
 {
   std::string out = fmt::format("from access {}, {}", r["nth"].get<u64>(), plural(r["times"].get<u64>(), "time"));
@@ -86,25 +88,15 @@ std::string when_text(const Json& r)
   return out;
 }
 
-// Rules know trees by their numbers: other objects' trees of the same number are struck, too.
-Json others_with_tree(Target& target, const std::string& name, TreeId tree)
-{
-  Json others = Json::array();
-  for (const ObjectState& o : target.objects()) {
-    const bool has = tree == primary_tree ||
-                     std::any_of(o.views.begin(), o.views.end(), [&](const ViewState& v) { return v.number == tree; });
-    if (has && o.name != name) others.push_back(o.name);
-  }
-  return others;
-}
-
 }  // namespace
 
 Outcome inject_add(Session& session, const Arguments& arguments)
 {
   InjectRule rule;
   rule.point = arguments.get<SyncPoint>("POINT");
-  rule.tree = tree_option(arguments);
+  rule.tree = tree_option(session, arguments);
+  if (arguments.has("--object"))
+    rule.object = find_object(session.target(), arguments.command, arguments.text("--object")).name;
   read_action(arguments, rule);
   read_when(arguments, rule);
   rule.number = session.target().inject(rule);
@@ -124,6 +116,7 @@ Outcome inject_preset(Session& session, const Arguments& arguments)
   InjectRule rule;
   rule.point = preset->point;
   rule.action = preset->action;
+  rule.object = object.name;
   rule.tree = primary_tree;
   FormatId format = object.source().format;
   if (preset->where == Preset::Where::view) {
@@ -142,9 +135,7 @@ Outcome inject_preset(Session& session, const Arguments& arguments)
                   "Another format has: 'formats'.");
   read_when(arguments, rule);
   rule.number = session.target().inject(rule);
-  return {{{"rules", Json::array({rule_facts(rule)})},
-           {"preset", preset_facts(*preset)},
-           {"strikes_too", others_with_tree(session.target(), object.name, *rule.tree)}}};
+  return {{{"rules", Json::array({rule_facts(rule)})}, {"preset", preset_facts(*preset)}}};
 }
 
 Outcome inject_presets(Session&, const Arguments&)
@@ -187,19 +178,16 @@ std::string render_rules(const Json& facts, const Style& style)
     table.add(
         {fmt::format("rule {}", r["rule"].get<u64>()),
          fmt::format("{} at {}", style.bold(r["action"].get<std::string>()), style.bold(r["point"].get<std::string>())),
-         view == "any"       ? "of any tree"
-         : view == "primary" ? "of the primary"
-                             : "of view " + view,
+         (view == "any"       ? "of any tree"
+          : view == "primary" ? "of the primary"
+                              : "of view " + view) +
+             (r.contains("object") ? " of " + object_text(r["object"].get<std::string>()) : ""),
          when_text(r), fmt::format("fired {}", plural(r["fired"].get<u64>(), "time"))});
   }
   if (!facts.contains("preset")) return table.text();
   const Json& p = facts["preset"];
-  std::string out =
-      table.text() + fmt::format("  {}\n  Hardware: {}\n  Expected to break: {}\n", p["does"].get<std::string>(),
-                                 p["hardware"].get<std::string>(), p["breaks"].get<std::string>());
-  for (const Json& other : facts["strikes_too"])
-    out += fmt::format("  Strikes '{}' as well: its tree has the same number.\n", other.get<std::string>());
-  return out;
+  return table.text() + fmt::format("  {}\n  Hardware: {}\n  Expected to break: {}\n", p["does"].get<std::string>(),
+                                    p["hardware"].get<std::string>(), p["breaks"].get<std::string>());
 }
 
 }  // namespace morsel::session

@@ -52,13 +52,6 @@ u32 only_actor(Stepping& stepping, const std::string& command)
                 "Say which: step ACTOR.");
 }
 
-TreeId tree_of(Session& session, const Arguments& arguments)
-{
-  if (!arguments.has("--object")) return *tree_option(arguments);
-  return find_tree(find_object(session.target(), arguments.command, arguments.text("--object")), arguments.command,
-                   arguments.text("--view"));
-}
-
 }  // namespace
 
 Outcome actors(Session& session, const Arguments& arguments)
@@ -104,15 +97,16 @@ Outcome until(Session& session, const Arguments& arguments)
   if (arguments.has("--actor"))
     condition.actor = number_of_actor(arguments.command + ": --actor", arguments.number("--actor"));
   if (arguments.has("--object")) condition.object = arguments.text("--object");
-  if (arguments.has("--view")) condition.tree = tree_of(session, arguments);
+  condition.tree = tree_option(session, arguments);
   if (arguments.has("--range")) condition.range = arguments.get<Range>("--range");
   condition.nth = arguments.get_or<u64>("--nth", 1);
   if (condition.nth == 0) throw Failure(Exit::usage, arguments.command + ": --nth", "it counts from 1", {});
-  const auto met = stepping_of(session, arguments.command).until(condition, run_limit);
-  Json facts{{"met", met.has_value()}};
-  facts["by"] = met ? actor_facts(*met, session.target().objects()) : Json();
+  const UntilReply end = stepping_of(session, arguments.command).until(condition, run_limit);
+  Json facts{{"met", end.met.has_value()}};
+  facts["by"] = end.met ? actor_facts(*end.met, session.target().objects()) : Json();
+  if (!end.met && !end.finished) facts["programs"] = end.programs;
   facts.update(state_facts(session, step_limit));
-  return {std::move(facts), met ? 0 : static_cast<int>(Exit::check_failed)};
+  return {std::move(facts), end.met ? 0 : static_cast<int>(Exit::check_failed)};
 }
 
 std::string render_started(const Json& facts, const Style& style)
@@ -125,7 +119,12 @@ std::string render_started(const Json& facts, const Style& style)
 std::string render_gate(const Json& facts, const Style& style)
 {
   std::string out = finished_text(facts["finished"], style);
-  if (facts.contains("met") && facts["met"] == false) out += "all have finished, and nobody came there\n";
+  if (facts.contains("programs")) {
+    out += "the gate was closed or opened before anybody came there\n";
+    for (const Json& p : facts["programs"]) out += p.get<std::string>() + " still runs\n";
+  } else if (facts.contains("met") && facts["met"] == false) {
+    out += "all have finished, and nobody came there\n";
+  }
   const u64 stepped = facts.contains("stepped")                        ? facts["stepped"]["actor"].get<u64>()
                       : facts.contains("by") && !facts["by"].is_null() ? facts["by"]["actor"].get<u64>()
                                                                        : 0;

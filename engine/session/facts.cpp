@@ -99,6 +99,7 @@ Json rule_facts(const InjectRule& rule)
     facts["view"] = "primary";
   else
     facts["view"] = std::to_string(*rule.tree);
+  if (rule.object) facts["object"] = *rule.object;
   facts["nth"] = rule.nth;
   facts["times"] = rule.times;
   facts["fired"] = rule.fired;

@@ -7,10 +7,18 @@
 
 namespace morsel::session {
 
+namespace {
+
+// Of leaves of tables that Linux walks: it sets this beside the dirty bit (_PAGE_SOFT_DIRTY, where it is built so).
+constexpr u64 soft_dirty_bit = u64{1} << 11;
+
+}  // namespace
+
 u64 hardware_bits(FormatId format)
 {
   const FormatInfo& info = *find_format(format);
-  return info.accessed_bit | info.dirty_bit;
+  const bool linux_walks = format == FormatId::amd64 || format == FormatId::amd64_l5;
+  return info.accessed_bit | info.dirty_bit | (linux_walks ? soft_dirty_bit : 0);
 }
 
 History::History(const inspect::PhysicalMemory& memory, std::vector<ObjectState> objects, HistoryLimits limits)

@@ -104,7 +104,8 @@ class History {
   std::size_t trusted_from_ = 0;  // nothing speaks against the positions from here to the end
 };
 
-// Accessed and dirty bits, of which history knows only what records tell.
+// Accessed and dirty bits, and what Linux sets beside them in tables of processes: history knows of them only what
+// records tell.
 u64 hardware_bits(FormatId format);
 
 }  // namespace morsel::session

@@ -76,6 +76,7 @@ void LiveReplay::add_rules(u32 actor, u32 id)
   for (const sim::FaultRule& rule : scenario_.faults) {
     if (rule.actor != actor) continue;
     InjectRule made = rule_of(rule);
+    made.object = explored_name;
     if (actor != 0) made.actor = id;
     try {
       session_.target().inject(made);

@@ -146,7 +146,7 @@ Reply Session::begin_task(ParsedCommand parsed, std::span<const std::string> wor
   parsed.arguments.given_up = ending_.get_token();
   // Its own copy of the style: the next command may be another client's.
   Tasks::Work work = [this, parsed = std::move(parsed), its_style = style] { return perform(parsed, its_style); };
-  return started(tasks_->begin(*target_->stepping(), command, std::move(work), begin_limit), command, as_json);
+  return started(tasks_->begin(*target_->stepping(), command, std::move(work), begin_limit), command, as_json, style);
 }
 
 Reply Session::perform_in_front(ParsedCommand parsed, std::span<const std::string> words, const std::stop_token& gone,
@@ -154,18 +154,22 @@ Reply Session::perform_in_front(ParsedCommand parsed, std::span<const std::strin
 {
   const bool as_json = parsed.arguments.as_json;
   const std::string command = fmt::format("{}", fmt::join(words, " "));
+  const bool is_program = parsed.command->path == "run";
+  const Style its_style = style;  // others may have another one meanwhile
   std::stop_source given_up;
   parsed.arguments.given_up = given_up.get_token();
   // A task outlives the wait of its client, but not the session.
   const std::stop_callback with_client(gone, [&] { given_up.request_stop(); });
-  Tasks::Work work = [this, given_up, parsed = std::move(parsed), its_style = style]() mutable {
+  Tasks::Work work = [this, given_up, parsed = std::move(parsed), its_style]() mutable {
     const std::stop_callback with_session(ending_.get_token(), [&] { given_up.request_stop(); });
     return perform(parsed, its_style);
   };
-  return started(tasks_->begin_in_front(*target_->stepping(), command, std::move(work), hurries), command, as_json);
+  return started(tasks_->begin_in_front(*target_->stepping(), command, std::move(work), hurries,
+                                        is_program ? meanwhile_ : std::function<void()>{}),
+                 command, as_json, its_style);
 }
 
-Reply Session::started(Tasks::Begun begun, const std::string& command, bool as_json)
+Reply Session::started(Tasks::Begun begun, const std::string& command, bool as_json, const Style& with)
 {
   if (begun.reply) return std::move(*begun.reply);
   Reply reply;
@@ -174,7 +178,7 @@ Reply Session::started(Tasks::Begun begun, const std::string& command, bool as_j
     reply.facts["actor"] = begun.actor->id;
     reply.facts["waits_at"] = actor_facts(*begun.actor, target_->objects());
   }
-  reply.text = printable(render_started(reply.facts, style));
+  reply.text = printable(render_started(reply.facts, with));
   reply.as_json = as_json;
   return reply;
 }
@@ -205,6 +209,9 @@ Reply Session::execute(std::span<const std::string> words, const std::stop_token
 {
   ParsedCommand parsed = table_.parse(words);
   const Command& command = *parsed.command;
+  if (parsed.arguments.has(watch_flag))
+    throw Failure(Exit::usage, parsed.arguments.command, fmt::format("here {} is not done", watch_flag),
+                  "morselctl does it; a program subscribes to events (docs/sessions.md), and asks again.");
   if (recorder_.in_past() && command.changes)
     throw Failure(Exit::usage, parsed.arguments.command,
                   fmt::format("the session shows the past, {}, which does not change any more", recorder_.place()),
@@ -341,6 +348,13 @@ std::optional<TreeId> tree_option(const Arguments& arguments)
     throw Failure(Exit::usage, arguments.command + ": --view", fmt::format("{} is no view's number", number),
                   "Write 'primary' or a number from 1; without --view every tree is meant.");
   return static_cast<TreeId>(number);
+}
+
+std::optional<TreeId> tree_option(Session& session, const Arguments& arguments)
+{
+  if (!arguments.has("--object") || !arguments.has("--view")) return tree_option(arguments);
+  return find_tree(find_object(session.target(), arguments.command, arguments.text("--object")), arguments.command,
+                   arguments.text("--view"));
 }
 
 TreeId find_tree(const ObjectState& object, const std::string& command, const std::string& word)

@@ -56,6 +56,10 @@ class Session {
   // From any thread, while execute() waits in another one: `stop` and `run` (the gate) act at once, and what waits for
   // others does so no longer. They are to be executed all the same. The target must have been reached before.
   void act_on_gate(std::span<const std::string> words);
+  // While execute() waits for somebody's program, it calls this, and again whenever look_meanwhile() was called, from
+  // any thread: it may execute commands that only look (Command::looks).
+  void when_waiting(std::function<void()> meanwhile) { meanwhile_ = std::move(meanwhile); }
+  void look_meanwhile() { tasks_->poke(); }
   // From any thread: opens the gate for good, because the session is about to end.
   void let_all_go();
   // Hears what the target tells, and when a task has ended. It must not call back. An empty one ends it.
@@ -79,7 +83,7 @@ class Session {
   Reply begin_task(ParsedCommand parsed, std::span<const std::string> words);
   Reply perform_in_front(ParsedCommand parsed, std::span<const std::string> words, const std::stop_token& gone,
                          u64 hurries);
-  Reply started(Tasks::Begun begun, const std::string& command, bool as_json);
+  Reply started(Tasks::Begun begun, const std::string& command, bool as_json, const Style& with);
   void hear_target();
   void hear(const Event& event);
   void tell(const Event& event);
@@ -94,6 +98,7 @@ class Session {
   std::vector<Violation> reported_;
   u64 looked_at_ = 0;   // the sequence up to which views were looked at
   bool faults_ = false;  // were injected
+  std::function<void()> meanwhile_;
   std::stop_source ending_;  // no task waits for a program any more
   std::optional<Tasks> tasks_{std::in_place, [this](u32 actor, const std::string& command) {
                                tell({Event::Kind::command_finished, {}, command, actor});
@@ -110,6 +115,8 @@ ObjectState find_object(Target& target, const std::string& command, const std::s
 ObjectState find_object(const Scene& scene, const std::string& command, const std::string& name);
 // What --view says where no object is named: 'primary' or a number; nothing without it.
 std::optional<TreeId> tree_option(const Arguments& arguments);
+// With --object also a format's name, if one of its views has it.
+std::optional<TreeId> tree_option(Session& session, const Arguments& arguments);
 // "primary", a view's number, or the name of a format that only one view has.
 TreeId find_tree(const ObjectState& object, const std::string& command, const std::string& word);
 

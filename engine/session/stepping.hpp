@@ -63,6 +63,14 @@ struct StopCondition {
   u64 nth = 1;
 };
 
+// How `until` ended: somebody met the condition, or all have finished; or neither, as the gate was closed or opened
+// before.
+struct UntilReply {
+  std::optional<ActorState> met{};
+  bool finished = false;
+  std::vector<std::string> programs{};  // neither: those of the guest that still run (the VM only)
+};
+
 class Stepping {
  public:
   virtual ~Stepping() = default;
@@ -77,8 +85,9 @@ class Stepping {
   // Lets one actor do the access it waits at. Returns where it is then: at its next point, waiting for a grace period,
   // or finished. Failure if there is no such actor, if it waits for others, or if the limit is over.
   virtual ActorState step(u32 actor, Milliseconds limit) = 0;
-  // Lets all go on until one meets the condition, and closes the gate. Nothing: all have finished without meeting it.
-  virtual std::optional<ActorState> until(const StopCondition& condition, Milliseconds limit) = 0;
+  // Lets all go on until one meets the condition, and closes the gate. Programs that this session has started are
+  // waited for as well: they may come to a point again.
+  virtual UntilReply until(const StopCondition& condition, Milliseconds limit) = 0;
 };
 
 }  // namespace morsel::session

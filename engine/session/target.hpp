@@ -116,6 +116,7 @@ struct InjectRule {
   u64 seed = 0;
   SyncPoint until = SyncPoint::leave;  // MORSEL_FAULT_DELAY: the access happens when the actor has passed this point
   u64 bits = 0;                 // MORSEL_FAULT_CORRUPT: flipped in the word that is stored
+  std::optional<std::string> object{};  // its name, empty once it has none; nothing: any
 };
 
 // What the target holds; all zero when the last object is gone.

@@ -146,11 +146,18 @@ Tasks::Begun Tasks::give(Task& task)
   return begun;
 }
 
-Tasks::Begun Tasks::begin_in_front(Stepping& stepping, std::string command, Work work, u64 seen)
+Tasks::Begun Tasks::begin_in_front(Stepping& stepping, std::string command, Work work, u64 seen,
+                                   const std::function<void()>& meanwhile)
 {
   Task& task = start(stepping, std::move(command), std::move(work));
   std::unique_lock lock(mutex_);
-  poked_.wait(lock, [&] { return task.ended || hurries_ != seen; });
+  while (!task.ended && hurries_ == seen) {
+    const u64 pokes = pokes_;
+    lock.unlock();
+    if (meanwhile) meanwhile();
+    lock.lock();
+    poked_.wait(lock, [&] { return task.ended || hurries_ != seen || pokes_ != pokes; });
+  }
   if (!task.ended) {
     task.left = true;
     return {};

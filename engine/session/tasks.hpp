@@ -49,8 +49,10 @@ class Tasks {
 
   // Throws what `work` throws, if it ends at once.
   Begun begin(Stepping& stepping, std::string command, Work work, Milliseconds limit);
-  // Waits for its end, unless somebody hurries: has hurried, since hurries() was `seen`.
-  Begun begin_in_front(Stepping& stepping, std::string command, Work work, u64 seen);
+  // Waits for its end, unless somebody hurries: has hurried, since hurries() was `seen`. Before, and whenever it is
+  // poked, it calls `meanwhile`, which must not begin or settle tasks; empty: nothing.
+  Begun begin_in_front(Stepping& stepping, std::string command, Work work, u64 seen,
+                       const std::function<void()>& meanwhile);
   // Waits until every task has ended or waits, or the limit is over; those that have ended since the last call.
   std::vector<Finished> settle(Stepping& stepping, Milliseconds limit);
   // Waits until `over` is true of everybody's state; false: the limit came first.

@@ -12,6 +12,8 @@ using session::Failure;
 
 namespace {
 
+constexpr const char* closed_by_order = "the gate is closed";
+
 session::NextAccess as_it_stands(const Baton::Access& a)
 {
   using Access = Baton::Access;
@@ -206,7 +208,7 @@ void Baton::stop(Milliseconds limit)
     was_open = !closed_;
     close();
   }
-  if (was_open) tell_({Event::Kind::stopped, {}, "the gate is closed"});
+  if (was_open) tell_({Event::Kind::stopped, {}, closed_by_order});
   Lock lock(mutex_);
   wait_settled(lock, limit, "stop all actors");
 }
@@ -275,7 +277,7 @@ session::ActorState Baton::step(u32 id, Milliseconds limit)
   return ended;
 }
 
-std::optional<session::ActorState> Baton::until(const session::StopCondition& condition, Milliseconds limit)
+session::UntilReply Baton::until(const session::StopCondition& condition, Milliseconds limit)
 {
   const std::string tried = "run until " + std::string(point_name(condition.point));
   if (condition.nth == 0) throw Failure(Exit::usage, tried, "nth counts from 1");
@@ -290,9 +292,11 @@ std::optional<session::ActorState> Baton::until(const session::StopCondition& co
   const bool over = !settled_.wait_for(lock, limit, [&] { return settled() || orders_ != order; });
   if (orders_ != order) return {};  // somebody else has decided otherwise meanwhile
   close();
+  if (const Actor* const actor = met_by_ ? find(met_by_) : nullptr) return {.met = state_of(*actor)};
+  lock.unlock();
+  tell_({Event::Kind::stopped, {}, closed_by_order});
   if (over) throw Failure(Exit::check_failed, tried, "not met after " + std::to_string(limit.count()) + " ms");
-  const Actor* const actor = met_by_ ? find(met_by_) : nullptr;
-  return actor ? std::optional(state_of(*actor)) : std::nullopt;
+  return {.finished = true};
 }
 
 }  // namespace morsel::sim

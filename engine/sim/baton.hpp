@@ -94,7 +94,7 @@ class Baton final : public session::Stepping {
   void run() override;
   std::vector<session::ActorState> actors() override;
   session::ActorState step(u32 actor, Milliseconds limit) override;
-  std::optional<session::ActorState> until(const session::StopCondition& condition, Milliseconds limit) override;
+  session::UntilReply until(const session::StopCondition& condition, Milliseconds limit) override;
 
  private:
   using Lock = std::unique_lock<std::mutex>;

@@ -53,7 +53,7 @@ class EmbeddedTarget::Gate final : public session::Stepping {
     keep([actor](session::Stepping& s) { s.step(actor, again_limit); });
     return baton_.step(actor, limit);
   }
-  std::optional<session::ActorState> until(const session::StopCondition& condition, Milliseconds limit) override
+  session::UntilReply until(const session::StopCondition& condition, Milliseconds limit) override
   {
     keep([condition](session::Stepping& s) { s.until(condition, again_limit); });
     return baton_.until(condition, limit);

@@ -343,6 +343,7 @@ u32 EmbeddedTarget::inject(const session::InjectRule& rule)
   added.seed = rule.seed;
   added.until = rule.until;
   added.bits = rule.bits;
+  added.object = rule.object ? find(*rule.object).id : 0;
   keep(Input::Kind::order, [rule](EmbeddedTarget& t) { t.inject(rule); });
   return machine_.faults().add(added);
 }
@@ -352,10 +353,15 @@ std::vector<session::InjectRule> EmbeddedTarget::injected()
   const auto still = machine_.baton().look();
   check_alive();
   std::vector<session::InjectRule> rules;
-  for (const FaultRule& r : machine_.faults().rules())
+  for (const FaultRule& r : machine_.faults().rules()) {
     rules.push_back({r.number, r.point, r.action, r.tree, r.nth, r.times, r.fired, r.range,
                      r.actor ? std::optional(r.actor) : std::nullopt, r.interval, r.probability, r.seed, r.until,
                      r.bits});
+    if (r.object == 0) continue;
+    rules.back().object = "";
+    for (const auto& o : objects_)
+      if (o->id == r.object) rules.back().object = o->name;
+  }
   return rules;
 }
 

@@ -58,6 +58,7 @@ struct FaultRule {
   u32 probability = 100;         // percent
   u64 seed = 0;
   u64 bits = 0;  // MORSEL_FAULT_CORRUPT: flipped in what is stored
+  u32 object = 0;  // its id; not zero: of this object only
   u64 seen = 0;
   u64 fired = 0;
   // Whether what it does depends on what it has done.
@@ -74,6 +75,7 @@ struct FaultAccess {
   u8 whens = bit_of(When::always);
   Range span{};        // of the entry; empty: the access has no place, and rules with a range do not match
   bool reads = false;  // nothing can be left out or spoilt: only the machine may end here
+  u32 object = 0;      // its id
 };
 
 class FaultPlan {
@@ -98,6 +100,7 @@ class FaultPlan {
     for (FaultRule& r : rules_) {
       if (r.point != a.point || (r.tree && *r.tree != a.tree) || (r.actor && r.actor != a.actor)) continue;
       if (!(a.whens & bit_of(r.when)) || (r.range && !r.range->overlaps(a.span))) continue;
+      if (r.object && r.object != a.object) continue;
       if (a.reads && r.action != MORSEL_FAULT_CRASH) continue;
       ++r.seen;
       if (found || !r.due()) continue;

@@ -53,7 +53,8 @@ EmbeddedPlatform::Fault EmbeddedPlatform::announce(const Access& next)
                                                         .tree = next.entry.tree,
                                                         .actor = actor_id(),
                                                         .span = next.span(),
-                                                        .reads = next.kind == Access::Kind::read});
+                                                        .reads = next.kind == Access::Kind::read,
+                                                        .object = object_.id});
   if (!rule) return {};
   const Fault fault{rule->action, rule->bits, rule->until};
   machine_.fired(*rule, actor_id(), object_.name);

@@ -160,9 +160,26 @@ static void rules_are_checked(void)
 	rule.until = 1;
 	rule.start = 1;
 	CHECK_ERRNO(add(rule), EINVAL);
+	rule.start = 0;
+	rule.reserved = 1;
+	CHECK_ERRNO(add(rule), EINVAL);
 	for (i = 0; i < 32; i++)
 		CHECK_EQ(add_rule(MORSEL_POINT_flush, MORSEL_FAULT_DROP, ANY_TREE, 1, 1), 0);
 	CHECK_ERRNO(add_rule(MORSEL_POINT_flush, MORSEL_FAULT_DROP, ANY_TREE, 1, 1), ENOSPC);
+	clear_rules();
+}
+
+static void a_rule_may_be_about_one_object(void)
+{
+	int spared = open_object("spared", MIB(2)), struck = open_object("struck", MIB(2));
+	struct morsel_inject rule = rule_of(MORSEL_POINT_alloc, MORSEL_FAULT_FAIL, ANY_TREE);
+
+	rule.object_id = info_of(struck).object_id;
+	CHECK_EQ(add(rule), 0);
+	CHECK_EQ(change(spared, MORSEL_IOC_POPULATE, 0, PAGE, MORSEL_READ | MORSEL_WRITE, 0, NULL), 0);
+	CHECK_EQ(fired(1), 0);
+	CHECK_ERRNO(change(struck, MORSEL_IOC_POPULATE, 0, PAGE, MORSEL_READ | MORSEL_WRITE, 0, NULL), ENOMEM);
+	CHECK_EQ(fired(1), 1);
 	clear_rules();
 }
 
@@ -276,6 +293,7 @@ const struct test inject_tests[] = {
 	{ "failed_allocation_is_an_error_and_nothing_else", failed_allocation_is_an_error_and_nothing_else },
 	{ "lost_exchanges_are_repeated", lost_exchanges_are_repeated },
 	{ "rules_are_checked", rules_are_checked },
+	{ "a_rule_may_be_about_one_object", a_rule_may_be_about_one_object },
 	{ "fired_rules_are_told", fired_rules_are_told },
 	{ "chance_spoils_views_and_nothing_else", chance_spoils_views_and_nothing_else },
 	{ "points_are_tracepoints", points_are_tracepoints },

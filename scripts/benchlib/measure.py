@@ -93,7 +93,8 @@ def session(build):
 
 def vm(build):
     if build:
-        build_targets(DEV, "start-products", "vm_start_bench", "vm_session_bench")
+        build_targets(DEV, "start-products", "kmod-unobserved", "vm_start_bench", "vm_session_bench",
+                      "vm_observe_bench")
     name = f"bench-{os.getpid()}"
     morselctl = DEV / "bin/morselctl"
     # Room for a 1-GiB object and a 1-GiB memfd, one after the other; the module refuses what would starve the guest.
@@ -103,7 +104,7 @@ def vm(build):
     finally:
         call(morselctl, "vm", "down", name)
     return {**attached, **json_lines(call(DEV / "bin/vm_start_bench")),
-            **json_lines(call(DEV / "bin/vm_session_bench"))}
+            **json_lines(call(DEV / "bin/vm_session_bench")), **json_lines(call(DEV / "bin/vm_observe_bench"))}
 
 
 def image(build):

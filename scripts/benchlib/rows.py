@@ -56,6 +56,8 @@ AREAS = {
         Goal("stop of a VM", "<=", 0.3),
         Goal("points recorded in the VM without loss", ">=", 200000),
         Goal("a stepped point's round trip against a bare one", "<=", 1.5),
+        Goal("a fault, the static key never on, against none", "<=", 1.05),
+        Goal("a fault, the static key off again, against none", "<=", 1.05),
     ],
     "build": [
         Goal("image after a change of the module, beyond the compile", "<=", 15),

@@ -104,27 +104,25 @@ std::unique_ptr<session::Target> open_look(const Look& look)
 // clang-format off
 void add_dump_commands(CommandTable& table, const Choice& choice)
 {
-  const auto with_choice = [choice](Outcome (*handler)(Session&, const Arguments&, const Choice&)) {
-    return [choice, handler](Session& session, const Arguments& a) { return handler(session, a, choice); };
-  };
   constexpr std::string_view group = "Dumps and foreign guests";
   const Argument root{"--root", ArgumentKind::text, "looks at this root, too, by the name 'root': see 'root add'",
                       true, "ROOT"};
   const Argument format{"--format", ArgumentKind::format, "of the tables of --root; amd64 without", true, "FORMAT"};
+  const auto layout = [](std::string_view help) {
+    return Argument{"--layout", ArgumentKind::choice, help, true, "LAYOUT", {"flat", "q35", "pc"}};
+  };
   table.add({group, "dump open",
              {{"FILE", ArgumentKind::text, "an ELF core of a machine, or a raw image of its RAM"}, root, format,
-              {"--layout", ArgumentKind::choice, "of a raw image: without a hole, or with QEMU's below 4 GiB",
-               true, "LAYOUT", {"flat", "q35", "pc"}}},
+              layout("of a raw image: without a hole, or with QEMU's below 4 GiB")},
              "Goes over to a dump: its CPUs' address spaces are cpu0, …; the kernel's own, if it is told, 'kernel'.\n"
              "The same at once: morselctl --dump FILE [--root ROOT] [--format FORMAT] [--layout LAYOUT] COMMAND.",
-             with_choice(dump_open), render_opened});
+             with(choice, dump_open), render_opened});
   table.add({group, "guest open",
              {{"DOMAIN", ArgumentKind::text, "a running libvirt domain, or the process id of a QEMU"}, root, format,
-              {"--layout", ArgumentKind::choice, "of its RAM; without, as its machine has it",
-               true, "LAYOUT", {"flat", "q35", "pc"}}},
+              layout("of its RAM; without, as its machine has it")},
              "Goes over to a guest that shares its RAM (docs/dumps.md); nothing is loaded into it or changed in it.\n"
              "The same at once: morselctl --guest DOMAIN [--root ROOT] [--format FORMAT] [--layout LAYOUT] COMMAND.",
-             with_choice(guest_open), render_opened});
+             with(choice, guest_open), render_opened});
 }
 // clang-format on
 

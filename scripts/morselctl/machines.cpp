@@ -33,16 +33,15 @@ constexpr u64 most_cpus = 64;
 constexpr u64 most_processes = 1 << 22;  // PID_MAX_LIMIT
 constexpr u64 memory_granule = u64{2} << 20;
 
-std::string name_of(const Arguments& arguments, const Choice& choice)
+std::string vm_name_of(const Arguments& arguments, const Choice& choice)
 {
-  if (arguments.has("NAME")) return arguments.text("NAME");
-  return choice.vm.empty() ? default_vm_name() : choice.vm;
+  return name_of(arguments, choice.vm, default_vm_name());
 }
 
-Outcome up(const Arguments& arguments, const Choice& choice)
+Outcome up(Session&, const Arguments& arguments, const Choice& choice)
 {
   VmWishes wishes;
-  wishes.name = name_of(arguments, choice);
+  wishes.name = vm_name_of(arguments, choice);
   if (arguments.has("--memory")) {
     wishes.memory_bytes = arguments.number("--memory");
     if (*wishes.memory_bytes == 0 || !is_aligned(*wishes.memory_bytes, memory_granule))
@@ -68,16 +67,16 @@ Outcome up(const Arguments& arguments, const Choice& choice)
   return {{{"vms", Json::array({vm_up(wishes)})}}};
 }
 
-Outcome down(const Arguments& arguments, const Choice& choice)
+Outcome down(Session&, const Arguments& arguments, const Choice& choice)
 {
-  const std::string name = name_of(arguments, choice);
+  const std::string name = vm_name_of(arguments, choice);
   vm_down(name);
   return {{{"name", name}, {"done", "ended"}}};
 }
 
-Outcome console(const Arguments& arguments, const Choice& choice)
+Outcome console(Session&, const Arguments& arguments, const Choice& choice)
 {
-  const std::string name = name_of(arguments, choice);
+  const std::string name = vm_name_of(arguments, choice);
   if (!arguments.has("--follow")) return {{{"name", name}, {"text", vm_console(name)}}};
   if (arguments.as_json)
     throw Failure(Exit::usage, arguments.command, "--follow has no JSON form", "Leave one of both out.");
@@ -142,9 +141,6 @@ void add_vm_commands(CommandTable& table, const Choice& choice)
 {
   constexpr std::string_view group = "Virtual machines";
   const Argument name{"NAME", ArgumentKind::text, "the VM's name; without, that of --vm, or 'test'", true};
-  const auto with_choice = [choice](Outcome (*handler)(const Arguments&, const Choice&)) {
-    return [choice, handler](Session&, const Arguments& arguments) { return handler(arguments, choice); };
-  };
   table.add({group, "vm up",
              {name,
               {"--machine", ArgumentKind::choice, "the emulator; QEMU without",
@@ -157,13 +153,13 @@ void add_vm_commands(CommandTable& table, const Choice& choice)
               {"--append", ArgumentKind::text, "kernel arguments to append", true, "WORDS"},
               {"--while", ArgumentKind::number, "ends it when this process ends, even if it is killed", true, "PID"}},
              "Starts a test VM that stays until 'vm down'; nothing of it outlives its holder process.",
-             with_choice(up), render_vms});
+             with(choice, up), render_vms});
   table.add({group, "vm down", {name},
-             "Ends a test VM and waits until nothing of it is left.", with_choice(down), render_down});
+             "Ends a test VM and waits until nothing of it is left.", with(choice, down), render_down});
   table.add({group, "vm list", {},
              "Lists the running test VMs.", list, render_vms});
   table.add({group, "vm console", {name, {"--follow", ArgumentKind::flag, "go on until the VM ends"}},
-             "Prints what the guest has written to its console.", with_choice(console), render_console});
+             "Prints what the guest has written to its console.", with(choice, console), render_console});
   table.add({group, "doctor", {},
              "Says what this machine offers, and what to do about what is missing.", examine, render_findings});
 }

@@ -24,6 +24,21 @@ struct Choice {
   Look look{};
 };
 
+// A command's handler that also knows what was chosen.
+using ChoiceHandler = session::Outcome (*)(session::Session&, const session::Arguments&, const Choice&);
+inline auto with(const Choice& choice, ChoiceHandler handler)
+{
+  return [choice, handler](session::Session& session, const session::Arguments& arguments) {
+    return handler(session, arguments, choice);
+  };
+}
+// What the argument NAME says; without it what was chosen, else the usual one.
+inline std::string name_of(const session::Arguments& arguments, const std::string& chosen, const std::string& usual)
+{
+  if (arguments.has("NAME")) return arguments.text("NAME");
+  return chosen.empty() ? usual : chosen;
+}
+
 std::unique_ptr<session::Target> open_target(const Choice& choice);
 session::CommandTable commands(const Choice& choice);
 

@@ -15,6 +15,7 @@
 #include "scripts/morselctl/machines.hpp"
 #include "scripts/morselctl/scenarios.hpp"
 #include "scripts/morselctl/sessions.hpp"
+#include "scripts/morselctl/watch.hpp"
 
 namespace {
 
@@ -76,7 +77,7 @@ class Program {
 
   int run_lines()
   {
-    const bool person = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    const bool person = isatty(STDIN_FILENO) && is_person();
     std::string line;
     while (prompt(person) && std::getline(std::cin, line)) {
       Words words;
@@ -92,6 +93,8 @@ class Program {
     return person ? 0 : status_;
   }
 
+  static bool is_person() { return isatty(STDOUT_FILENO); }
+
   static bool prompt(bool person)
   {
     if (person) std::cout << "morsel> " << std::flush;
@@ -105,6 +108,8 @@ class Program {
     const bool json = options_.json || std::find(words.begin(), words.end(), "--json") != words.end();
     if (echo && !json) std::cout << session_.style.dim(fmt::format("> {}", fmt::join(words, " "))) << "\n";
     try {
+      if (ctl::is_watched(session_.table(), words))
+        ctl::watch(executor_, words, {.style = session_.style, .as_json = json, .person = is_person()});
       Reply reply = executor_.execute(words);
       reply.as_json = reply.as_json || options_.json;
       std::cout << reply.shown() << std::flush;

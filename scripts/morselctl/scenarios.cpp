@@ -59,7 +59,7 @@ void add_scenario_commands(CommandTable& table, const Choice& choice)
              "Runs scenario files: commands, and what is expected of their replies; the text is TAP, version 13.\n"
              "What they leave is taken away. 'run FILE.morsel' is the same. Exit status 1 if something is not ok,\n"
              "77 if the target lacks something in the middle of one.",
-             [choice](Session& here, const Arguments& arguments) { return run(here, arguments, choice); },
+             with(choice, run),
              [](const Json& facts, const Style&) { return session::tap_text(facts); }});
 }
 

@@ -5,13 +5,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <mutex>
+#include <optional>
+#include <utility>
 
 #include "engine/session/server/client.hpp"
+#include "engine/session/server/event_log.hpp"
 #include "engine/session/server/server.hpp"
 #include "engine/session/words.hpp"
 
@@ -47,10 +52,41 @@ std::vector<std::string> with_whole_paths(std::span<const std::string> words, co
 class Here : public Executor {
  public:
   explicit Here(Session& session) : session_(session) {}
+  ~Here() override { session_.listen({}); }
+  Here(const Here&) = delete;
+  Here& operator=(const Here&) = delete;
+
   Reply execute(std::span<const std::string> words) override { return session_.execute(words); }
+
+  void listen(bool) override
+  {
+    const session::TargetInfo info = session_.target().info();
+    if (info.kind != "vm")
+      throw Failure(Exit::usage, fmt::format("watch the target '{}'", info.name), "nobody tells of changes there",
+                    "Those of a test VM are told, and those of a session: morselctl --embedded serve NAME, then "
+                    "morselctl --session NAME COMMAND --watch.");
+    session_.listen([this](const session::Event& event) {
+      const std::lock_guard lock(mutex_);
+      if (!event_ || event.kind == session::Event::Kind::target_lost) event_ = event;
+      come_.notify_one();
+    });
+  }
+
+  Json next_event() override
+  {
+    std::unique_lock lock(mutex_);
+    come_.wait(lock, [this] { return event_.has_value(); });
+    const session::Event event = *std::exchange(event_, std::nullopt);
+    if (event.kind == session::Event::Kind::target_lost)
+      throw Failure(Exit::target_lost, "watch the VM", "it is lost: " + event.text);
+    return {{"event", session::event_name(event.kind)}, {"data", session::event_data(event)}};
+  }
 
  private:
   Session& session_;
+  std::mutex mutex_;
+  std::condition_variable come_;
+  std::optional<session::Event> event_;  // the first since the last one was asked for, or the last one ever
 };
 
 class There : public Executor {
@@ -61,13 +97,25 @@ class There : public Executor {
   {
     const session::ParsedCommand parsed = here_.table().parse(words);
     if (is_ours(*parsed.command)) return here_.execute(words);
-    if (!client_) client_ = std::make_unique<Client>(name_);
-    Reply reply = client_->execute(with_whole_paths(words, parsed), here_.style.color);
+    Reply reply = client().execute(with_whole_paths(words, parsed), here_.style.color);
     reply.as_json = parsed.arguments.as_json;
     return reply;
   }
+  void listen(bool points) override { client().call("subscribe", {{"points", points}}); }
+  Json next_event() override
+  {
+    std::optional<Json> event;
+    while (!event) event = client().next_event();
+    client().drop_events();
+    return *event;
+  }
 
  private:
+  Client& client()
+  {
+    if (!client_) client_ = std::make_unique<Client>(name_);
+    return *client_;
+  }
   static bool is_ours(const session::Command& command)
   {
     static const CommandTable of_sessions = session::session_commands();
@@ -81,10 +129,9 @@ class There : public Executor {
   std::unique_ptr<Client> client_;
 };
 
-std::string name_of(const Arguments& arguments, const Choice& choice)
+std::string session_name_of(const Arguments& arguments, const Choice& choice)
 {
-  if (arguments.has("NAME")) return arguments.text("NAME");
-  return choice.session.empty() ? default_session : choice.session;
+  return name_of(arguments, choice.session, default_session);
 }
 
 // SIGINT and SIGTERM are for the server's loop. Threads made meanwhile never get them, and one that comes when the
@@ -105,9 +152,9 @@ class EndSignals {
   sigset_t set_;
 };
 
-Outcome serve(const Style& style, const Arguments& arguments, const Choice& choice)
+Outcome serve(Session& here, const Arguments& arguments, const Choice& choice)
 {
-  const std::string name = name_of(arguments, choice);
+  const std::string name = session_name_of(arguments, choice);
   session::check_session_name(name);
   const EndSignals signals;
   Session session(open_target(choice));
@@ -115,7 +162,7 @@ Outcome serve(const Style& style, const Arguments& arguments, const Choice& choi
   const Json facts{{"session", name}, {"socket", server.path()}, {"pid", getpid()}};
   // At once and not at the end: whoever started this waits for it.
   std::cout << (arguments.as_json ? session::json_line(facts)
-                                  : fmt::format("session {} at {}\n", style.bold(name), server.path()))
+                                  : fmt::format("session {} at {}\n", here.style.bold(name), server.path()))
             << std::flush;
   signals.let_in();
   const session::Server::Ended ended = server.run();
@@ -176,13 +223,7 @@ class Conversation {
       std::cout << session::json_line(event) << std::flush;
       return;
     }
-    const Json data = session::object_member(event, "data");
-    std::string words;
-    for (const auto& [key, value] : data.items())
-      words += fmt::format(" {}={}", key, value.is_string() ? value.get<std::string>() : value.dump());
-    std::cout << (person_ ? "\r" : "")
-              << style_.dim(session::printable("* " + session::text_member(event, "event") + words)) << "\n"
-              << std::flush;
+    std::cout << (person_ ? "\r" : "") << style_.dim(event_text(event)) << "\n" << std::flush;
   }
 
   void one(const std::string& line)
@@ -212,10 +253,10 @@ class Conversation {
   int status_ = 0;
 };
 
-Outcome connect(const Style& style, const Arguments& arguments, const Choice& choice)
+Outcome connect(Session& here, const Arguments& arguments, const Choice& choice)
 {
-  const std::string name = name_of(arguments, choice);
-  const int status = Conversation(name, style, arguments.as_json).run();
+  const std::string name = session_name_of(arguments, choice);
+  const int status = Conversation(name, here.style, arguments.as_json).run();
   return {{{"session", name}}, status};
 }
 
@@ -232,9 +273,9 @@ Outcome list(Session&, const Arguments&)
   return {{{"sessions", std::move(sessions)}}};
 }
 
-Outcome end(const Arguments& arguments, const Choice& choice)
+Outcome end(Session&, const Arguments& arguments, const Choice& choice)
 {
-  const std::string name = name_of(arguments, choice);
+  const std::string name = session_name_of(arguments, choice);
   Client client(name);
   client.call("subscribe");
   client.call("end-session");
@@ -267,6 +308,15 @@ std::string render_end(const Json& facts, const Style& style)
 
 }  // namespace
 
+std::string event_text(const Json& event)
+{
+  std::string text = "* " + session::text_member(event, "event");
+  const Json data = session::object_member(event, "data");
+  for (const auto& [key, value] : data.items())
+    text += fmt::format(" {}={}", key, value.is_string() ? value.get<std::string>() : value.dump());
+  return session::printable(text);
+}
+
 std::unique_ptr<Executor> make_executor(const Choice& choice, Session& here)
 {
   if (choice.session.empty()) return std::make_unique<Here>(here);
@@ -277,29 +327,21 @@ void add_session_commands(CommandTable& table, const Choice& choice)
 {
   constexpr std::string_view group = "Sessions";
   const Argument name{"NAME", ArgumentKind::text, "the session's name; without, that of --session, or 'default'", true};
-  const auto with_style = [choice](Outcome (*handler)(const Style&, const Arguments&, const Choice&)) {
-    return [choice, handler](Session& s, const Arguments& arguments) { return handler(s.style, arguments, choice); };
-  };
   table.add({group,
              "serve",
              {name},
              "Keeps the target in a session for several programs at once, until SIGTERM or 'session end'.\n"
              "Any command goes there with --session NAME; docs/sessions.md tells what programs say to it.",
-             with_style(serve),
+             with(choice, serve),
              render_end});
   table.add({group,
              "connect",
              {name},
              "Reads commands for a running session, one a line, and prints its events as they come.",
-             with_style(connect),
+             with(choice, connect),
              render_end});
   table.add({group, "session list", {}, "Lists the running sessions.", list, render_list});
-  table.add({group,
-             "session end",
-             {name},
-             "Ends a running session.",
-             [choice](Session&, const Arguments& arguments) { return end(arguments, choice); },
-             render_end});
+  table.add({group, "session end", {name}, "Ends a running session.", with(choice, end), render_end});
 }
 
 }  // namespace morsel::ctl

@@ -50,6 +50,8 @@ class Start(unittest.TestCase):
                 told += line
                 if "domain morsel-tour" in line:
                     break
+            # Else it might have come to its end, and ended the VM, before the list is here.
+            start.send_signal(signal.SIGSTOP)
             vm = vms().get("tour")
             self.assertIsNotNone(vm, told)
             self.addCleanup(subprocess.run, [MORSELCTL, "vm", "down", "tour"], capture_output=True, check=False)

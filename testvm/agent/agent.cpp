@@ -53,12 +53,13 @@ Agent::Agent(Module& module, UniqueFd channel, Channel kind)
             Json data = without_output(result);
             data["pid"] = pid;
             send(encode_event("PROGRAM_ENDED", data));
+            gate_.look_again();
           },
           [this](pid_t pid, const char* stream, const std::string& text) {
             send(encode_event("PROGRAM_OUTPUT", {{"pid", pid}, {"stream", stream}, {"text", text}}));
           }),
       workers_(poller_),
-      gate_(module, poller_, workers_,
+      gate_(module, poller_, workers_, programs_,
             [this](const std::string& name, const Json& data) { send(encode_event(name, data)); }),
       faults_(module, poller_, [this](const std::string& name, const Json& data) { send(encode_event(name, data)); })
 {
@@ -158,6 +159,7 @@ Context Agent::context_for(const Json& id)
       .programs = programs_,
       .gate = gate_,
       .faults = faults_,
+      .workers = workers_,
       .emit = [this](const std::string& name, const Json& data) { send(encode_event(name, data)); },
       .reply_later =
           [this, id, peer = peer_](const Json& value) {

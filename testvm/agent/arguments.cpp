@@ -47,6 +47,11 @@ std::uint64_t Arguments::number(const char* key) const
   return value.get<std::uint64_t>();
 }
 
+std::optional<std::uint64_t> Arguments::number_if(const char* key) const
+{
+  return has(key) ? std::optional(number(key)) : std::nullopt;
+}
+
 std::uint64_t Arguments::number_or(const char* key, std::uint64_t otherwise) const
 {
   return has(key) ? number(key) : otherwise;

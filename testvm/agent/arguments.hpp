@@ -19,6 +19,7 @@ class Arguments {
   std::string text(const char* key) const;
   std::string text_or(const char* key, const std::string& otherwise) const;
   std::uint64_t number(const char* key) const;
+  std::optional<std::uint64_t> number_if(const char* key) const;  // absent: nothing
   std::uint64_t number_or(const char* key, std::uint64_t otherwise) const;
   std::uint32_t small_number(const char* key) const;
   std::uint32_t small_number_or(const char* key, std::uint32_t otherwise) const;

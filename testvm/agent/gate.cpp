@@ -62,8 +62,13 @@ Json holds_up(const morsel_gate_actor& waiting, std::span<const morsel_gate_acto
 
 }  // namespace
 
-Gate::Gate(Module& module, Poller& poller, Workers& workers, Emit emit)
-    : module_(module), poller_(poller), workers_(workers), emit_(std::move(emit)), object_names_(module)
+Gate::Gate(Module& module, Poller& poller, Workers& workers, const Programs& programs, Emit emit)
+    : module_(module),
+      poller_(poller),
+      workers_(workers),
+      programs_(programs),
+      emit_(std::move(emit)),
+      object_names_(module)
 {
   workers_.when_changed([this] { look_again(); });
 }
@@ -182,10 +187,16 @@ void Gate::timer_rang()
 void Gate::time_out(const Wait& wait)
 {
   try {
-    if (wait.what == Wait::For::condition) module_.control(gate_.get(), MORSEL_IOC_GATE_STOP, nullptr);
-    const char* const texts[] = {"somebody who has begun does not come to a point", "it has not come to its next point",
-                                 "nobody has met the condition; everybody stops"};
-    wait.reply.failed(RequestError(ETIMEDOUT, texts[static_cast<int>(wait.what)]));
+    std::string text;
+    switch (wait.what) {
+      case Wait::For::everybody: text = "somebody who has begun does not come to a point"; break;
+      case Wait::For::actor: text = "it has not come to its next point"; break;
+      case Wait::For::condition:
+        close(!look_and_tell().closed);
+        text = "nobody has met the condition; everybody stops";
+        for (const std::string& program : programs_.running_of(wait.client)) text += "; " + program + " still runs";
+    }
+    wait.reply.failed(RequestError(ETIMEDOUT, text));
   } catch (const RequestError& error) {
     wait.reply.failed(error);
   }
@@ -253,9 +264,11 @@ bool Gate::answer(Wait& wait, const State& state)
       wait.reply.done(Json{{"actor", describe(*actor, state)}});
       return true;
     case Wait::For::condition:
-      if (state.met_by == 0 && (!state.actors.empty() || !state.jobs.empty())) return false;
+      if (state.met_by == 0 &&
+          (!state.actors.empty() || !state.jobs.empty() || !programs_.running_of(wait.client).empty()))
+        return false;
       actor = state.met_by ? find_actor(state.actors, state.met_by) : nullptr;
-      if (!actor) module_.control(gate_.get(), MORSEL_IOC_GATE_STOP, nullptr);
+      if (!actor) close(!state.closed);
       wait.reply.done(actor ? Json{{"actor", describe(*actor, state)}} : Json::object());
       return true;
   }
@@ -271,15 +284,22 @@ void Gate::end_conditions()
     if (wait->what == Wait::For::condition) over.splice(over.end(), waits_, wait);
     wait = next;
   }
-  for (const Wait& wait : over) wait.reply.done(Json::object());
+  for (const Wait& wait : over)
+    wait.reply.done(Json{{"stopped", true}, {"programs", programs_.running_of(wait.client)}});
+}
+
+// Tells it, if it was open: an actor that has met a condition has told it already.
+void Gate::close(bool was_open)
+{
+  module_.control(gate_.get(), MORSEL_IOC_GATE_STOP, nullptr);
+  if (was_open) emit_("STOPPED", {{"actor", 0}, {"who", ""}, {"point", ""}});
 }
 
 void Gate::stop(Limit limit, Reply reply)
 {
   control();
-  module_.control(gate_.get(), MORSEL_IOC_GATE_STOP, nullptr);
+  close(!look_and_tell().closed);
   end_conditions();
-  emit_("STOPPED", {{"actor", 0}, {"who", ""}, {"point", ""}});
   add_wait({.what = Wait::For::everybody, .names = {}, .reply = std::move(reply)}, limit);
   look_again();
 }
@@ -300,12 +320,12 @@ void Gate::step(std::uint32_t id, Limit limit, Reply reply)
            limit);
 }
 
-void Gate::until(morsel_gate_until condition, Limit limit, Reply reply)
+void Gate::until(morsel_gate_until condition, std::optional<std::uint64_t> client, Limit limit, Reply reply)
 {
   control();
   condition.size = sizeof condition;
   module_.control(gate_.get(), MORSEL_IOC_GATE_UNTIL, &condition);
-  add_wait({.what = Wait::For::condition, .names = {}, .reply = std::move(reply)}, limit);
+  add_wait({.what = Wait::For::condition, .names = {}, .client = client, .reply = std::move(reply)}, limit);
   look_again();
 }
 

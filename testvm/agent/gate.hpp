@@ -19,6 +19,7 @@
 #include "engine/abi/morsel_ioctl.h"
 #include "testvm/agent/module.hpp"
 #include "testvm/agent/object_names.hpp"
+#include "testvm/agent/programs.hpp"
 #include "testvm/agent/wire.hpp"
 #include "testvm/agent/workers.hpp"
 
@@ -33,7 +34,7 @@ class Gate {
   };
   using Limit = std::chrono::milliseconds;
 
-  Gate(Module& module, Poller& poller, Workers& workers, Emit emit);
+  Gate(Module& module, Poller& poller, Workers& workers, const Programs& programs, Emit emit);
   ~Gate();
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
@@ -41,10 +42,13 @@ class Gate {
   // Each throws RequestError, or answers now or later.
   void stop(Limit limit, Reply reply);
   void step(std::uint32_t actor, Limit limit, Reply reply);
-  void until(morsel_gate_until condition, Limit limit, Reply reply);
+  // Nobody has met it when all actors have finished, and the client's programs: those may come to a point again.
+  void until(morsel_gate_until condition, std::optional<std::uint64_t> client, Limit limit, Reply reply);
   // Opens the gate; whoever waits for an answer is told so.
   void run();
   Json actors();
+  // Something that is waited for may have come: a change in the module, a worker's or a program's end.
+  void look_again();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -55,6 +59,7 @@ class Gate {
     enum class For { everybody, actor, condition } what;
     morsel_gate_actor last{};  // the actor as it was when it was let go on
     Names names;               // ... and its names
+    std::optional<std::uint64_t> client{};  // whose programs are waited for
     Reply reply;
     Clock::time_point end{};
   };
@@ -74,8 +79,8 @@ class Gate {
   void timer_rang();
   void time_out(const Wait& wait);
   void end_conditions();
+  void close(bool was_open);
   State look();
-  void look_again();
   State look_and_tell();
   void announce(const State& state);
   // Answers, if it is time; then the wait is over.
@@ -85,9 +90,11 @@ class Gate {
   static Json shown(const morsel_gate_actor& actor, const Names& names, const char* state);
   Json describe(const Workers::Job& job) const;
   Json describe_all(const State& state);
+
   Module& module_;
   Poller& poller_;
   Workers& workers_;
+  const Programs& programs_;
   Emit emit_;
   UniqueFd gate_, lease_, timer_;
   std::list<Wait> waits_;

@@ -13,18 +13,12 @@ namespace {
 
 std::optional<Json> greet(Context& context, const Arguments&) { return Json{{"morsel", greeting(context.module)}}; }
 
-std::optional<std::uint64_t> tag_of(const Arguments& arguments)
-{
-  if (!arguments.has("tag")) return {};
-  return arguments.number("tag");
-}
-
 std::optional<Json> run(Context& context, const Arguments& arguments)
 {
   const bool detach = arguments.flag("detach");
-  const pid_t pid =
-      context.programs.start(arguments.texts("argv"), arguments.texts("env"),
-                             detach ? Programs::Attach::detach : Programs::Attach::yes, tag_of(arguments));
+  const pid_t pid = context.programs.start(
+      arguments.texts("argv"), arguments.texts("env"), detach ? Programs::Attach::detach : Programs::Attach::yes,
+      {.tag = arguments.number_if("tag"), .client = arguments.number_if("client")});
   if (detach) return Json{{"pid", pid}};
   context.programs.when_ended(pid, context.reply_later);
   return std::nullopt;
@@ -62,7 +56,7 @@ int signal_of(const Arguments& arguments)
 
 std::optional<Json> kill_program(Context& context, const Arguments& arguments)
 {
-  if (const auto tag = tag_of(arguments))
+  if (const auto tag = arguments.number_if("tag"))
     context.programs.kill_tagged(*tag);
   else
     context.programs.send_signal(pid_of(arguments), signal_of(arguments));
@@ -79,12 +73,20 @@ std::optional<Json> load_module(Context& context, const Arguments& arguments)
   return Json{{"morsel", greeting(context.module)}};
 }
 
+// Whoever works has an object's file open, and that holds the module, as do the gate's descriptor and the other one's.
 std::optional<Json> unload_module(Context& context, const Arguments&)
 {
-  context.gate.run();  // else its descriptor holds the module, and so does the other one's
+  context.gate.run();
   context.faults.stop();
-  context.module.unload();
-  return Json::object();
+  context.workers.when_idle([&module = context.module, done = context.reply_later, failed = context.fail_later] {
+    try {
+      module.unload();
+      done(Json::object());
+    } catch (const RequestError& error) {
+      failed(error);
+    }
+  });
+  return std::nullopt;
 }
 
 std::optional<Json> power_off(Context& context, const Arguments&)
@@ -99,7 +101,7 @@ std::span<const RequestKind> machine_requests()
 {
   static const RequestKind kinds[] = {
       {"greet", {}, greet},
-      {"run", {"argv", "env", "detach", "tag"}, run},
+      {"run", {"argv", "env", "detach", "tag", "client"}, run},
       {"wait", {"pid"}, wait},
       {"kill", {"pid", "signal", "tag"}, kill_program},
       {"kernel-log", {}, read_kernel_log},

@@ -13,6 +13,8 @@ namespace morsel::agent {
 
 // All that have a name now.
 std::map<std::uint32_t, std::string> object_names(Module& module);
+// Throws RequestError if none has this name.
+std::uint32_t object_id(Module& module, const std::string& name);
 
 class ObjectNames {
  public:

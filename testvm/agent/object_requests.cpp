@@ -270,6 +270,7 @@ std::optional<Json> add_injection(Context& context, const Arguments& arguments)
   request.seed = arguments.number_or("seed", 0);
   request.bits = arguments.number_or("bits", 0);
   if (arguments.has("until")) request.until = arguments.word("until", points);
+  if (arguments.has("name")) request.object_id = object_id(context.module, arguments.object_name());
   context.faults.start();
   try {
     context.module.request(MORSEL_IOC_INJECT_ADD, &request);
@@ -284,7 +285,7 @@ std::optional<Json> add_injection(Context& context, const Arguments& arguments)
   return Json{{"rule", request.rule}};
 }
 
-Json describe(const morsel_inject& request)
+Json describe(const morsel_inject& request, ObjectNames& names)
 {
   Json rule{{"rule", request.rule},
             {"point", name_of(request.point, points)},
@@ -298,6 +299,7 @@ Json describe(const morsel_inject& request)
             {"fired", request.fired}};
   if (request.view != any_tree) rule["view"] = request.view;
   if (request.actor != 0) rule["actor"] = request.actor;
+  if (request.object_id != 0) rule["name"] = names.of(request.object_id);
   if (request.action == MORSEL_FAULT_DELAY) rule["until"] = name_of(request.until, points);
   if (request.end == 0) return rule;
   rule["start"] = request.start;
@@ -309,6 +311,7 @@ Json describe(const morsel_inject& request)
 std::optional<Json> list_injections(Context& context, const Arguments&)
 {
   Json rules = Json::array();
+  ObjectNames names(context.module);
   for (std::uint32_t number = 1; number < std::numeric_limits<std::uint32_t>::max(); ++number) {
     auto request = sized<morsel_inject>();
     request.rule = number;
@@ -318,7 +321,7 @@ std::optional<Json> list_injections(Context& context, const Arguments&)
       if (error.number() == ENOENT) break;
       throw;
     }
-    rules.push_back(describe(request));
+    rules.push_back(describe(request, names));
   }
   return Json{{"rules", rules}};
 }
@@ -365,6 +368,13 @@ std::map<std::uint32_t, std::string> object_names(Module& module)
   return result;
 }
 
+std::uint32_t object_id(Module& module, const std::string& name)
+{
+  for (const auto& [id, known] : object_names(module))
+    if (known == name) return id;
+  throw RequestError(ENOENT, "there is no object " + name);
+}
+
 std::span<const RequestKind> object_requests()
 {
   static const RequestKind kinds[] = {
@@ -380,7 +390,7 @@ std::span<const RequestKind> object_requests()
       {"access", {"name", "view", "offset", "rights", "populate", "touch", "value"}, access, Place::worker},
       {"inject-add",
        {"point", "action", "view", "nth", "times", "actor", "start", "end", "interval", "probability", "seed", "bits",
-        "until"},
+        "until", "name"},
        add_injection},
       {"inject-list", {}, list_injections},
       {"inject-clear", {}, clear_injections},

@@ -35,7 +35,8 @@ struct Programs::Stream {
 struct Programs::Program {
   pid_t pid = 0;
   Attach attach = Attach::yes;
-  std::optional<std::uint64_t> tag;
+  std::string name;
+  Marks marks;
   UniqueFd pidfd;  // open while it runs
   Stream output, errors;
   Json result;  // null while it runs
@@ -165,7 +166,7 @@ Programs::~Programs()
 }
 
 pid_t Programs::start(const std::vector<std::string>& argv, const std::vector<std::string>& environment, Attach attach,
-                      std::optional<std::uint64_t> tag)
+                      const Marks& marks)
 {
   if (argv.empty() || argv[0].empty()) throw RequestError(EINVAL, "argv names no program");
   if (programs_.size() >= max_programs) {
@@ -178,7 +179,8 @@ pid_t Programs::start(const std::vector<std::string>& argv, const std::vector<st
   const pid_t pid = spawn(argv, merged_environment(environment), output.writer.get(), errors.writer.get());
   program->pid = pid;
   program->attach = attach;
-  program->tag = tag;
+  program->name = argv[0].substr(argv[0].rfind('/') + 1);
+  program->marks = marks;
   program->pidfd = UniqueFd(pidfd_open(pid, 0));
   if (!program->pidfd) {
     const int error = errno;
@@ -299,7 +301,16 @@ void Programs::send_signal(pid_t pid, int number)
 void Programs::kill_tagged(std::uint64_t tag)
 {
   for (const auto& [pid, program] : programs_)
-    if (program->pidfd && program->tag == tag) kill(-pid, SIGKILL);
+    if (program->pidfd && program->marks.tag == tag) kill(-pid, SIGKILL);
+}
+
+std::vector<std::string> Programs::running_of(std::optional<std::uint64_t> client) const
+{
+  std::vector<std::string> names;
+  for (const auto& [pid, program] : programs_)
+    if (program->pidfd && program->marks.client == client)
+      names.push_back(program->name + " (pid " + std::to_string(pid) + ")");
+  return names;
 }
 
 void Programs::pause_output(bool paused)

@@ -35,15 +35,21 @@ class Programs {
   Programs& operator=(const Programs&) = delete;
 
   enum class Attach { yes, detach };
+  // The host's numbers: of the program alone, and of the client that it was started for.
+  struct Marks {
+    std::optional<std::uint64_t> tag, client;
+  };
   // Throws RequestError if it cannot be started. Standard input is empty.
   pid_t start(const std::vector<std::string>& argv, const std::vector<std::string>& environment, Attach attach,
-              std::optional<std::uint64_t> tag = {});
+              const Marks& marks = {});
   // Calls `then` with the result once, at its end or at once if it has ended. The result is then forgotten.
   void when_ended(pid_t pid, std::function<void(const Json& result)> then);
   void send_signal(pid_t pid, int number);
   // Kills the running program that was started with this tag, with all that it has started in its session's group. None
   // is no error: it may just have ended.
   void kill_tagged(std::uint64_t tag);
+  // Those of the client (nothing: of nobody) that run, for people: "sh (pid 71)".
+  std::vector<std::string> running_of(std::optional<std::uint64_t> client) const;
   // While paused, output stays in the programs' pipes, so that they wait for the host.
   void pause_output(bool paused);
 

@@ -14,6 +14,7 @@
 #include "testvm/agent/module.hpp"
 #include "testvm/agent/programs.hpp"
 #include "testvm/agent/wire.hpp"
+#include "testvm/agent/workers.hpp"
 
 namespace morsel::agent {
 
@@ -23,6 +24,7 @@ struct Context {
   Programs& programs;
   Gate& gate;
   FaultWatch& faults;
+  Workers& workers;
   std::function<void(const std::string& name, const Json& data)> emit;  // an event, after the reply
   std::function<void(const Json& value)> reply_later;                   // for a handler that returns nothing
   std::function<void(const RequestError& error)> fail_later;

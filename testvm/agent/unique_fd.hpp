@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
-#include "engine/session/server/unique_fd.hpp"
+#include "engine/session/unique_fd.hpp"
 
 namespace morsel::agent {
 

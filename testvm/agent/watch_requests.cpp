@@ -60,12 +60,8 @@ std::optional<Json> until(Context& context, const Arguments& arguments)
   condition.start = arguments.number_or("start", 0);
   condition.end = arguments.number_or("end", 0);
   condition.nth = arguments.number_or("nth", 1);
-  if (arguments.has("name")) {
-    for (const auto& [id, name] : object_names(context.module))
-      if (name == arguments.object_name()) condition.object_id = id;
-    if (condition.object_id == 0) throw RequestError(ENOENT, "there is no object " + arguments.object_name());
-  }
-  context.gate.until(condition, limit_of(arguments), reply_of(context));
+  if (arguments.has("name")) condition.object_id = object_id(context.module, arguments.object_name());
+  context.gate.until(condition, arguments.number_if("client"), limit_of(arguments), reply_of(context));
   return std::nullopt;
 }
 
@@ -80,7 +76,7 @@ std::span<const RequestKind> watch_requests()
       {"gate-stop", {"limit_ms"}, stop},
       {"gate-run", {}, run},
       {"gate-step", {"actor", "limit_ms"}, step},
-      {"gate-until", {"point", "actor", "name", "view", "start", "end", "nth", "limit_ms"}, until},
+      {"gate-until", {"point", "actor", "name", "view", "start", "end", "nth", "limit_ms", "client"}, until},
       {"gate-actors", {}, actors},
   };
   return kinds;

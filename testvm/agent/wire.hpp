@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "engine/session/server/wire.hpp"
+#include "engine/session/wire.hpp"
 #include "testvm/agent/error.hpp"
 
 namespace morsel::agent {

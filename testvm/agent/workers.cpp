@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "testvm/agent/error.hpp"
 
@@ -82,6 +83,14 @@ void Workers::collect()
   }
   for (Task& task : over) task.done();
   if (changed_) changed_();
+  if (running().empty())
+    for (const auto& then : std::exchange(when_idle_, {})) then();
+}
+
+void Workers::when_idle(std::function<void()> then)
+{
+  if (running().empty()) return then();
+  when_idle_.push_back(std::move(then));
 }
 
 std::vector<Workers::Job> Workers::running() const

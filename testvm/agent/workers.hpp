@@ -34,6 +34,8 @@ class Workers {
   // `work` runs in a thread, `done` afterwards in the poller's. Neither may throw.
   void start(Job job, std::function<void()> work, std::function<void()> done);
   std::vector<Job> running() const;
+  // Once, in the poller's thread, when no job is under way or waits to begin: at once, if it is so now.
+  void when_idle(std::function<void()> then);
   // Called in the poller's thread when a job is over.
   void when_changed(std::function<void()> changed) { changed_ = std::move(changed); }
 
@@ -52,6 +54,7 @@ class Workers {
   Poller& poller_;
   UniqueFd wake_;  // eventfd: something is done
   std::function<void()> changed_;
+  std::vector<std::function<void()>> when_idle_;
   mutable std::mutex mutex_;
   std::condition_variable more_;
   Tasks waiting_, active_, done_;

@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string_view>
 
 #include "testvm/host/domain_xml.hpp"
 #include "testvm/host/foreign_guest.hpp"
@@ -58,14 +61,25 @@ DomainFiles files_for(const VmConfig& config, const VmPaths& paths, const std::s
       lines.empty() ? "`morselctl doctor` says what this machine offers" : "the console's last lines:\n" + lines);
 }
 
+// A domain of this name that writes to our files was left by a holder that was killed together with its guardian: the
+// name's lock is ours. Libvirt ends it by itself, but perhaps has not yet.
+void end_leftover(virConnect* connection, const VmConfig& config, const VmPaths& paths)
+{
+  const Domain domain(virDomainLookupByName(connection, domain_name(config).c_str()));
+  if (!domain) return;
+  const std::unique_ptr<char, decltype(&std::free)> xml(virDomainGetXMLDesc(domain.get(), 0), std::free);
+  if (xml && std::string_view(xml.get()).find(paths.console.native()) != std::string_view::npos)
+    destroy_domain(domain.get());
+}
+
+}  // namespace
+
 std::string uuid_of(virDomain* domain)
 {
   char text[VIR_UUID_STRING_BUFLEN] = {};
   if (virDomainGetUUIDString(domain, text) != 0) throw_libvirt("asking libvirt for the domain's UUID");
   return text;
 }
-
-}  // namespace
 
 AcceleratorChoice choose_accelerator(const VmConfig& config, const std::string& qemu_user)
 {
@@ -82,6 +96,7 @@ StartedDomain start_domain(virConnect* connection, const VmConfig& config, const
   const AcceleratorChoice choice = choose_accelerator(config, qemu_user);
   const DomainFiles files = files_for(config, paths, qemu_user);
 
+  end_leftover(connection, config, paths);
   StartedDomain started;
   const std::string xml = domain_xml(config, choice.accelerator, files, qemu_user);
   started.domain.reset(virDomainCreateXML(connection, xml.c_str(), VIR_DOMAIN_START_AUTODESTROY));

@@ -24,6 +24,7 @@ struct StartedDomain {
 // Throws Failure with libvirt's reason; with the console's last lines if there are any.
 StartedDomain start_domain(virConnect* connection, const VmConfig& config, const VmPaths& paths);
 
+std::string uuid_of(virDomain* domain);
 // The QEMU process of that domain, by its UUID; 0 if there is none.
 pid_t find_qemu(virDomain* domain);
 // /proc/PID/fd/N of its memory: the memfd of that size.

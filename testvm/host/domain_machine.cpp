@@ -42,9 +42,8 @@ void DomainMachine::watch_domain()
   virConnect* connection = libvirt_.connection.get();
   const auto changed = [](virConnectPtr, virDomainPtr domain, int event, int detail, void* opaque) {
     auto* self = static_cast<DomainMachine*>(opaque);
-    const char* name = virDomainGetName(domain);
     const bool over = event == VIR_DOMAIN_EVENT_STOPPED || event == VIR_DOMAIN_EVENT_CRASHED;
-    if (name && domain_name(self->config_) == name && over) self->stopped_(stop_reason(event, detail));
+    if (over && self->is_ours(domain)) self->stopped_(stop_reason(event, detail));
     return 0;
   };
   // libvirt passes every kind of callback through one type, and calls each by its own.
@@ -62,10 +61,18 @@ void DomainMachine::watch_domain()
   if (virConnectRegisterCloseCallback(connection, closed, this, nullptr) != 0) throw_libvirt("watching libvirt");
 }
 
+// By its UUID: of one that had this name before, libvirt may tell the end when ours has begun.
+bool DomainMachine::is_ours(virDomain* domain) const
+{
+  char text[VIR_UUID_STRING_BUFLEN] = {};
+  return virDomainGetUUIDString(domain, text) == 0 && uuid_ == text;
+}
+
 UniqueFd DomainMachine::start(VmInfo& info)
 {
   StartedDomain started = start_domain(libvirt_.connection.get(), config_, paths_);
   domain_ = std::move(started.domain);
+  uuid_ = uuid_of(domain_.get());
   info = std::move(started.info);
   info.uri = default_uri();
   qemu_ = info.process;

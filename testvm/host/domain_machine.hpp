@@ -20,12 +20,14 @@ class DomainMachine final : public Machine {
 
  private:
   void watch_domain();
+  bool is_ours(virDomain* domain) const;
 
   const VmConfig& config_;
   const VmPaths& paths_;
   Stopped stopped_;
   Libvirt libvirt_;
   Domain domain_;
+  std::string uuid_;  // of `domain_`, also when it is over; empty: it has not begun
   pid_t qemu_ = 0;
   int lifecycle_ = -1;
 };

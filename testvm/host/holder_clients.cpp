@@ -192,6 +192,7 @@ void HolderVm::pass_on(Client& client, const std::string& command, Json argument
   const auto open = command.starts_with("gate-") ? &Client::open_at_gate : &Client::open_requests;
   ++(client.*open);
   std::optional<u64> tag;
+  if (command == "run" || command == "gate-until") arguments["client"] = number;
   if (command == "run" && arguments.value("detach", Json()) != true) {
     tag = next_tag_++;
     arguments["tag"] = *tag;

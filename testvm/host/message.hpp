@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Messages between agent, holder and clients: those of engine/session/server/wire.hpp, with values without order.
+// Messages between agent, holder and clients: those of engine/session/wire.hpp, with values without order.
 #pragma once
 #include <string>
 

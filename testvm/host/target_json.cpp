@@ -177,6 +177,7 @@ Json json_of_rule(const session::InjectRule& rule)
             {"bits", rule.bits}};
   if (rule.tree) json["view"] = *rule.tree;
   if (rule.actor) json["actor"] = *rule.actor;
+  if (rule.object) json["name"] = *rule.object;
   if (rule.action == MORSEL_FAULT_DELAY) json["until"] = point_name(rule.until);
   if (!rule.range) return json;
   json["start"] = rule.range->start;
@@ -207,6 +208,7 @@ std::vector<session::InjectRule> rules_from_json(const Json& json)
     rule.action = action_field(item);
     if (item.contains("view")) rule.tree = small_field<TreeId>(item, "view");
     if (item.contains("actor")) rule.actor = small_field<u32>(item, "actor");
+    if (item.contains("name")) rule.object = printable(text_field(item, "name"), MORSEL_NAME_BYTES);
     if (item.contains("until")) rule.until = point_field(item, "until");
     if (item.contains("end")) rule.range = Range{number_field(item, "start"), number_field(item, "end")};
     rule.nth = number_field(item, "nth");
@@ -276,6 +278,22 @@ std::vector<session::ActorState> actors_from_json(const Json& json)
   for (const Json& actor : list_field(json, "actors", max_line_bytes)) actors.push_back(actor_from_json(actor));
   std::sort(actors.begin(), actors.end(), [](auto& a, auto& b) { return a.id < b.id; });
   return actors;
+}
+
+session::UntilReply until_from_json(const Json& json)
+{
+  session::UntilReply reply;
+  if (json.contains("actor")) {
+    reply.met = actor_from_json(object_at(json, "actor"));
+  } else if (json.contains("stopped")) {
+    for (const Json& program : list_field(json, "programs", max_line_bytes)) {
+      if (!program.is_string()) refuse("a program's name is no text");
+      reply.programs.push_back(printable(program.get<std::string>(), 200));
+    }
+  } else {
+    reply.finished = true;
+  }
+  return reply;
 }
 
 session::ProgramResult program_from_json(const Json& json)

@@ -22,6 +22,7 @@ std::vector<session::InjectRule> rules_from_json(const Json& json);
 JournalRings rings_from_json(const Json& json);
 session::ActorState actor_from_json(const Json& json);
 std::vector<session::ActorState> actors_from_json(const Json& json);
+session::UntilReply until_from_json(const Json& json);
 session::ProgramResult program_from_json(const Json& json);
 std::optional<session::Event> event_from_json(const Json& json);  // empty: none that a session knows
 

@@ -36,8 +36,7 @@ session::ActorState VmStepping::step(u32 actor, session::Milliseconds limit)
   return actor_from_json(object_at(reply, "actor"));
 }
 
-std::optional<session::ActorState> VmStepping::until(const session::StopCondition& condition,
-                                                     session::Milliseconds limit)
+session::UntilReply VmStepping::until(const session::StopCondition& condition, session::Milliseconds limit)
 {
   Json arguments{{"point", point_name(condition.point)}, {"nth", condition.nth}, {"limit_ms", limit.count()}};
   if (condition.nth == 0)
@@ -50,8 +49,7 @@ std::optional<session::ActorState> VmStepping::until(const session::StopConditio
     arguments["end"] = condition.range->end;
   }
   const Json reply = connection_.request("gate-until", arguments, limit + slack);
-  if (!reply.contains("actor")) return {};
-  return actor_from_json(object_at(reply, "actor"));
+  return until_from_json(reply);
 }
 
 }  // namespace morsel::testvm

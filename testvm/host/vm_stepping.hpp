@@ -16,8 +16,7 @@ class VmStepping final : public session::Stepping {
   void run() override;
   std::vector<session::ActorState> actors() override;
   session::ActorState step(u32 actor, session::Milliseconds limit) override;
-  std::optional<session::ActorState> until(const session::StopCondition& condition,
-                                           session::Milliseconds limit) override;
+  session::UntilReply until(const session::StopCondition& condition, session::Milliseconds limit) override;
 
  private:
   VmConnection& connection_;

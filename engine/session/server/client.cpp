@@ -109,6 +109,14 @@ std::optional<Json> Client::next_event(int or_readable)
   return event;
 }
 
+void Client::drop_events()
+{
+  for (pollfd fd{socket_.get(), POLLIN, 0}; poll(&fd, 1, 0) > 0;) receive();
+  while (take_message()) {
+  }
+  events_.clear();
+}
+
 Json Client::read_message()
 {
   for (;;) {

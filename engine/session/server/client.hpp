@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "engine/session/reply.hpp"
-#include "engine/session/server/unique_fd.hpp"
-#include "engine/session/server/wire.hpp"
+#include "engine/session/unique_fd.hpp"
+#include "engine/session/wire.hpp"
 
 namespace morsel::session {
 
@@ -29,6 +29,8 @@ class Client {
 
   // Events that have come, after subscribe. Waits until there is one, or the descriptor `or_readable` can be read.
   std::optional<Json> next_event(int or_readable = -1);
+  // Forgets those that have come by now.
+  void drop_events();
 
  private:
   Json ask(const Json& request);

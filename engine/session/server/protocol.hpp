@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "engine/session/command.hpp"
-#include "engine/session/server/wire.hpp"
+#include "engine/session/wire.hpp"
 
 namespace morsel::session {
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/session/server/unique_fd.hpp"
+#include "engine/session/unique_fd.hpp"
 
 namespace morsel::session {
 

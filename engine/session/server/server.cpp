@@ -124,6 +124,7 @@ class Server::Core : public Connection::Host {
         points_(limits.points, "sequence"),
         feed_(limits.points)
   {
+    session_.when_waiting([this] { session_thread_.do_meanwhile(); });
     session_.listen([this](const Event& event) {
       asio::post(loop_, [this, event, when = EventLog::Clock::now()] { on_event(event, when); });
     });
@@ -134,6 +135,7 @@ class Server::Core : public Connection::Host {
     remove_files();
     session_thread_.join();
     session_.listen({});
+    session_.when_waiting({});
   }
 
   Ended run()
@@ -275,6 +277,7 @@ void Server::Core::handle(const ConnectionPtr& from, Request request, const Mess
   try {
     if (answer_here(from, request, id)) return;
     const Wanted wanted{words_of(request, session_.table()), request.text, id, from->given_up()};
+    const bool looks = !wanted.words.empty() && session_.table().find(wanted.words).looks;
     ++running_;
     const std::function<void()> job = [this, from, wanted] {
       std::string line = execute(wanted);
@@ -284,7 +287,11 @@ void Server::Core::handle(const ConnectionPtr& from, Request request, const Mess
         command_ended();
       });
     };
-    if (!session_thread_.busy() || !acts_on_gate(wanted.words)) return session_thread_.add(job);
+    if (!session_thread_.busy() || !acts_on_gate(wanted.words)) {
+      session_thread_.add(job, looks ? SessionThread::When::or_meanwhile : SessionThread::When::in_turn);
+      if (looks) session_.look_meanwhile();
+      return;
+    }
     session_thread_.beside([this, words = wanted.words] { session_.act_on_gate(words); },
                            [this, job] { session_thread_.add_first(job); });
   } catch (const Failure& failure) {

@@ -4,8 +4,9 @@
 // protocol.hpp is spoken. One thread serves the clients, another one, the session's, does the commands of all clients
 // one after the other; each client has its replies in the order of its requests. Nobody waits for a slow client: what
 // is sent to it is queued up to a bound, and beyond it is dropped. Nobody waits for one that has gone, either: nothing
-// more of it is begun, and the program that it waits for is killed. `stop` and `run` (the gate) come before everything
-// else: a third thread lets them act while the session's waits, which goes on by that.
+// more of it is begun, and the program that it waits for is killed. While the session's thread waits for a program, it
+// does the commands that only look. `stop` and `run` (the gate) come before everything else: a third thread lets them
+// act while the session's waits, which goes on by that.
 //
 // A server holds the lock NAME.session-lock as long as it lives. A socket whose lock is free was left by a server that
 // was killed, and is replaced.

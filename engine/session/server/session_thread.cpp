@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/session/server/session_thread.hpp"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <exception>
 
@@ -8,30 +9,54 @@ namespace morsel::session {
 
 namespace asio = boost::asio;
 
-void SessionThread::add(Work work)
+void SessionThread::add(Work work, When when)
 {
-  waiting_.push_back(std::move(work));
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back({std::move(work), when});
+  }
   go_on();
 }
 
 void SessionThread::add_first(Work work)
 {
-  waiting_.push_front(std::move(work));
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_front({std::move(work), When::in_turn});
+  }
   go_on();
+}
+
+std::optional<SessionThread::Work> SessionThread::take(bool meanwhile)
+{
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find_if(waiting_.begin(), waiting_.end(), [meanwhile](const Waiting& each) {
+    return !meanwhile || each.when == When::or_meanwhile;
+  });
+  if (found == waiting_.end()) return {};
+  Work work = std::move(found->work);
+  waiting_.erase(found);
+  return work;
+}
+
+void SessionThread::do_meanwhile()
+{
+  while (const auto work = take(true)) (*work)();
 }
 
 void SessionThread::go_on()
 {
-  if (busy_ || waiting_.empty()) return;
+  if (busy_) return;
+  auto next = take(false);
+  if (!next) return;
   busy_ = true;
-  asio::post(thread_, [this, work = std::move(waiting_.front())] {
+  asio::post(thread_, [this, work = std::move(*next)] {
     work();
     asio::post(loop_, [this] {
       busy_ = false;
       go_on();
     });
   });
-  waiting_.pop_front();
 }
 
 void SessionThread::beside(Work work, Work then)

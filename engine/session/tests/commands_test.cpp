@@ -57,6 +57,32 @@ TEST_F(CommandsTest, PopulateUnmapProtectCountThePagesChanged)
   EXPECT_EQ(run("object show a").facts["frames"], 0);
 }
 
+TEST_F(CommandsTest, ARuleOfOneObjectSparesTheOthers)
+{
+  for (const char* line : {"object create a 4M", "view add a ept", "object create b 4M", "view add b ept"}) run(line);
+  for (const char* line : {"access a ept 0 write", "access b ept 0 write"}) run(line);
+  EXPECT_EQ(run("inject preset lost-invalidation a ept").facts["rules"][0]["object"], "a");
+  run("object unmap b 0");
+  EXPECT_EQ(run("inject list").facts["rules"][0]["fired"], 0);
+  run("object unmap a 0");
+  EXPECT_EQ(run("inject list").facts["rules"][0]["fired"], 1);
+  EXPECT_EQ(run("diff b").status, 0);
+  EXPECT_EQ(run("diff a").status, 1);
+  run("inject clear");
+  EXPECT_EQ(run("inject add alloc fail --object b --view ept").facts["rules"][0]["view"], "1");
+  EXPECT_NE(run("inject list").text.find("of view 1 of b"), std::string::npos);
+  run("object destroy b");
+  EXPECT_NE(run("inject list").text.find("of an object that is gone"), std::string::npos);
+  EXPECT_NE(std::string(failure("inject add alloc fail --object none").what()).find("'none'"), std::string::npos);
+}
+
+TEST_F(CommandsTest, WatchingIsForDoorsThatStay)
+{
+  run("object create a 4M");
+  EXPECT_NE(failure("tree a --watch").advice().find("subscribes"), std::string::npos);
+  EXPECT_EQ(failure("object unmap a 0 --watch").code(), Exit::usage);
+}
+
 TEST_F(CommandsTest, ViewsAreNumberedAndNamedByFormat)
 {
   run("object create a 4M");

@@ -193,12 +193,12 @@ TEST_F(SteppedTarget, UntilStopsWhereTheConditionIsMetForTheNthTime)
   s.stop(limit);
   auto [actor, done] = begin([&] { t->unmap("a", {0, 16 * KiB}); });
   session::StopCondition third{.point = SyncPoint::find, .nth = 3};
-  const auto met = s.until(third, limit);
+  const auto met = s.until(third, limit).met;
   ASSERT_TRUE(met);
   EXPECT_EQ(met->id, actor);
   EXPECT_EQ(met->next.point, SyncPoint::find);
   EXPECT_TRUE(s.stopped());
-  EXPECT_FALSE(s.until({.point = SyncPoint::install}, limit));
+  EXPECT_TRUE(s.until({.point = SyncPoint::install}, limit).finished);
   done.get();
   EXPECT_TRUE(s.stopped());
   s.run();
@@ -280,6 +280,30 @@ TEST_F(SteppedTarget, RulesAreThinnedOutByRangeIntervalAndChance)
   const u64 some = fired({.probability = 30, .seed = 5});
   EXPECT_GT(some, 20u);
   EXPECT_EQ(fired({.probability = 30, .seed = 5}), some);
+}
+
+TEST_F(SteppedTarget, ARuleMayBeAboutOneObject)
+{
+  t->create_object("b", 4 * MiB, {});
+  EXPECT_THROW(t->inject({.object = "nobody"}), Failure);
+  t->inject({.point = SyncPoint::alloc, .action = MORSEL_FAULT_FAIL, .object = "b"});
+  EXPECT_EQ(t->populate("a", {2 * MiB, 2 * MiB + 4 * KiB}, rights_rw, 0), 1u);
+  EXPECT_THROW(t->populate("b", {0, 4 * KiB}, rights_rw, 0), Failure);
+  EXPECT_EQ(t->injected().front().fired, 1u);
+  EXPECT_EQ(t->injected().front().object, "b");
+  t->destroy_object("b");
+  EXPECT_EQ(t->injected().front().object, "");
+}
+
+TEST_F(SteppedTarget, UntilThatNobodyMeetsTellsThatTheGateIsClosed)
+{
+  u32 stops = 0;
+  t->listen([&](const session::Event& e) { stops += e.kind == session::Event::Kind::stopped && e.actor == 0; });
+  EXPECT_TRUE(s.until({.point = SyncPoint::install}, limit).finished);
+  EXPECT_EQ(stops, 1u);
+  s.stop(limit);
+  EXPECT_EQ(stops, 1u);
+  t->listen({});
 }
 
 TEST_F(SteppedTarget, AfterACrashNothingIsThereAnyMore)

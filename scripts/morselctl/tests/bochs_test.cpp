@@ -7,45 +7,20 @@
 #include <chrono>
 #include <regex>
 
-#include "scripts/morselctl/tests/program.hpp"
+#include "scripts/morselctl/tests/machine.hpp"
 #include "testvm/host/runtime_folder.hpp"
 #include "testvm/host/vm_connection.hpp"
 
 namespace morsel::ctl {
 namespace {
 
-using Json = nlohmann::json;
 using testvm::VmConnection;
-using Words = std::vector<std::string>;
 
-constexpr const char* vm_name = "morselctl-bochs-test";
-
-Ended on_vm(Words words)
-{
-  words.insert(words.begin(), {"--vm", vm_name});
-  return morselctl(std::move(words));
-}
-
-Json facts(Words words)
-{
-  words.insert(words.begin(), {"--vm", vm_name, "--json"});
-  const Ended e = morselctl(words);
-  const Json json = Json::parse(e.output, nullptr, false);
-  EXPECT_TRUE(json.is_object()) << words.back() << e.output << e.errors;
-  return json.is_object() ? json : Json::object();
-}
-
-Json this_vm()
-{
-  const Json list = facts({"vm", "list"});
-  for (const Json& vm : list.at("vms"))
-    if (vm.at("name") == vm_name) return vm;
-  return {};
-}
+const MachineUnderTest machine("morselctl-bochs-test");
 
 Ended vm_up(Words more = {})
 {
-  Words words{"vm", "up", vm_name, "--machine", "bochs"};
+  Words words{"vm", "up", machine.name(), "--machine", "bochs"};
   words.insert(words.end(), more.begin(), more.end());
   return morselctl(words);
 }
@@ -59,7 +34,7 @@ bool ends(pid_t pid)
 // Waits until holder and guardian have let go of the lock: then everything else must have gone.
 std::string remains()
 {
-  const testvm::VmPaths paths(vm_name);
+  const testvm::VmPaths paths(machine.name());
   const auto lock = testvm::take_lock(paths.lock, testvm::Wait::yes);
   unlink(paths.lock.c_str());
   std::string found;
@@ -85,48 +60,39 @@ class BochsVm : public ::testing::Test {
 
 TEST_F(BochsVm, IsListedAsWhatItIs)
 {
-  const Json vm = this_vm();
+  const Json vm = machine.listed();
   ASSERT_FALSE(vm.is_null());
   EXPECT_EQ(vm.at("machine"), "Bochs");
   EXPECT_EQ(vm.at("accelerator"), "interpreter");
   EXPECT_EQ(vm.at("cpus"), 1);
   EXPECT_TRUE(vm.at("kernel").get<std::string>().starts_with("6.1")) << vm;
-  const Ended flags = on_vm({"run", "grep", "-c", "^flags.* vmx.* ept", "/proc/cpuinfo"});
+  const Ended flags = machine.run({"run", "grep", "-c", "^flags.* vmx.* ept", "/proc/cpuinfo"});
   EXPECT_EQ(flags.output, "1\n") << flags.errors;
 }
 
 TEST_F(BochsVm, AnEptViewIsFilledOnAccessAndFollowsThePrimary)
 {
-  facts({"object", "create", "a", "64M"});
-  EXPECT_EQ(facts({"object", "populate", "a", "0..1M"}).at("changed_pages"), 256);
-  facts({"view", "add", "a", "ept"});
-  EXPECT_EQ(facts({"access", "a", "ept", "0x3008", "write", "--value", "0x1234"}).at("outcome"), "filled");
-  EXPECT_EQ(facts({"access", "a", "ept", "0x3008", "read"}).at("value"), "0x1234");
-  EXPECT_EQ(facts({"walk", "a", "ept", "0x3008"}).at("end"), "translated");
-  EXPECT_NE(on_vm({"tree", "a"}).output.find("ept"), std::string::npos);
-  Json diff = facts({"diff", "a"});
+  machine.facts({"object", "create", "a", "64M"});
+  EXPECT_EQ(machine.facts({"object", "populate", "a", "0..1M"}).at("changed_pages"), 256);
+  machine.facts({"view", "add", "a", "ept"});
+  EXPECT_EQ(machine.facts({"access", "a", "ept", "0x3008", "write", "--value", "0x1234"}).at("outcome"), "filled");
+  EXPECT_EQ(machine.facts({"access", "a", "ept", "0x3008", "read"}).at("value"), "0x1234");
+  EXPECT_EQ(machine.facts({"walk", "a", "ept", "0x3008"}).at("end"), "translated");
+  EXPECT_NE(machine.run({"tree", "a"}).output.find("ept"), std::string::npos);
+  Json diff = machine.facts({"diff", "a"});
   EXPECT_EQ(diff.at("clean"), true);
   EXPECT_EQ(diff.at("views").at(0).at("pages").at("same"), 1) << diff;
-  EXPECT_EQ(facts({"object", "unmap", "a", "0x3000+4K"}).at("changed_pages"), 1);
-  EXPECT_NE(facts({"walk", "a", "ept", "0x3008"}).at("end"), "translated");
-  EXPECT_EQ(facts({"diff", "a"}).at("clean"), true);
-  facts({"object", "destroy", "a"});
+  EXPECT_EQ(machine.facts({"object", "unmap", "a", "0x3000+4K"}).at("changed_pages"), 1);
+  EXPECT_NE(machine.facts({"walk", "a", "ept", "0x3008"}).at("end"), "translated");
+  EXPECT_EQ(machine.facts({"diff", "a"}).at("clean"), true);
+  machine.facts({"object", "destroy", "a"});
 }
 
-TEST_F(BochsVm, AProcessSeesWhatTheViewWrote)
-{
-  facts({"object", "create", "b", "4M"});
-  facts({"view", "add", "b", "ept"});
-  EXPECT_EQ(facts({"access", "b", "ept", "0x3000", "write", "--value", "77"}).at("outcome"), "populated");
-  const Ended e = on_vm({"run", "morsel-touch", "/morsel/b", "check:0x3000=77", "write:0x4000=78"});
-  EXPECT_EQ(e.status, 0) << e.output << e.errors;
-  EXPECT_EQ(facts({"access", "b", "ept", "0x4000", "read"}).at("value"), "0x4e");
-  facts({"object", "destroy", "b"});
-}
+TEST_F(BochsVm, AProcessSeesWhatTheViewWrote) { expect_that_a_process_sees_what_a_view_wrote(machine); }
 
 TEST_F(BochsVm, TheTourHolds)
 {
-  const Json tour = facts({"tour"});
+  const Json tour = machine.facts({"tour"});
   EXPECT_EQ(tour.at("holds"), true) << tour;
 }
 
@@ -134,18 +100,18 @@ TEST_F(BochsVm, LongRepliesAndRequestsPassItsSerialLineWhole)
 {
   std::string text;
   for (int i = 0; i < 500; ++i) text += "word-" + std::to_string(i) + " ";
-  const Ended e = on_vm({"run", "echo", text});
+  const Ended e = machine.run({"run", "echo", text});
   EXPECT_EQ(e.output, text + "\n") << e.errors;
 }
 
 TEST_F(BochsVm, ItsConsoleIsKept)
 {
-  on_vm({"run", "sh", "-c", "echo a-line-on-the-console > /dev/console"});
+  machine.run({"run", "sh", "-c", "echo a-line-on-the-console > /dev/console"});
   // The first serial line is slow: the line comes in the end.
   const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   bool found = false;
   while (!found && std::chrono::steady_clock::now() < end)
-    found = morselctl({"vm", "console", vm_name}).output.find("a-line-on-the-console") != std::string::npos;
+    found = morselctl({"vm", "console", machine.name()}).output.find("a-line-on-the-console") != std::string::npos;
   EXPECT_TRUE(found);
 }
 
@@ -154,13 +120,13 @@ TEST_F(BochsVm, ItsConsoleIsKept)
 TEST_F(BochsVm, WhatItsScreenShowsDoesNotStopIt)
 {
   const Ended e =
-      on_vm({"run", "sh", "-c", "for i in $(seq 40); do seq $i $((i+200)) > /dev/tty1; usleep 250000; done"});
+      machine.run({"run", "sh", "-c", "for i in $(seq 40); do seq $i $((i+200)) > /dev/tty1; usleep 250000; done"});
   EXPECT_EQ(e.status, 0) << e.errors;
 }
 
 TEST_F(BochsVm, TheModuleUnloadsAndTheKernelHasNoComplaint)
 {
-  const auto connection = VmConnection::attach(vm_name);
+  const auto connection = VmConnection::attach(machine.name());
   connection->request("module-unload");
   const std::string log = connection->request("kernel-log").at("text");
   static const std::regex alarm("[^\\n]*(BUG|WARNING|Oops|Call Trace|Bad page|INFO: task|stall|non-zero)[^\\n]*");
@@ -171,8 +137,8 @@ TEST_F(BochsVm, TheModuleUnloadsAndTheKernelHasNoComplaint)
 
 TEST_F(BochsVm, ARestartOfTheGuestEndsIt)
 {
-  const Json vm = this_vm();
-  const Ended e = on_vm({"run", "reboot", "-f"});
+  const Json vm = machine.listed();
+  const Ended e = machine.run({"run", "reboot", "-f"});
   EXPECT_EQ(e.status, 125);
   EXPECT_NE(e.errors.find("the guest powered itself off or restarted"), std::string::npos) << e.errors;
   EXPECT_TRUE(ends(vm.at("machine_pid").get<pid_t>()));
@@ -182,7 +148,7 @@ TEST_F(BochsVm, ARestartOfTheGuestEndsIt)
 TEST(BochsVmEnd, KilledWithItsHolderItLeavesNothing)
 {
   ASSERT_EQ(vm_up({"--memory", "256M"}).status, 0);
-  const Json vm = this_vm();
+  const Json vm = machine.listed();
   ASSERT_EQ(kill(vm.at("holder_pid").get<pid_t>(), SIGKILL), 0);
   EXPECT_TRUE(ends(vm.at("machine_pid").get<pid_t>()));
   EXPECT_EQ(remains(), "");

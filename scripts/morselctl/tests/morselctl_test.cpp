@@ -2,6 +2,7 @@
 //
 // morselctl as a program, on the embedded machine: how words, lines, colours and exit statuses behave.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -130,6 +131,44 @@ TEST(Morselctl, RunsTheTour)
   const Ended e = morselctl({"--embedded", "tour"});
   EXPECT_EQ(e.status, 0) << e.output;
   EXPECT_NE(e.output.find("facts of the tour hold"), std::string::npos);
+}
+
+TEST(Morselctl, WatchesASessionUntilItEnds)
+{
+  const std::string name = "watch-" + std::to_string(getpid());
+  Running server({{"--embedded", "serve", name}, {}, {}, Terminal::no});
+  ASSERT_NE(server.line(), "");
+  Running watcher({{"--session", name, "--json", "object", "list", "--watch"}, {}, {}, Terminal::no});
+  EXPECT_TRUE(Json::parse(watcher.line())["objects"].empty());
+  EXPECT_EQ(morselctl({"--session", name, "object", "create", "a", "4M"}).status, 0);
+  EXPECT_EQ(Json::parse(watcher.line())["objects"].size(), 1u);
+  EXPECT_EQ(morselctl({"--session", name, "object", "show", "a"}).status, 0);  // changes nothing
+  EXPECT_EQ(morselctl({"--session", name, "view", "add", "a", "ept"}).status, 0);
+  EXPECT_EQ(Json::parse(watcher.line())["objects"][0]["views"].size(), 1u);
+  EXPECT_EQ(morselctl({"session", "end", name}).status, 0);
+  const Ended e = watcher.wait();
+  EXPECT_EQ(e.status, 125);
+  EXPECT_NE(e.output.find("a client ended it"), std::string::npos) << e.output << e.errors;
+}
+
+TEST(Morselctl, WatchesRecordsAsTheyAreMade)
+{
+  const std::string name = "watch-points-" + std::to_string(getpid());
+  Running server({{"--embedded", "serve", name}, {}, {}, Terminal::no});
+  ASSERT_NE(server.line(), "");
+  morselctl({"--session", name, "journal", "on"});
+  Running watcher({{"--session", name, "--json", "journal", "status", "--watch"}, {}, {}, Terminal::no});
+  EXPECT_EQ(Json::parse(watcher.line())["records"], 0);
+  EXPECT_EQ(morselctl({"--session", name, "object", "create", "a", "4M"}).status, 0);
+  EXPECT_GT(Json::parse(watcher.line())["records"], 0);
+}
+
+TEST(Morselctl, SaysWhatCannotBeWatched)
+{
+  const Ended alone = morselctl({"--embedded", "object", "list", "--watch"});
+  EXPECT_EQ(alone.status, 2);
+  EXPECT_NE(alone.errors.find("serve"), std::string::npos) << alone.errors;
+  EXPECT_EQ(morselctl({"--embedded", "object", "create", "a", "4M", "--watch"}).status, 2);
 }
 
 TEST(Morselctl, HelpNeedsNoMachine)

@@ -8,8 +8,10 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <stdexcept>
+#include <utility>
 
 namespace morsel::ctl {
 
@@ -78,11 +80,16 @@ Ended run_on_terminal(const Invocation& invocation)
 Ended run_morselctl(const Invocation& invocation)
 {
   if (invocation.terminal == Terminal::yes) return run_on_terminal(invocation);
+  return Running(invocation).wait();
+}
+
+Running::Running(const Invocation& invocation)
+{
   int in[2], out[2], err[2];
   if (pipe(in) || pipe(out) || pipe(err)) throw std::runtime_error("pipe");
-  const pid_t pid = fork();
-  if (pid < 0) throw std::runtime_error("fork");
-  if (pid == 0) {
+  pid_ = fork();
+  if (pid_ < 0) throw std::runtime_error("fork");
+  if (pid_ == 0) {
     dup2(in[0], 0);
     dup2(out[1], 1);
     dup2(err[1], 2);
@@ -95,11 +102,32 @@ Ended run_morselctl(const Invocation& invocation)
   // Inputs of these tests fit into a pipe's buffer.
   if (write(in[1], invocation.input.data(), invocation.input.size()) < 0) throw std::runtime_error("write");
   close(in[1]);
+  output_ = out[0];
+  errors_ = err[0];
+}
+
+Running::~Running()
+{
+  close(output_);
+  close(errors_);
+  if (pid_ < 0) return;
+  kill(pid_, SIGKILL);
+  Ended ignored;
+  wait_for(pid_, ignored);
+}
+
+std::string Running::line()
+{
+  std::string text;
+  for (char byte = 0; read(output_, &byte, 1) == 1 && byte != '\n';) text += byte;
+  return text;
+}
+
+Ended Running::wait()
+{
   Ended ended;
-  read_all(out[0], err[0], ended);
-  close(out[0]);
-  close(err[0]);
-  wait_for(pid, ended);
+  read_all(output_, errors_, ended);
+  wait_for(std::exchange(pid_, -1), ended);
   return ended;
 }
 

@@ -2,6 +2,8 @@
 //
 // Runs morselctl as a person or a script would, and keeps what it said.
 #pragma once
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
 
@@ -24,5 +26,23 @@ struct Invocation {
 // The program is that of the environment variable MORSELCTL.
 Ended run_morselctl(const Invocation& invocation);
 Ended morselctl(std::vector<std::string> words);
+
+// One that goes on: killed at the end, unless it was waited for.
+class Running {
+ public:
+  explicit Running(const Invocation& invocation);
+  ~Running();
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+  // The next line of its output; what is left of one if it ends.
+  std::string line();
+  // What it says until it ends by itself.
+  Ended wait();
+
+ private:
+  pid_t pid_ = -1;
+  int output_ = -1, errors_ = -1;
+};
 
 }  // namespace morsel::ctl

@@ -6,81 +6,38 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <future>
-#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "scripts/morselctl/tests/program.hpp"
+#include "scripts/morselctl/tests/machine.hpp"
+#include "testvm/host/tests/guest_words.hpp"
 
 namespace morsel::ctl {
 namespace {
 
-using Json = nlohmann::json;
-using Words = std::vector<std::string>;
+const MachineUnderTest machine("morselctl-test");
 
-constexpr const char* vm_name = "morselctl-test";
-
-Ended on_vm(Words words)
+// The memory of the machine's guest; an empty path if it has none.
+std::filesystem::path ram_of(pid_t qemu)
 {
-  words.insert(words.begin(), {"--vm", vm_name});
-  return morselctl(std::move(words));
-}
-
-Json facts(Words words)
-{
-  words.insert(words.begin(), {"--vm", vm_name, "--json"});
-  const Ended e = morselctl(std::move(words));
-  return Json::parse(e.output);
-}
-
-Json this_vm()
-{
-  const Json list = facts({"vm", "list"});
-  for (const Json& vm : list.at("vms"))
-    if (vm.at("name") == vm_name) return vm;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(qemu) + "/fd")) {
+    std::error_code gone;
+    if (std::filesystem::read_symlink(entry.path(), gone).string().starts_with("/memfd:memory-backend"))
+      return entry.path();
+  }
   return {};
 }
-
-// The guest's memory, written from outside: a hostile guest may put there whatever it likes.
-class GuestWords {
- public:
-  explicit GuestWords(pid_t qemu)
-  {
-    for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(qemu) + "/fd")) {
-      std::error_code gone;
-      if (std::filesystem::read_symlink(entry.path(), gone).string().starts_with("/memfd:memory-backend"))
-        file_.open(entry.path(), std::ios::binary | std::ios::in | std::ios::out);
-    }
-  }
-  bool is_open() const { return file_.is_open(); }
-  std::uint64_t read(std::uint64_t address)
-  {
-    std::uint64_t word = 0;
-    file_.seekg(static_cast<std::streamoff>(address));
-    file_.read(reinterpret_cast<char*>(&word), sizeof word);
-    return word;
-  }
-  void write(std::uint64_t address, std::uint64_t word)
-  {
-    file_.seekp(static_cast<std::streamoff>(address));
-    file_.write(reinterpret_cast<const char*>(&word), sizeof word).flush();
-  }
-
- private:
-  std::fstream file_;
-};
 
 class VmCommands : public ::testing::Test {
  protected:
   static void SetUpTestSuite()
   {
-    const Ended e = morselctl({"vm", "up", vm_name});
+    const Ended e = morselctl({"vm", "up", machine.name()});
     started = e.status == 0;
     EXPECT_TRUE(started) << e.output << e.errors;
   }
   void SetUp() override { ASSERT_TRUE(started); }
-  static void TearDownTestSuite() { morselctl({"vm", "down", vm_name}); }
+  static void TearDownTestSuite() { morselctl({"vm", "down", machine.name()}); }
 
  private:
   static inline bool started = false;
@@ -88,67 +45,58 @@ class VmCommands : public ::testing::Test {
 
 TEST_F(VmCommands, TheTourHoldsOnTheRealKernel)
 {
-  const Json tour = facts({"tour"});
-  EXPECT_EQ(tour.at("holds"), true) << on_vm({"tour"}).output;
+  const Json tour = machine.facts({"tour"});
+  EXPECT_EQ(tour.at("holds"), true) << machine.run({"tour"}).output;
   ASSERT_EQ(tour.at("stations").size(), 6u);
   EXPECT_NE(tour.at("target").get<std::string>().find("Linux"), std::string::npos);
   const Json& runs = tour.at("stations").at(5).at("diff").at("views").at(0).at("runs");
   ASSERT_EQ(runs.size(), 1u);
   EXPECT_EQ(runs.at(0).at("state"), "stale");
-  const Json counters = facts({"counters"});
+  const Json counters = machine.facts({"counters"});
   for (const char* name : {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries"})
     EXPECT_EQ(counters.at(name), 0) << name;
 }
 
 TEST_F(VmCommands, ViewsOfEveryFormatFollowThePrimary)
 {
-  facts({"object", "create", "a", "4M"});
-  facts({"object", "populate", "a", "2M..4M", "--leaf", "2M"});
+  machine.facts({"object", "create", "a", "4M"});
+  machine.facts({"object", "populate", "a", "2M..4M", "--leaf", "2M"});
   for (const char* format : {"amd64", "npt", "ept", "ept_l5", "vtd_second_stage", "amd_iommu_v1", "arm64_stage2",
                              "riscv_sv39", "riscv_sv48x4"}) {
-    EXPECT_EQ(facts({"view", "add", "a", format}).at("format"), format);
-    EXPECT_EQ(facts({"access", "a", format, "0x200008", "write", "--value", "0x1234"}).at("outcome"), "filled")
+    EXPECT_EQ(machine.facts({"view", "add", "a", format}).at("format"), format);
+    EXPECT_EQ(machine.facts({"access", "a", format, "0x200008", "write", "--value", "0x1234"}).at("outcome"), "filled")
         << format;
-    EXPECT_EQ(facts({"access", "a", format, "0x200008", "read"}).at("value"), "0x1234") << format;
-    EXPECT_EQ(facts({"walk", "a", format, "0x200008"}).at("end"), "translated") << format;
+    EXPECT_EQ(machine.facts({"access", "a", format, "0x200008", "read"}).at("value"), "0x1234") << format;
+    EXPECT_EQ(machine.facts({"walk", "a", format, "0x200008"}).at("end"), "translated") << format;
   }
-  EXPECT_EQ(facts({"diff", "a"}).at("clean"), true);
-  EXPECT_EQ(facts({"object", "unmap", "a", "2M+4K"}).at("changed_pages"), 1);
-  const Json diff = facts({"diff", "a"});
+  EXPECT_EQ(machine.facts({"diff", "a"}).at("clean"), true);
+  EXPECT_EQ(machine.facts({"object", "unmap", "a", "2M+4K"}).at("changed_pages"), 1);
+  const Json diff = machine.facts({"diff", "a"});
   EXPECT_EQ(diff.at("clean"), true);
   for (const Json& view : diff.at("views")) EXPECT_EQ(view.at("pages").at("stale"), 0);
-  facts({"object", "destroy", "a"});
+  machine.facts({"object", "destroy", "a"});
 }
 
 TEST_F(VmCommands, AGuestProgramsOutputAndExitStatusPassThrough)
 {
-  const Ended e = on_vm({"run", "sh", "-c", "echo out; echo err >&2; exit 7"});
+  const Ended e = machine.run({"run", "sh", "-c", "echo out; echo err >&2; exit 7"});
   EXPECT_EQ(e.status, 7);
   EXPECT_EQ(e.output, "out\n");
   EXPECT_EQ(e.errors, "err\n");
-  EXPECT_EQ(on_vm({"run", "sh", "-c", "kill -9 $$"}).status, 128 + SIGKILL);
-  EXPECT_EQ(on_vm({"run", "no-such-program"}).status, 2);
+  EXPECT_EQ(machine.run({"run", "sh", "-c", "kill -9 $$"}).status, 128 + SIGKILL);
+  EXPECT_EQ(machine.run({"run", "no-such-program"}).status, 2);
 }
 
-TEST_F(VmCommands, AProcessSeesWhatTheViewWrote)
-{
-  facts({"object", "create", "b", "4M"});
-  facts({"view", "add", "b", "ept"});
-  EXPECT_EQ(facts({"access", "b", "ept", "0x3000", "write", "--value", "77"}).at("outcome"), "populated");
-  const Ended e = on_vm({"run", "morsel-touch", "/morsel/b", "check:0x3000=77", "write:0x4000=78"});
-  EXPECT_EQ(e.status, 0) << e.output << e.errors;
-  EXPECT_EQ(facts({"access", "b", "ept", "0x4000", "read"}).at("value"), "0x4e");
-  facts({"object", "destroy", "b"});
-}
+TEST_F(VmCommands, AProcessSeesWhatTheViewWrote) { expect_that_a_process_sees_what_a_view_wrote(machine); }
 
 TEST_F(VmCommands, TablesThatLieAreNamedAndNotFollowed)
 {
-  facts({"object", "create", "liar", "4M"});
-  facts({"view", "add", "liar", "ept"});
-  facts({"access", "liar", "ept", "0x3000", "write"});
-  const std::string root_text = facts({"object", "show", "liar"}).at("views").at(0).at("root");
+  machine.facts({"object", "create", "liar", "4M"});
+  machine.facts({"view", "add", "liar", "ept"});
+  machine.facts({"access", "liar", "ept", "0x3000", "write"});
+  const std::string root_text = machine.facts({"object", "show", "liar"}).at("views").at(0).at("root");
   const std::uint64_t root = std::stoull(root_text, nullptr, 16);
-  GuestWords memory(this_vm().at("machine_pid").get<pid_t>());
+  testvm::GuestWords memory(ram_of(machine.listed().at("machine_pid").get<pid_t>()));
   ASSERT_TRUE(memory.is_open());
   const std::uint64_t honest = memory.read(root);
   ASSERT_NE(honest, 0u);
@@ -158,40 +106,70 @@ TEST_F(VmCommands, TablesThatLieAreNamedAndNotFollowed)
   for (const auto& [word, words] : lies) {
     memory.write(root, word);
     for (const char* command : {"tree", "diff"}) {
-      const Ended e = on_vm({command, "liar"});
+      const Ended e = machine.run({command, "liar"});
       EXPECT_LE(e.status, 1) << e.errors;
       EXPECT_NE(e.output.find(words), std::string::npos) << command << ": " << e.output;
     }
-    const Ended walk = on_vm({"walk", "liar", "ept", "0x3000"});
+    const Ended walk = machine.run({"walk", "liar", "ept", "0x3000"});
     EXPECT_LE(walk.status, 1) << walk.output << walk.errors;
   }
   memory.write(root, honest);
-  EXPECT_EQ(facts({"diff", "liar"}).at("clean"), true);
-  facts({"object", "destroy", "liar"});
+  EXPECT_EQ(machine.facts({"diff", "liar"}).at("clean"), true);
+  machine.facts({"object", "destroy", "liar"});
 }
 
 TEST_F(VmCommands, RefusalsOfTheKernelAreExplained)
 {
-  facts({"object", "create", "c", "4M"});
-  const Json again = facts({"object", "create", "c", "4M"});
+  machine.facts({"object", "create", "c", "4M"});
+  const Json again = machine.facts({"object", "create", "c", "4M"});
   EXPECT_EQ(again.at("error").at("exit"), 2) << again;
   EXPECT_FALSE(again.at("error").at("found").get<std::string>().empty());
-  EXPECT_EQ(facts({"object", "populate", "c", "0..8M"}).at("error").at("exit"), 2);
-  facts({"object", "destroy", "c"});
+  EXPECT_EQ(machine.facts({"object", "populate", "c", "0..8M"}).at("error").at("exit"), 2);
+  machine.facts({"object", "destroy", "c"});
+}
+
+TEST_F(VmCommands, AWatchedCommandAnswersAgainWhenAnotherClientChangesTheMachine)
+{
+  Running watcher({{"--vm", machine.name(), "--json", "object", "list", "--watch"}, {}, {}, Terminal::no});
+  EXPECT_TRUE(Json::parse(watcher.line()).at("objects").empty());
+  machine.facts({"object", "create", "w", "4M"});
+  EXPECT_EQ(Json::parse(watcher.line()).at("objects").at(0).at("name"), "w");
+  machine.facts({"object", "destroy", "w"});
+  EXPECT_TRUE(Json::parse(watcher.line()).at("objects").empty());
+}
+
+// The object's populating waits at the gate that the session has closed; who is left sees it come to its end.
+TEST_F(VmCommands, AKilledSessionLetsGoWhoWaitsAtItsGate)
+{
+  const std::string name = std::string(machine.name()) + "-killed";
+  machine.facts({"object", "create", "g", "4M"});
+  Running watcher({{"--vm", machine.name(), "--json", "object", "show", "g", "--watch"}, {}, {}, Terminal::no});
+  EXPECT_EQ(Json::parse(watcher.line()).at("frames"), 0);
+  {
+    Running session({{"--vm", machine.name(), "serve", name}, {}, {}, Terminal::no});
+    ASSERT_NE(session.line(), "");
+    EXPECT_EQ(morselctl({"--session", name, "stop"}).status, 0);
+    const Ended begun = morselctl({"--session", name, "--json", "object", "populate", "g", "0..4K"});
+    EXPECT_TRUE(Json::parse(begun.output).contains("waits_at")) << begun.output << begun.errors;
+    EXPECT_EQ(machine.facts({"actors"}).at("stopped"), true);
+  }  // it is killed here
+  EXPECT_EQ(Json::parse(watcher.line()).at("frames"), 1);
+  EXPECT_EQ(machine.facts({"actors"}).at("stopped"), false);
+  machine.facts({"object", "destroy", "g"});
 }
 
 TEST_F(VmCommands, ASecondMachineOfTheSameNameIsRefused)
 {
-  const Ended e = morselctl({"vm", "up", vm_name});
+  const Ended e = morselctl({"vm", "up", machine.name()});
   EXPECT_EQ(e.status, 2);
-  EXPECT_NE(e.errors.find(vm_name), std::string::npos) << e.errors;
-  EXPECT_EQ(on_vm({"target"}).status, 0);
+  EXPECT_NE(e.errors.find(machine.name()), std::string::npos) << e.errors;
+  EXPECT_EQ(machine.run({"target"}).status, 0);
 }
 
 TEST_F(VmCommands, TheConsoleAndTheKernelLogCanBeRead)
 {
-  EXPECT_NE(on_vm({"kernel-log"}).output.find("Linux version"), std::string::npos);
-  EXPECT_EQ(morselctl({"vm", "console", vm_name}).status, 0);
+  EXPECT_NE(machine.run({"kernel-log"}).output.find("Linux version"), std::string::npos);
+  EXPECT_EQ(morselctl({"vm", "console", machine.name()}).status, 0);
   EXPECT_EQ(morselctl({"doctor"}).status, 0);
 }
 
@@ -199,19 +177,19 @@ TEST_F(VmCommands, TheConsoleAndTheKernelLogCanBeRead)
 // the file.
 TEST_F(VmCommands, ALostMachineIsSaidSo)
 {
-  const Json vm = this_vm();
+  const Json vm = machine.listed();
   ASSERT_FALSE(vm.is_null());
   std::future<Ended> waiting = std::async(std::launch::async, [] {
-    return on_vm({"run", "sh", "-c", "echo > /tmp/waiting; exec sleep 1000"});
+    return machine.run({"run", "sh", "-c", "echo > /tmp/waiting; exec sleep 1000"});
   });
-  while (on_vm({"run", "test", "-e", "/tmp/waiting"}).status != 0) {
+  while (machine.run({"run", "test", "-e", "/tmp/waiting"}).status != 0) {
   }
   ASSERT_EQ(kill(vm.at("machine_pid").get<pid_t>(), SIGKILL), 0);
   const Ended e = waiting.get();
   EXPECT_EQ(e.status, 125);
-  EXPECT_NE(e.errors.find(vm_name), std::string::npos) << e.errors;
+  EXPECT_NE(e.errors.find(machine.name()), std::string::npos) << e.errors;
   EXPECT_NE(e.errors.find("lost"), std::string::npos) << e.errors;
-  EXPECT_NE(on_vm({"target"}).status, 0);
+  EXPECT_NE(machine.run({"target"}).status, 0);
 }
 
 }  // namespace

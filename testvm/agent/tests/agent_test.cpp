@@ -187,9 +187,11 @@ TEST(Agent, AnAccessToAHoleThatIsNotToBePopulatedIsDenied)
 TEST(Agent, KeepsInjectionRules)
 {
   Host host;
-  const Json first{{"point", "invalidate"}, {"action", "delay"},   {"view", 1},  {"nth", 3},   {"times", 2},
-                   {"interval", 4},         {"probability", 50},   {"seed", 5},  {"bits", 0},  {"actor", 6},
-                   {"start", 4096},         {"end", 8192},         {"until", "flush"}};
+  const Json first{{"point", "invalidate"}, {"action", "delay"}, {"view", 1},        {"nth", 3},   {"times", 2},
+                   {"interval", 4},         {"probability", 50}, {"seed", 5},        {"bits", 0},  {"actor", 6},
+                   {"start", 4096},         {"end", 8192},       {"until", "flush"}, {"name", "a"}};
+  EXPECT_EQ(host.refused("inject-add", first), "ENOENT");
+  host.done("object-create", {{"name", "a"}, {"bytes", 4096}});
   EXPECT_EQ(host.done("inject-add", first)["rule"], 1);
   EXPECT_EQ(host.done("inject-add", {{"point", "alloc"}, {"action", "fail"}})["rule"], 2);
   const Json rules = host.done("inject-list")["rules"];
@@ -198,7 +200,8 @@ TEST(Agent, KeepsInjectionRules)
   expected["rule"] = 1;
   expected["fired"] = 0;
   EXPECT_EQ(rules[0], expected);
-  for (const char* any : {"view", "actor", "start", "end", "until"}) EXPECT_FALSE(rules[1].contains(any)) << any;
+  for (const char* any : {"view", "actor", "start", "end", "until", "name"})
+    EXPECT_FALSE(rules[1].contains(any)) << any;
   EXPECT_EQ(rules[1]["probability"], 100);
   host.done("inject-clear");
   EXPECT_TRUE(host.done("inject-list")["rules"].empty());
@@ -389,10 +392,66 @@ TEST(Agent, AStopEndsAnUntil)
             "\n");
   Json reply = Json::object();
   while (reply.value("id", Json()) != "until") reply = host.receive();
-  EXPECT_EQ(reply["return"], Json::object());
+  EXPECT_EQ(reply["return"], (Json{{"stopped", true}, {"programs", Json::array()}}));
   host.module.hold(false);
   while (reply.value("id", Json()) != "stop") reply = host.receive();
   EXPECT_TRUE(reply.contains("return"));
+}
+
+TEST(Agent, UnloadsTheModuleWhenNobodyWorksAnyMore)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 4096}});
+  host.module.hold(true);
+  const Json populate{{"name", "a"}, {"start", 0}, {"end", 4096}, {"rights", "rw"}};
+  host.send(Json{{"execute", "object-populate"}, {"arguments", populate}, {"id", 1001}}.dump() + "\n");
+  host.send("{\"execute\":\"module-unload\",\"id\":1002}\n");
+  host.done("greet");  // it answers meanwhile
+  host.module.hold(false);
+  EXPECT_EQ(host.receive_reply(1001)["return"]["changed_pages"], 1);
+  EXPECT_EQ(host.receive_reply(1002)["error"]["class"], "EBUSY") << "it has an object, and so it was tried now";
+  host.done("object-destroy", {{"name", "a"}});
+  host.done("module-unload");
+}
+
+TEST(Agent, AnUntilWaitsForTheProgramsOfItsClientOnly)
+{
+  Host host;
+  const auto start = [&](int client) {
+    const Json sleeper{{"argv", {"sleep", "1000"}}, {"detach", true}, {"client", client}};
+    return host.done("run", sleeper)["pid"].get<int>();
+  };
+  const auto until = [](int limit_ms) { return Json{{"point", "publish"}, {"client", 7}, {"limit_ms", limit_ms}}; };
+  start(8);
+  EXPECT_EQ(host.done("gate-until", until(60'000)), Json::object());
+  const int pid = start(7);
+  const std::string name = "sleep (pid " + std::to_string(pid) + ")";
+  const Json late = host.ask("gate-until", until(50));
+  EXPECT_NE(late["error"]["desc"].get<std::string>().find(name), std::string::npos) << late;
+  const auto send = [&](const char* command, const Json& arguments, int id) {
+    host.send(Json{{"execute", command}, {"arguments", arguments}, {"id", id}}.dump() + "\n");
+  };
+  send("gate-until", until(60'000), 1001);
+  send("gate-stop", Json::object(), 1002);
+  EXPECT_EQ(host.receive_reply(1001)["return"]["programs"], Json::array({name}));
+  EXPECT_TRUE(host.receive_reply(1002).contains("return"));
+  send("gate-until", until(60'000), 1003);
+  send("kill", {{"pid", pid}}, 1004);
+  EXPECT_TRUE(host.receive_reply(1004).contains("return"));
+  EXPECT_EQ(host.receive_reply(1003)["return"], Json::object());
+}
+
+TEST(Agent, TellsOnceThatTheGateWasClosed)
+{
+  Host host;
+  host.done("gate-stop");
+  host.done("gate-stop");
+  host.done("gate-until", {{"point", "publish"}});  // opens it, and closes it because there is nobody
+  host.done("gate-run");
+  host.event("RESUMED");
+  std::size_t told = 0;
+  for (const Json& event : host.events) told += event["event"] == "STOPPED";
+  EXPECT_EQ(told, 2u);
 }
 
 }  // namespace

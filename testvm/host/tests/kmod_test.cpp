@@ -4,8 +4,10 @@
 // granularity of attachment, then unloads the module and reads the kernel's log.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <memory>
 #include <regex>
@@ -147,6 +149,65 @@ TEST_F(KernelModule, RefusesAnUnknownGranularity)
 TEST_F(KernelModule, CannotBeUnloadedWhileAnObjectIsOpen)
 {
   run({"sh", "-c", "exec 3<> /morsel/held; umount /morsel && exit 1; rmmod morsel && exit 2; rm /morsel/held"});
+}
+
+// Says when a request or a process waits at a point of the gate.
+class NextStop {
+ public:
+  explicit NextStop(VmConnection& machine) : machine_(machine)
+  {
+    machine.listen([this](const Json& event) {
+      if (event["event"] == "STOPPED" && object_at(event, "data").value("actor", 0) != 0 && !told_.exchange(true))
+        stopped_.set_value();
+    });
+  }
+  ~NextStop() { machine_.listen({}); }
+  void wait() { ASSERT_EQ(stopped_.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready); }
+
+ private:
+  VmConnection& machine_;
+  std::atomic<bool> told_ = false;
+  std::promise<void> stopped_;
+};
+
+TEST_F(KernelModule, UnloadingLetsARequestGoThatWaitsAtTheGate)
+{
+  request("object-create", {{"name", "gated"}, {"bytes", 4096}});
+  request("gate-stop");
+  NextStop stop(*machine);
+  auto populate = std::async(std::launch::async, [] {
+    return request("object-populate", {{"name", "gated"}, {"start", 0}, {"end", 4096}, {"rights", "rw"}});
+  });
+  stop.wait();
+  request("module-unload");
+  EXPECT_EQ(populate.get()["changed_pages"], 1);
+  request("module-load");
+  EXPECT_EQ(request("object-list")["objects"], Json::array());
+  EXPECT_EQ(alarming_lines(), "");
+}
+
+// It is let go, and keeps the module: it has an object mapped.
+TEST_F(KernelModule, UnloadingLetsAProcessGoThatWaitsAtTheGate)
+{
+  request("object-create", {{"name", "gated"}, {"bytes", 4096}});
+  request("gate-stop");
+  NextStop stop(*machine);
+  const Json run{{"argv", {"morsel-touch", "--stay", "/morsel/gated", "write:0=1"}}, {"detach", true}};
+  const Json pid = request("run", run)["pid"];
+  stop.wait();
+  std::promise<void> stays;
+  machine->listen([&](const Json& event) {
+    if (text_at(object_at(event, "data"), "text").find("\"stay\"") != std::string::npos) stays.set_value();
+  });
+  EXPECT_THROW(request("module-unload"), session::Failure);
+  EXPECT_EQ(stays.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  machine->listen({});
+  EXPECT_EQ(request("object-info", {{"name", "gated"}})["frames"], 1);
+  request("kill", {{"pid", pid}});
+  request("wait", {{"pid", pid}});
+  request("module-unload");
+  request("module-load");
+  EXPECT_EQ(alarming_lines(), "");
 }
 
 // After everything above: unloads with nothing left, loads again, and the kernel has not complained.

@@ -104,6 +104,21 @@ TEST(AgentReplies, NameOutcomesOfAccesses)
   expect_refused(access_from_json, Json::parse(R"({"result":"hit","walker":"ghost","value":77})"));
 }
 
+TEST(AgentReplies, SayHowAnUntilEnded)
+{
+  EXPECT_TRUE(until_from_json(Json::object()).finished);
+  const auto stopped = until_from_json({{"stopped", true}, {"programs", {"sh (pid 7)", "\x1b[m"}}});
+  EXPECT_FALSE(stopped.finished);
+  EXPECT_FALSE(stopped.met);
+  ASSERT_EQ(stopped.programs.size(), 2u);
+  EXPECT_EQ(stopped.programs[0], "sh (pid 7)");
+  EXPECT_EQ(stopped.programs[1].find('\x1b'), std::string::npos);
+  const Json actor{{"id", 5u}, {"kind", 0u}, {"who", "w"}, {"object", "o"}, {"state", "running"}};
+  EXPECT_EQ(until_from_json({{"actor", actor}}).met->id, 5u);
+  for (const Json& wrong : {Json{{"stopped", true}}, Json{{"stopped", true}, {"programs", {1}}}, Json{{"actor", 5}}})
+    EXPECT_THROW(until_from_json(wrong), session::Failure) << wrong;
+}
+
 TEST(AgentReplies, SayHowAProgramEnded)
 {
   const auto by_exit = program_from_json(Json::parse(R"({"exit_status":7,"stdout":"a","stderr":"b"})"));

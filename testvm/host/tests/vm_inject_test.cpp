@@ -73,6 +73,20 @@ class VmInjectTest : public testing::Test {
 };
 std::unique_ptr<session::Session> VmInjectTest::session;
 
+// Both have a view of the number 1.
+TEST_F(VmInjectTest, APresetStrikesItsObjectOnly)
+{
+  run("object create spared 4M");
+  run("view add spared ept");
+  run("access spared ept 0 read");
+  const session::Reply added = session->execute_line("inject preset lost-invalidation o ept");
+  EXPECT_NE(added.text.find("of view 1 of o"), std::string::npos) << added.text;
+  EXPECT_EQ(broken_by("object unmap spared 0"), "");
+  EXPECT_EQ(fired(), 0u);
+  EXPECT_EQ(broken_by("object unmap o 0"), "I2");
+  EXPECT_EQ(run("inject list")["rules"][0]["object"], "o");
+}
+
 TEST_F(VmInjectTest, EachPresetDoesWhatItSays)
 {
   const auto inject = [](const std::string& preset, const char* view = " 1") {

@@ -3,10 +3,14 @@
 // The journal of a real kernel, read in its memory while it runs: the records tell what stands in the tables.
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <map>
+#include <random>
 #include <set>
 #include <tuple>
 
+#include "testvm/host/target_json.hpp"
+#include "testvm/host/tests/guest_words.hpp"
 #include "testvm/host/tests/vm_machine.hpp"
 #include "testvm/host/vm_target.hpp"
 
@@ -134,6 +138,40 @@ TEST_F(VmJournalTest, GoesOnWithItsNumbersWhenItIsSwitchedOnAgain)
   const auto read = target->journal()->read();
   ASSERT_FALSE(read.records.empty());
   EXPECT_EQ(read.records[0].sequence, last + 1);
+  EXPECT_EQ(read.lost + read.garbage, 0u);
+}
+
+// What it makes of the records is told; the next recording is as good as any.
+TEST_F(VmJournalTest, CountsWhatAGuestWritesIntoItsRingsAsGarbage)
+{
+  constexpr u32 capacity_lg2 = 8;
+  target->create_object("o", 4 * mebibyte, {});
+  const JournalRings rings =
+      rings_from_json(target->connection().request("journal", {{"on", true}, {"capacity_lg2", capacity_lg2}}));
+  JournalReader reader(target->memory(), rings);
+  target->populate("o", {0, 2 * page_bytes}, rights_rw, 0);
+  EXPECT_EQ(reader.read().garbage, 0u);
+  GuestWords guest(target->vm().ram);
+  ASSERT_TRUE(guest.is_open());
+  for (const PhysAddr ring : rings.rings) {  // the guest's memory is the file's, from its beginning
+    const u64 cursor = ring.value + offsetof(morsel_journal_ring, written), slots = ring.value + page_bytes;
+    ASSERT_EQ(guest.read(ring.value), MORSEL_JOURNAL_MAGIC);
+    std::mt19937_64 random(ring.value);
+    const u64 words = (sizeof(morsel_journal_record) << capacity_lg2) / sizeof(u64);
+    for (u64 n = 0; n < words; ++n) guest.write(slots + n * sizeof(u64), random());
+    guest.write(cursor, guest.read(cursor) + 100);
+    EXPECT_GE(reader.read().garbage, 100u);
+    for (const u64 jump : {~u64{0}, u64{0}, u64{1} << 40}) {
+      guest.write(cursor, jump);
+      EXPECT_TRUE(reader.read().records.empty()) << jump;
+    }
+    guest.write(ring.value, 0);
+    EXPECT_GT(reader.read().garbage, 0u);
+  }
+  target->journal()->record(true);
+  target->unmap("o", {0, page_bytes});
+  const auto read = target->journal()->read();
+  EXPECT_FALSE(read.records.empty());
   EXPECT_EQ(read.lost + read.garbage, 0u);
 }
 

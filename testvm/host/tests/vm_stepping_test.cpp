@@ -8,6 +8,7 @@
 #include <future>
 #include <mutex>
 
+#include "engine/session/session.hpp"
 #include "testvm/host/tests/vm_machine.hpp"
 #include "testvm/host/vm_target.hpp"
 
@@ -191,19 +192,23 @@ TEST_F(VmSteppingTest, LetsAllGoUntilOneMeetsTheCondition)
   auto one = access_later(0x1000), two = access_later(0x2000);
   stepped.wait_for([](auto& actor) { return actor.who.starts_with("access 0x1000"); });
   stepped.wait_for([](auto& actor) { return actor.who.starts_with("access 0x2000"); });
-  const auto met = target->stepping()->until({.point = SyncPoint::publish,
-                                              .actor = {},
-                                              .object = "o",
-                                              .tree = view.number,
-                                              .range = Range{0x2000, 0x3000},
-                                              .nth = 1},
-                                             limit);
+  const auto met = target->stepping()
+                       ->until({.point = SyncPoint::publish,
+                                .actor = {},
+                                .object = "o",
+                                .tree = view.number,
+                                .range = Range{0x2000, 0x3000},
+                                .nth = 1},
+                               limit)
+                       .met;
   ASSERT_TRUE(met);
   EXPECT_EQ(met->next.offset, 0x2000u);
   EXPECT_EQ(met->next.point, SyncPoint::publish);
   EXPECT_TRUE(target->stepping()->stopped());
   EXPECT_EQ(view_word(0x2000) & present_bits, 0u);
-  EXPECT_FALSE(target->stepping()->until({SyncPoint::harvest, {}, {}, {}, {}, 1}, limit));
+  const auto none = target->stepping()->until({SyncPoint::harvest, {}, {}, {}, {}, 1}, limit);
+  EXPECT_FALSE(none.met);
+  EXPECT_TRUE(none.finished);
   EXPECT_EQ(one.get(), session::AccessOutcome::filled);
   EXPECT_EQ(two.get(), session::AccessOutcome::filled);
 }
@@ -222,6 +227,68 @@ TEST_F(VmSteppingTest, ShowsTheInstructionOfAProcessThatFaultsAndCanKillIt)
   EXPECT_EQ(target->end_program(pid).signal, SIGKILL);
   for (const auto& actor : target->stepping()->actors()) EXPECT_FALSE(is_it(actor)) << actor.who;
   EXPECT_EQ(primary_word(0x100000), 0u);
+}
+
+// Between its two faults nobody waits at the gate and nothing works: the program is all that there is.
+TEST_F(VmSteppingTest, UntilWaitsForAProgramBetweenTwoFaults)
+{
+  Stepped stepped(*target);
+  target->stepping()->stop(limit);
+  const u32 pid = target->start_program(
+      {"sh", "-c", "morsel-touch /morsel/o write:0x100000=1; morsel-touch /morsel/o write:0x180000=2"});
+  const ActorState first = stepped.wait_for([](const ActorState& actor) { return actor.fault_address != 0; });
+  const session::StopCondition second{
+      .point = SyncPoint::change, .object = "o", .tree = primary_tree, .range = Range{0x180000, 0x181000}};
+  const auto met = target->stepping()->until(second, Milliseconds(60'000));
+  ASSERT_TRUE(met.met);
+  EXPECT_NE(met.met->id, first.id);
+  EXPECT_NE(primary_word(0x100000), 0u);
+  EXPECT_EQ(primary_word(0x180000), 0u);
+  const auto over = target->stepping()->until({.point = SyncPoint::harvest}, Milliseconds(60'000));
+  EXPECT_TRUE(over.finished);
+  EXPECT_NE(primary_word(0x180000), 0u);
+  try {
+    target->end_program(pid);
+    ADD_FAILURE() << "it had not ended";
+  } catch (const Failure&) {  // it cannot be killed any more
+  }
+}
+
+TEST_F(VmSteppingTest, UntilNamesTheProgramThatItWaitedFor)
+{
+  target->stepping()->stop(limit);
+  const u32 pid = target->start_program({"tail", "-f", "/dev/null"});
+  const std::string name = "tail (pid " + std::to_string(pid) + ")";
+  try {
+    target->stepping()->until({.point = SyncPoint::publish}, Milliseconds(500));
+    ADD_FAILURE() << "it has ended before its program";
+  } catch (const Failure& failure) {
+    EXPECT_NE(std::string(failure.what()).find(name + " still runs"), std::string::npos) << failure.what();
+  }
+  EXPECT_TRUE(target->stepping()->stopped());
+  target->end_program(pid);
+}
+
+// As a session's clients see them: one for the gate, one for each actor that comes to a point.
+TEST_F(VmSteppingTest, TellsOnceThatTheGateWasClosed)
+{
+  std::mutex mutex;
+  std::vector<u32> stops;
+  target->listen([&](const session::Event& event) {
+    const std::lock_guard lock(mutex);
+    if (event.kind == session::Event::Kind::stopped) stops.push_back(event.actor);
+  });
+  target->stepping()->stop(limit);
+  target->stepping()->stop(limit);
+  target->counters();  // its reply comes after all events before it
+  {
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(stops, std::vector<u32>{0});
+  }
+  EXPECT_TRUE(target->stepping()->until({.point = SyncPoint::publish}, limit).finished);
+  target->counters();
+  target->listen({});
+  EXPECT_EQ(stops, (std::vector<u32>{0, 0}));  // it was open meanwhile
 }
 
 TEST_F(VmSteppingTest, SaysForWhomAGracePeriodWaits)
@@ -323,6 +390,24 @@ TEST_F(VmSteppingTest, RecordsWhatWasStepped)
   }
 }
 
+// Making an object happens with its folder locked: nobody may wait there.
+TEST(VmSteppingSession, WhoMayNotWaitPassesAndTheJournalSaysSo)
+{
+  session::Session session(VmTarget::start(test_config()));
+  session.execute_line("journal on");
+  session.execute_line("stop");
+  EXPECT_EQ(session.execute_line("object create o 64K").facts.value("started", ""), "") << "it has not waited";
+  const session::Reply passed = session.execute_line("journal --limit 1000");
+  ASSERT_FALSE(passed.facts["records"].empty());
+  for (const session::Json& record : passed.facts["records"]) EXPECT_EQ(record["flags"].back(), "ungated") << record;
+  EXPECT_NE(passed.text.find("[ungated]"), std::string::npos) << passed.text;
+  const session::Reply waits = session.execute_line("object populate o 0..4K");
+  EXPECT_EQ(waits.facts["waits_at"]["waits"], "at_point") << waits.text;
+  session.execute_line("run");
+  session.execute_line("object destroy o");
+  session.execute_line("journal off");
+}
+
 TEST(VmSteppingEnd, CrashesTheMachineAtAPoint)
 {
   const auto target = VmTarget::start(test_config());
@@ -337,8 +422,8 @@ TEST(VmSteppingEnd, CrashesTheMachineAtAPoint)
   }
 }
 
-// The guest dies while somebody waits: the request ends, and says why.
-TEST(VmSteppingEnd, ReportsAPanicWhileGated)
+// The machine ends while somebody waits: the request ends, and says why.
+void expect_that_who_waits_is_told(void (*end)(VmTarget&))
 {
   const auto target = VmTarget::start(test_config());
   target->create_object("o", 4 * mebibyte, {});
@@ -346,13 +431,26 @@ TEST(VmSteppingEnd, ReportsAPanicWhileGated)
   target->stepping()->stop(limit);
   auto populate = std::async(std::launch::async, [&] { target->populate("o", {0, page_bytes}, rights_rw, 0); });
   stepped.wait_for_request("populate");
-  EXPECT_THROW(target->run_program({"sh", "-c", "echo c > /proc/sysrq-trigger"}), Failure);
+  end(*target);
   try {
     populate.get();
     ADD_FAILURE() << "it was done by a dead guest";
   } catch (const Failure& failure) {
     EXPECT_EQ(failure.code(), session::Exit::target_lost) << failure.what();
   }
+  EXPECT_THROW(target->stepping()->actors(), Failure);
+}
+
+TEST(VmSteppingEnd, ReportsAPanicWhileGated)
+{
+  expect_that_who_waits_is_told([](VmTarget& target) {
+    EXPECT_THROW(target.run_program({"sh", "-c", "echo c > /proc/sysrq-trigger"}), Failure);
+  });
+}
+
+TEST(VmSteppingEnd, ReportsAKilledEmulatorWhileGated)
+{
+  expect_that_who_waits_is_told([](VmTarget& target) { EXPECT_EQ(kill(target.vm().process, SIGKILL), 0); });
 }
 
 }  // namespace

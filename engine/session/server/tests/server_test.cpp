@@ -379,6 +379,27 @@ TEST_F(Door, SomebodyElseCanStopWhileAProgramIsWaitedFor)
   EXPECT_FALSE(close().busy);
 }
 
+TEST_F(Door, OthersLookWhileAProgramIsWaitedFor)
+{
+  auto target = ProgramTarget::make();
+  ProgramTarget& programs = *target;
+  open(std::move(target));
+  RawClient waits = client(), looks = client(), changes = client();
+  looks.ask(R"({"execute":"object-create","arguments":{"NAME":"a","SIZE":"4M"}})");
+  waits.send(std::string(run_for_ever) + "\n");
+  programs.wait_for_programs(1);
+  changes.send("{\"execute\":\"object-create\",\"arguments\":{\"NAME\":\"b\",\"SIZE\":\"4M\"}}\n");
+  for (const char* command : {"object-list", "counters", "verify"})
+    EXPECT_EQ(looks.ask(R"({"execute":")" + std::string(command) + "\"}")["return"]["status"], 0) << command;
+  EXPECT_EQ(looks.ask(R"({"execute":"tree","arguments":{"NAME":"a"}})")["return"]["status"], 0);
+  EXPECT_TRUE(looks.ask(R"({"execute":"object-show","arguments":{"NAME":"b"}})").contains("error"))
+      << "what changes the machine waits";
+  EXPECT_FALSE(looks.ask(R"({"execute":"nonsense"})").contains("return"));
+  waits.close();
+  EXPECT_EQ(changes.reply()["return"]["status"], 0);
+  EXPECT_EQ(looks.ask(R"({"execute":"object-show","arguments":{"NAME":"b"}})")["return"]["status"], 0);
+}
+
 TEST_F(Door, TheEndKillsTheProgramThatSomebodyWaitsFor)
 {
   auto target = ProgramTarget::make();
