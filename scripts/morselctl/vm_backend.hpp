@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/session/memory_layout.hpp"
 #include "engine/session/reply.hpp"
@@ -23,6 +24,7 @@ struct VmWishes {
   std::optional<std::string> accelerator;  // "automatic", "tcg", "kvm"
   bool five_levels = false;
   std::string kernel_arguments;
+  std::vector<std::string> modules;  // of the guest's kernel, loaded at start besides the usual ones
   u32 while_process = 0;  // not 0: the VM ends with this process
 };
 

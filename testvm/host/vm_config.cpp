@@ -17,7 +17,7 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Paging, {{Paging::four_levels, "four_levels"}, {Pag
 NLOHMANN_JSON_SERIALIZE_ENUM(Module, {{Module::required, "required"}, {Module::optional, "optional"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Lifetime, {{Lifetime::as_owner, "as_owner"}, {Lifetime::until_end, "until_end"}})
 
-VmConfig config_of_build(const std::string& name)
+VmConfig config_of_build(const std::string& name, const std::vector<std::string>& modules)
 {
   const auto build = find_build_folder();
   VmConfig config;
@@ -25,7 +25,7 @@ VmConfig config_of_build(const std::string& name)
   const GuestKernel kernel = guest_kernel_of(build);
   config.kernel = kernel.vmlinux;
   config.compressed_kernel = build / "kernel" / "tree" / "boot" / ("vmlinuz-" + kernel.release);
-  config.initramfs = build_image(inputs_of_build(build));
+  config.initramfs = build_image(inputs_of_build(build, modules));
   return config;
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "engine/base/types.hpp"
 #include "testvm/host/os.hpp"
@@ -45,8 +46,9 @@ struct VmConfig {
 // The kernel to boot.
 const std::filesystem::path& boot_kernel(const VmConfig& config);
 
-// kernel, initramfs (built if it is not current) of the build folder that this program belongs to.
-VmConfig config_of_build(const std::string& name);
+// kernel, initramfs (built if it is not current) of the build folder that this program belongs to. `modules` of the
+// kernel are loaded besides those that every guest needs.
+VmConfig config_of_build(const std::string& name, const std::vector<std::string>& modules = {});
 
 Json to_json(const VmConfig& config);
 VmConfig config_from_json(const Json& json);

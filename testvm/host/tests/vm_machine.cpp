@@ -50,10 +50,10 @@ bool domain_comes(const VmInfo& vm) { return wait_for_domain(vm, true); }
 
 bool domain_goes(const VmInfo& vm) { return wait_for_domain(vm, false); }
 
-VmConfig test_config()
+VmConfig test_config(const std::vector<std::string>& modules)
 {
   static int number = 0;
-  return config_of_build("test-" + std::to_string(getpid()) + "-" + std::to_string(++number));
+  return config_of_build("test-" + std::to_string(getpid()) + "-" + std::to_string(++number), modules);
 }
 
 VmConfig config_without_module()

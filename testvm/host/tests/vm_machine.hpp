@@ -3,13 +3,14 @@
 // What tests with real VMs need: configurations, and the questions whether anything is left of a VM.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "testvm/host/vm_config.hpp"
 
 namespace morsel::testvm {
 
-// The build folder's kernel and image, and a name that no other test uses.
-VmConfig test_config();
+// The build folder's kernel and image, more `modules` of that kernel in it, and a name that no other test uses.
+VmConfig test_config(const std::vector<std::string>& modules = {});
 
 // The same kernel with an image that has no morsel.ko.
 VmConfig config_without_module();
