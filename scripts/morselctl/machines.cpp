@@ -71,6 +71,7 @@ Outcome up(const Arguments& arguments, const Choice& choice)
                     fmt::format("{} is not in 1 to {}", *wishes.cpus, most_cpus));
   }
   wishes.bochs = arguments.get_or<std::string>("--machine", "qemu") == "bochs";
+  wishes.with_qemu = arguments.has("--with");
   if (arguments.has("--accelerator")) wishes.accelerator = arguments.text("--accelerator");
   wishes.five_levels = arguments.has("--la57");
   wishes.kernel_arguments = arguments.get_or<std::string>("--append", "");
@@ -165,7 +166,10 @@ void add_vm_commands(CommandTable& table, const Choice& choice)
              {name,
               {"--machine", ArgumentKind::choice, "the emulator; QEMU without",
                true, "WHAT", {"qemu", "bochs"}},
-              {"--memory", ArgumentKind::number, "of the guest, a multiple of 2M; 512M without", true, "SIZE"},
+              {"--memory", ArgumentKind::number, "of the guest, a multiple of 2M; without, 512M (2G with QEMU in it)",
+               true, "SIZE"},
+              {"--with", ArgumentKind::choice, "what the guest has besides: this machine's QEMU, to run guests in it",
+               true, "WHAT", {"qemu"}},
               {"--cpus", ArgumentKind::number, "virtual CPUs; 2 without (1 in Bochs)", true, "N"},
               {"--accelerator", ArgumentKind::choice, "what runs the guest; without, KVM if it really works, else TCG",
                true, "WHAT", {"automatic", "tcg", "kvm"}},

@@ -18,7 +18,8 @@ namespace morsel::ctl {
 
 struct VmWishes {
   std::string name;
-  bool bochs = false;  // else QEMU
+  bool bochs = false;      // else QEMU
+  bool with_qemu = false;  // in the guest
   std::optional<u64> memory_bytes;
   std::optional<u64> cpus;
   std::optional<std::string> accelerator;  // "automatic", "tcg", "kvm"

@@ -364,12 +364,14 @@ TEST_F(Image, TakesEverythingFromABuildFolder)
              "KERNEL_RELEASE='6.1.0'\nVMLINUX='/v'\nKDIR='/k'\nMODULES='" + (folder_ / "modules").string() + "'\n");
   write_file(build / "guest" / "init", "init");
   for (const char* program : {"morsel-agent", "morsel-touch"}) write_file(build / "guest" / "bin" / program, program);
+  write_file(build / "guest" / "with-qemu" / "morsel-qemu", "for images with QEMU only");
   ImageInputs found = inputs_of_build(build);
   found.busybox = folder_ / "busybox";
   EXPECT_FALSE(found.kernel_module);
   const auto entries = unpack(build_image(found));
   EXPECT_EQ(entries.at("bin/morsel-touch").content, "morsel-touch");
   EXPECT_EQ(entries.at("bin/morsel-agent").content, "morsel-agent");
+  EXPECT_FALSE(entries.contains("bin/morsel-qemu"));
   write_file(build / "kmod" / "morsel.ko", "ko");
   EXPECT_TRUE(inputs_of_build(build).kernel_module);
 
