@@ -68,7 +68,13 @@ std::vector<std::string> command_line(const EmulatorOptions& options, int log)
 
 }  // namespace
 
-Emulator::Emulator(const EmulatorOptions& options)
+Emulator::Emulator(const EmulatorOptions& options) : Emulator()
+{
+  start(options);
+  wait_for_bell();
+}
+
+void Emulator::start(const EmulatorOptions& options)
 {
   if (access(program, X_OK) != 0) fail(std::string(program) + " (start the VM with `morselctl vm up --with qemu`)");
   log_ = memfd_create("firmware", 0);  // QEMU inherits it

@@ -17,8 +17,9 @@ struct EmulatorOptions {
 
 class Emulator {
  public:
-  explicit Emulator(const EmulatorOptions& options);  // throws std::system_error
-  ~Emulator();                                        // kills QEMU if it still runs
+  // Starts QEMU and waits until the inner guest listens. Throws std::system_error, and what wait_for_bell() throws.
+  explicit Emulator(const EmulatorOptions& options);
+  ~Emulator();  // kills QEMU if it still runs
   Emulator(const Emulator&) = delete;
   Emulator& operator=(const Emulator&) = delete;
 
@@ -36,6 +37,9 @@ class Emulator {
   std::string memfd_path() const;
 
  private:
+  Emulator() = default;
+  void start(const EmulatorOptions& options);
+
   int log_ = -1, bell_ = -1;
   pid_t pid_ = 0;
 };

@@ -17,6 +17,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -156,12 +157,14 @@ void check_kept(const Mapping& memory, const Options& options)
     expect("a word of the first QEMU's time", word_at(memory, at), static_cast<uint32_t>(at) + seed_of_host);
 }
 
-Round run_round(Emulator& emulator, const std::string& path, const Options& options, uint32_t starts)
+// path_of: where this process finds the memory of the QEMU that now runs.
+Round run_round(const Options& options, const std::string& backend, uint32_t starts,
+                const std::function<std::string(const Emulator&)>& path_of)
 {
   Round round;
   const uint64_t attached = attachments();
-  emulator.wait_for_bell();
-  const Mapping memory(path, 0, Right::read_write);
+  Emulator emulator({.accelerator = options.accelerator, .memory_bytes = options.memory_bytes, .memory = backend});
+  const Mapping memory(path_of(emulator), 0, Right::read_write);
   const InnerGuest guest(emulator, memory);
   expect("the inner guest's sign", guest.listens(), true);
   expect("starts in this memory", guest.starts(), starts);
@@ -178,40 +181,41 @@ void print(const char* memory, const char* state, const Round& round)
               round.start, round.writing, round.reading, round.own, round.attached);
 }
 
+// QEMU's own memfd; then a second QEMU on the same one, which this process has kept.
+void run_on_memfd(const Options& options)
+{
+  std::optional<File> kept;
+  const auto keep = [&kept](const Emulator& emulator) { return kept.emplace(emulator.memfd_path(), O_RDWR).path(); };
+  const std::string size = std::to_string(options.memory_bytes) + "B";
+  print("memfd", "new", run_round(options, "memory-backend-memfd,id=ram,share=on,size=" + size, 1, keep));
+  const std::string path = "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(kept->fd());
+  check_kept(Mapping(path, 0, Right::read_write), options);
+  print("memfd", "kept",
+        run_round(options, backend_of_file(path, options.memory_bytes), 2, [&](const Emulator&) { return path; }));
+}
+
+// Returns what the firmware says.
+std::string run_on_object(const Options& options)
+{
+  const Object object("morsel-qemu", options.memory_bytes);
+  const std::string backend = backend_of(object, options.memory_bytes);
+  const auto path_of = [&object](const Emulator&) { return object.path(); };
+  print("morsel", "new", run_round(options, backend, 1, path_of));
+  check_kept(Mapping(object.path(), 0, Right::read_write), options);
+  const Round round = run_round(options, backend, 2, path_of);
+  print("morsel", "kept", round);
+  return round.firmware;
+}
+
 void compare(const Options& options)
 {
-  std::string firmware;
-  const auto run = [&](const std::string& memory) {
-    return Emulator({.accelerator = options.accelerator, .memory_bytes = options.memory_bytes, .memory = memory});
-  };
   std::printf(
       "| memory | | QEMU starts | guest writes | guest reads | process reads and writes | attached |\n"
       "|---|---|---|---|---|---|---|\n");
-  {
-    std::optional<File> kept;
-    {
-      Emulator emulator =
-          run("memory-backend-memfd,id=ram,share=on,size=" + std::to_string(options.memory_bytes) + "B");
-      kept.emplace(emulator.memfd_path(), O_RDWR);
-      print("memfd", "new", run_round(emulator, kept->path(), options, 1));
-    }
-    const std::string path = "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(kept->fd());
-    check_kept(Mapping(path, 0, Right::read), options);
-    Emulator emulator = run(backend_of_file(path, options.memory_bytes));
-    print("memfd", "kept", run_round(emulator, path, options, 2));
-  }
-  const Object object("morsel-qemu", options.memory_bytes);
-  const std::string backend = backend_of(object, options.memory_bytes);
-  {
-    Emulator emulator = run(backend);
-    print("morsel", "new", run_round(emulator, object.path(), options, 1));
-  }
-  check_kept(Mapping(object.path(), 0, Right::read), options);
-  Emulator emulator = run(backend);
-  const Round round = run_round(emulator, object.path(), options, 2);
-  print("morsel", "kept", round);
-  std::printf("\n%s guests of %" PRIu64 " MiB, %" PRIu64 " pages; firmware: %s\n", options.accelerator.c_str(),
-              options.memory_bytes >> 20, options.pages, round.firmware.c_str());
+  run_on_memfd(options);
+  const std::string firmware = run_on_object(options);
+  std::printf("\n%s, a guest of %" PRIu64 " MiB, %" PRIu64 " pages; firmware: %s\n", options.accelerator.c_str(),
+              options.memory_bytes >> 20, options.pages, firmware.c_str());
 }
 
 void stay(const Options& options)
@@ -220,7 +224,6 @@ void stay(const Options& options)
   Emulator emulator({.accelerator = options.accelerator,
                      .memory_bytes = options.memory_bytes,
                      .memory = backend_of(object, options.memory_bytes)});
-  emulator.wait_for_bell();
   std::printf("the inner guest listens at 0x%x of %s; %s\n", MORSEL_MAILBOX, options.stay.c_str(),
               emulator.firmware_greeting().c_str());
   const int status = emulator.wait_for_end();

@@ -153,7 +153,9 @@ TEST_F(QemuInGuest, HasItsGuestsMemoryInTheObject)
   const Json view = request("view-add", {{"name", object}, {"format", "npt"}}).at("view");
   Mailbox mailbox(*machine, view.get<u64>());
   EXPECT_EQ(mailbox.read(MORSEL_MAILBOX_READY), u64{MORSEL_MAILBOX_SIGN});
-  if (machine->info().accelerator == "TCG") EXPECT_EQ(mailbox.walker(), "svm");
+  if (machine->info().accelerator == "TCG") {
+    EXPECT_EQ(mailbox.walker(), "svm");
+  }
   const u64 counter = mailbox.read(MORSEL_MAILBOX_COUNTER);
   EXPECT_GT(mailbox.read(MORSEL_MAILBOX_COUNTER), counter) << "the inner guest does not run";
 
