@@ -29,12 +29,12 @@ using session::Failure;
 
 constexpr const char* c_library = "libc.so.6";
 
-[[noreturn]] void fail(const fs::path& file, const std::string& found, const std::string& advice = "")
+[[noreturn]] void fail(const fs::path& file, const std::string& found, const std::string& advice = {})
 {
   throw Failure(Exit::skipped, "collecting the libraries of " + file.string(), found, advice);
 }
 
-// What `linker --list file` prints, on either stream.
+// What `linker --list file` prints; when a library is missing, it says so on the other stream and fails.
 std::string list_by(const std::string& linker, const fs::path& file)
 {
   int ends[2];
@@ -57,22 +57,18 @@ std::string list_by(const std::string& linker, const fs::path& file)
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
-  if (status != 0) fail(file, linker + " cannot list them: " + said);
+  if (status != 0) fail(file, said, "install the package that has what is missing (apt-file search NAME)");
   return said;
 }
 
-// Lines "NAME => PATH (address)" or "NAME => not found"; those without an arrow are the linker and the vDSO.
-void add_listed(const std::string& listing, const fs::path& file, std::map<std::string, fs::path>& libraries)
+// Lines "NAME => PATH (address)"; those without an arrow are the linker and the vDSO.
+void add_listed(const std::string& listing, std::map<std::string, fs::path>& libraries)
 {
   std::istringstream lines(listing);
   for (std::string line; std::getline(lines, line);) {
-    const auto arrow = line.find(" => "), address = line.rfind(" (0x");
-    if (arrow == std::string::npos) continue;
-    const auto first = line.find_first_not_of(" \t");
-    const std::string name = line.substr(first, arrow - first);
-    if (address == std::string::npos || address < arrow + 4)
-      fail(file, "this machine has no " + name, "install the package that has it (apt-file search " + name + ")");
-    libraries.emplace(name, line.substr(arrow + 4, address - arrow - 4));
+    const auto first = line.find_first_not_of(" \t"), arrow = line.find(" => "), address = line.rfind(" (0x");
+    if (arrow == std::string::npos || address == std::string::npos) continue;
+    libraries.emplace(line.substr(first, arrow - first), line.substr(arrow + 4, address - arrow - 4));
   }
 }
 
@@ -103,8 +99,8 @@ std::vector<ImageFile> libraries_of(const fs::path& program, const std::vector<f
   const auto linker = interpreter_of(program);
   if (!linker) return {};
   std::map<std::string, fs::path> libraries;
-  add_listed(list_by(*linker, program), program, libraries);
-  for (const fs::path& plugin : plugins) add_listed(list_by(*linker, plugin), plugin, libraries);
+  add_listed(list_by(*linker, program), libraries);
+  for (const fs::path& plugin : plugins) add_listed(list_by(*linker, plugin), libraries);
   const auto libc = libraries.find(c_library);
   if (libc == libraries.end()) fail(program, std::string("it does not use ") + c_library);
   const fs::path folder = libc->second.parent_path();

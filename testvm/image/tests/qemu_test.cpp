@@ -94,8 +94,8 @@ TEST(DynamicProgram, IsRefusedWithTheNameOfALibraryThatIsMissing)
   } catch (const Failure& failure) {
     text = failure.what();
   }
-  EXPECT_NE(text.find("this machine has no libnowhere.so."), std::string::npos) << text;
-  EXPECT_NE(text.find(copy.string()), std::string::npos) << text;
+  EXPECT_NE(text.find("libnowhere.so."), std::string::npos) << text;
+  EXPECT_NE(text.find("collecting the libraries of " + copy.string()), std::string::npos) << text;
   fs::remove_all(folder);
 }
 
