@@ -188,7 +188,7 @@ void run_on_memfd(const Options& options)
   const auto keep = [&kept](const Emulator& emulator) { return kept.emplace(emulator.memfd_path(), O_RDWR).path(); };
   const std::string size = std::to_string(options.memory_bytes) + "B";
   print("memfd", "new", run_round(options, "memory-backend-memfd,id=ram,share=on,size=" + size, 1, keep));
-  const std::string path = "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(kept->fd());
+  std::string path = "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(kept->fd());
   check_kept(Mapping(path, 0, Right::read_write), options);
   print("memfd", "kept",
         run_round(options, backend_of_file(path, options.memory_bytes), 2, [&](const Emulator&) { return path; }));
