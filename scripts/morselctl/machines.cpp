@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <iostream>
+#include <sstream>
 
 #include "engine/session/words.hpp"
 #include "engine/sim/embedded_target.hpp"
@@ -31,11 +32,25 @@ namespace {
 
 constexpr u64 most_cpus = 64;
 constexpr u64 most_processes = 1 << 22;  // PID_MAX_LIMIT
+constexpr std::string_view module_letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 constexpr u64 memory_granule = u64{2} << 20;
 
 std::string vm_name_of(const Arguments& arguments, const Choice& choice)
 {
   return name_of(arguments, choice.vm, default_vm_name());
+}
+
+// NAME,NAME…
+std::vector<std::string> module_names(const Arguments& arguments)
+{
+  std::vector<std::string> names;
+  std::istringstream words(arguments.get_or<std::string>("--load", ""));
+  for (std::string name; std::getline(words, name, ',');) {
+    if (name.empty() || name.find_first_not_of(module_letters) != std::string::npos)
+      throw Failure(Exit::usage, arguments.command + ": --load", fmt::format("'{}' is no module's name", name));
+    names.push_back(name);
+  }
+  return names;
 }
 
 Outcome up(Session&, const Arguments& arguments, const Choice& choice)
@@ -55,9 +70,11 @@ Outcome up(Session&, const Arguments& arguments, const Choice& choice)
                     fmt::format("{} is not in 1 to {}", *wishes.cpus, most_cpus));
   }
   wishes.bochs = arguments.get_or<std::string>("--machine", "qemu") == "bochs";
+  wishes.with_qemu = arguments.has("--with");
   if (arguments.has("--accelerator")) wishes.accelerator = arguments.text("--accelerator");
   wishes.five_levels = arguments.has("--la57");
   wishes.kernel_arguments = arguments.get_or<std::string>("--append", "");
+  wishes.modules = module_names(arguments);
   if (arguments.has("--while")) {
     const u64 process = arguments.number("--while");
     if (process == 0 || process > most_processes)
@@ -145,11 +162,16 @@ void add_vm_commands(CommandTable& table, const Choice& choice)
              {name,
               {"--machine", ArgumentKind::choice, "the emulator; QEMU without",
                true, "WHAT", {"qemu", "bochs"}},
-              {"--memory", ArgumentKind::number, "of the guest, a multiple of 2M; 512M without", true, "SIZE"},
+              {"--memory", ArgumentKind::number, "of the guest, a multiple of 2M; without, 512M (2G with QEMU in it)",
+               true, "SIZE"},
+              {"--with", ArgumentKind::choice, "what the guest has besides: this machine's QEMU, to run guests in it",
+               true, "WHAT", {"qemu"}},
               {"--cpus", ArgumentKind::number, "virtual CPUs; 2 without (1 in Bochs)", true, "N"},
               {"--accelerator", ArgumentKind::choice, "what runs the guest; without, KVM if it really works, else TCG",
                true, "WHAT", {"automatic", "tcg", "kvm"}},
               {"--la57", ArgumentKind::flag, "the guest's kernel uses five levels of page tables"},
+              {"--load", ArgumentKind::text, "more modules of the guest's kernel, loaded at start: kvm-amd, …", true,
+               "MODULES"},
               {"--append", ArgumentKind::text, "kernel arguments to append", true, "WORDS"},
               {"--while", ArgumentKind::number, "ends it when this process ends, even if it is killed", true, "PID"}},
              "Starts a test VM that stays until 'vm down'; nothing of it outlives its holder process.",

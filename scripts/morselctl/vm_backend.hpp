@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/session/memory_layout.hpp"
 #include "engine/session/reply.hpp"
@@ -17,13 +18,15 @@ namespace morsel::ctl {
 
 struct VmWishes {
   std::string name;
-  bool bochs = false;  // else QEMU
+  bool bochs = false;      // else QEMU
+  bool with_qemu = false;  // in the guest
   std::optional<u64> memory_bytes;
   std::optional<u64> cpus;
   std::optional<std::string> accelerator;  // "automatic", "tcg", "kvm"
   bool five_levels = false;
   std::string kernel_arguments;
-  u32 while_process = 0;  // not 0: the VM ends with this process
+  std::vector<std::string> modules;  // of the guest's kernel, loaded at start besides the usual ones
+  u32 while_process = 0;             // not 0: the VM ends with this process
 };
 
 std::string default_vm_name();

@@ -48,7 +48,8 @@ std::unique_ptr<session::Target> open_guest(const std::string& guest, std::optio
 
 session::Json vm_up(const VmWishes& wishes)
 {
-  testvm::VmConfig config = testvm::config_of_build(wishes.name);
+  testvm::VmConfig config = testvm::config_of_build(wishes.name, wishes.modules,
+                                                    wishes.with_qemu ? testvm::With::qemu : testvm::With::nothing);
   if (wishes.bochs) {
     config.machine = testvm::MachineKind::bochs;
     config.cpus = 1;  // it interprets them in turn: a second one makes the first slower

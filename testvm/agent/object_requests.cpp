@@ -97,7 +97,12 @@ std::optional<Json> create(Context& context, const Arguments& arguments)
   request.bytes = arguments.number("bytes");
   request.root_level = root_level_of(arguments, request.bytes);
   std::strncpy(request.name, name.c_str(), sizeof request.name - 1);
-  context.module.request(MORSEL_IOC_CREATE, &request);
+  try {
+    context.module.request(MORSEL_IOC_CREATE, &request);
+  } catch (const RequestError& error) {
+    if (error.number() != EEXIST) throw;
+    throw RequestError(EEXIST, "there is an object '" + name + "': destroy it first, or choose another name");
+  }
   close(request.fd);
   announce(context, name);
   return describe(read_info(context.module, name), name);

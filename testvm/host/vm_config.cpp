@@ -3,11 +3,16 @@
 
 #include "engine/session/failure.hpp"
 #include "testvm/image/image.hpp"
+#include "testvm/image/qemu.hpp"
 
 namespace morsel::testvm {
 
 using session::Exit;
 using session::Failure;
+
+namespace {
+constexpr u64 memory_with_qemu = u64{2} << 30;  // its files lie in memory, too
+}  // namespace
 
 NLOHMANN_JSON_SERIALIZE_ENUM(MachineKind, {{MachineKind::qemu, "qemu"}, {MachineKind::bochs, "bochs"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Accelerator, {{Accelerator::automatic, "automatic"},
@@ -17,7 +22,7 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Paging, {{Paging::four_levels, "four_levels"}, {Pag
 NLOHMANN_JSON_SERIALIZE_ENUM(Module, {{Module::required, "required"}, {Module::optional, "optional"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Lifetime, {{Lifetime::as_owner, "as_owner"}, {Lifetime::until_end, "until_end"}})
 
-VmConfig config_of_build(const std::string& name)
+VmConfig config_of_build(const std::string& name, const std::vector<std::string>& modules, With with)
 {
   const auto build = find_build_folder();
   VmConfig config;
@@ -25,7 +30,12 @@ VmConfig config_of_build(const std::string& name)
   const GuestKernel kernel = guest_kernel_of(build);
   config.kernel = kernel.vmlinux;
   config.compressed_kernel = build / "kernel" / "tree" / "boot" / ("vmlinuz-" + kernel.release);
-  config.initramfs = build_image(inputs_of_build(build));
+  ImageInputs inputs = inputs_of_build(build, modules);
+  if (with == With::qemu) {
+    add_qemu(inputs, build);
+    config.memory_bytes = memory_with_qemu;
+  }
+  config.initramfs = build_image(inputs);
   return config;
 }
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "engine/base/types.hpp"
 #include "testvm/host/os.hpp"
@@ -20,6 +21,7 @@ enum class Accelerator : u8 { automatic, tcg, kvm };  // automatic: KVM where it
 // VM boots the compressed kernel, which takes seconds longer.
 enum class Paging : u8 { four_levels, five_levels };
 enum class Module : u8 { required, optional };  // whether an image without morsel.ko is refused
+enum class With : u8 { nothing, qemu };         // what an image has beyond the usual
 enum class Lifetime : u8 {
   as_owner,   // the VM ends with the connection of whoever started it
   until_end,  // it stays until it is ended, or its holder dies
@@ -45,8 +47,11 @@ struct VmConfig {
 // The kernel to boot.
 const std::filesystem::path& boot_kernel(const VmConfig& config);
 
-// kernel, initramfs (built if it is not current) of the build folder that this program belongs to.
-VmConfig config_of_build(const std::string& name);
+// kernel, initramfs (built if it is not current) of the build folder that this program belongs to. `modules` of the
+// kernel are loaded besides those that every guest needs. A guest with QEMU gets memory for it, and for guests of its
+// own.
+VmConfig config_of_build(const std::string& name, const std::vector<std::string>& modules = {},
+                         With with = With::nothing);
 
 Json to_json(const VmConfig& config);
 VmConfig config_from_json(const Json& json);

@@ -8,6 +8,7 @@
 
 #include "engine/session/failure.hpp"
 #include "testvm/image/image.hpp"
+#include "testvm/image/kernel_modules.hpp"
 
 namespace morsel::testvm {
 namespace {
@@ -55,10 +56,13 @@ GuestKernel guest_kernel_of(const fs::path& build_folder)
   return {values["KERNEL_RELEASE"], values["VMLINUX"], values["KDIR"], values["MODULES"]};
 }
 
-ImageInputs inputs_of_build(const fs::path& build_folder)
+ImageInputs inputs_of_build(const fs::path& build_folder, const std::vector<std::string>& modules)
 {
   ImageInputs inputs;
-  inputs.output = build_folder / "guest" / "initramfs.cpio";
+  std::string name = "initramfs";
+  for (const std::string& module : modules) name += "+" + module_name(module);
+  inputs.output = build_folder / "guest" / (name + ".cpio");
+  inputs.needed_modules.insert(inputs.needed_modules.end(), modules.begin(), modules.end());
   inputs.init = build_folder / "guest" / "init";
   inputs.modules = guest_kernel_of(build_folder).modules;
   if (const fs::path module = build_folder / "kmod" / "morsel.ko"; fs::exists(module)) inputs.kernel_module = module;

@@ -3,7 +3,6 @@
 // Which files go where in the guest, and whether the image is still what they would make.
 #include "testvm/image/image.hpp"
 
-#include <elf.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "engine/session/failure.hpp"
 #include "testvm/image/archive.hpp"
 #include "testvm/image/atomic_file.hpp"
+#include "testvm/image/dynamic_program.hpp"
 #include "testvm/image/kernel_modules.hpp"
 
 namespace morsel::testvm {
@@ -65,22 +65,6 @@ Contents contents_of(const ImageInputs& inputs)
     if (!file.destination.starts_with('/'))
       throw Failure(Exit::usage, tried, "'" + file.destination + "' is not absolute");
   return contents;
-}
-
-// An ELF file that asks for a dynamic linker, of which the guest has none.
-bool is_dynamic(const fs::path& file)
-{
-  std::ifstream stream(file, std::ios::binary);
-  Elf64_Ehdr header{};
-  if (!stream.read(reinterpret_cast<char*>(&header), sizeof header)) return false;
-  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phentsize != sizeof(Elf64_Phdr)) return false;
-  stream.seekg(static_cast<std::streamoff>(header.e_phoff));
-  for (unsigned i = 0; i < header.e_phnum; ++i) {
-    Elf64_Phdr part{};
-    if (!stream.read(reinterpret_cast<char*>(&part), sizeof part)) return false;
-    if (part.p_type == PT_INTERP) return true;
-  }
-  return false;
 }
 
 // Size and time of a file: what tells a changed one.
@@ -134,7 +118,7 @@ void check_busybox(const fs::path& busybox)
   const char* advice = "apt-get install busybox-static";
   if (access(busybox.c_str(), R_OK) != 0)
     throw Failure(Exit::skipped, tried, busybox.string() + ": " + std::strerror(errno), advice);
-  if (is_dynamic(busybox))
+  if (interpreter_of(busybox))
     throw Failure(Exit::skipped, tried, busybox.string() + " is linked dynamically, and cannot run in the guest",
                   advice);
 }

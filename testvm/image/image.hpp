@@ -49,8 +49,9 @@ struct GuestKernel {
 };
 GuestKernel guest_kernel_of(const std::filesystem::path& build_folder);
 
-// The image of a build folder: the kernel's modules, kmod/morsel.ko (if built), guest/init and all of guest/bin.
-ImageInputs inputs_of_build(const std::filesystem::path& build_folder);
+// The image of a build folder: the kernel's modules, kmod/morsel.ko (if built), guest/init and all of guest/bin. With
+// more modules of the kernel, which are loaded at start, it is an image of its own beside the usual one.
+ImageInputs inputs_of_build(const std::filesystem::path& build_folder, const std::vector<std::string>& modules = {});
 
 // The build folder: MORSEL_BUILD in the environment, else the nearest folder above this program that has guest/init.
 std::filesystem::path find_build_folder();

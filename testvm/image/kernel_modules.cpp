@@ -17,15 +17,6 @@ namespace fs = std::filesystem;
 using session::Exit;
 using session::Failure;
 
-// The kernel takes '-' and '_' in module names for the same.
-std::string module_name(const fs::path& file)
-{
-  std::string name = file.filename().string();
-  name.erase(std::min(name.find(".ko"), name.size()));
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
 std::map<std::string, std::vector<fs::path>> read_dependencies(const fs::path& modules)
 {
   std::map<std::string, std::vector<fs::path>> files;
@@ -55,6 +46,14 @@ bool is_built_in(const fs::path& modules, const std::string& name)
 
 }  // namespace
 
+std::string module_name(const fs::path& file)
+{
+  std::string name = file.filename().string();
+  name.erase(std::min(name.find(".ko"), name.size()));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 std::vector<fs::path> load_order(const fs::path& modules, const std::vector<std::string>& names)
 {
   const auto files = read_dependencies(modules);
@@ -65,7 +64,7 @@ std::vector<fs::path> load_order(const fs::path& modules, const std::vector<std:
       if (is_built_in(modules, module_name(wanted))) continue;
       throw Failure(Exit::skipped, "collecting the guest's kernel modules",
                     "the kernel of " + modules.string() + " has no module " + wanted,
-                    "the test VM needs a kernel with virtio over PCI and virtio-console");
+                    "name one that its modules.dep lists; without virtio_pci and virtio_console no test VM starts");
     }
     for (const fs::path& file : found->second) {
       if (file.extension() != ".ko")

@@ -123,6 +123,8 @@ TEST(Morselctl, RefusesWrongOptions)
   EXPECT_EQ(morselctl({"--embeded", "object", "list"}).status, 2);
   EXPECT_EQ(morselctl({"--vm"}).status, 2);
   EXPECT_EQ(morselctl({"--embedded", "tour", "--kep"}).status, 2);
+  for (const char* modules : {"kvm,,msr", "../kvm", "kvm-amd "})
+    EXPECT_EQ(morselctl({"vm", "up", "none", "--load", modules}).status, 2) << modules;
   EXPECT_EQ(morselctl({"--help"}).status, 0);
 }
 

@@ -60,6 +60,15 @@ TEST(Agent, MakesAndDescribesObjects)
   EXPECT_EQ(host.refused("object-info", {{"name", "b"}}), "ENOENT");
 }
 
+TEST(Agent, SaysThatAnObjectOfThatNameExists)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 4096}});
+  const Json error = host.ask("object-create", {{"name", "a"}, {"bytes", 8192}}).at("error");
+  EXPECT_EQ(error.at("class"), "EEXIST");
+  EXPECT_EQ(error.at("desc"), "there is an object 'a': destroy it first, or choose another name");
+}
+
 TEST(Agent, ReportsPagesInPartsThatFitALine)
 {
   Host host;

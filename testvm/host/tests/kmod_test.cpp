@@ -10,8 +10,6 @@
 #include <future>
 #include <iterator>
 #include <memory>
-#include <regex>
-#include <sstream>
 
 #include "testvm/host/tests/vm_machine.hpp"
 #include "testvm/host/vm_connection.hpp"
@@ -59,18 +57,6 @@ class KernelModule : public testing::Test {
     if (machine->info().accelerator == "TCG") return "";
     const Json result = request("run", {{"argv", {"morsel-hardware", "--oracle", "0"}}});
     return result.value("exit_status", -1) == none ? result.value("stderr", "") : "";
-  }
-
-  static std::string alarming_lines()
-  {
-    static const std::regex alarm(
-        "BUG|WARNING|Oops|Call Trace|RIP:|Bad page|bad pmd|bad pud|corrupt|refcount_t|INFO: task|stall|"
-        "non-zero|morsel: the entry");
-    std::istringstream log(request("kernel-log").at("text").get<std::string>());
-    std::string found;
-    for (std::string line; std::getline(log, line);)
-      if (std::regex_search(line, alarm)) found += line + "\n";
-    return found;
   }
 
   static std::unique_ptr<VmConnection> machine;
@@ -219,7 +205,7 @@ TEST_F(KernelModule, UnloadsAndLoadsAgainWithACleanLog)
   request("module-unload");
   request("module-load", {{"params", "granularity=2m"}});
   run({"morsel-kmod-test", "mapping"});
-  EXPECT_EQ(alarming_lines(), "");
+  EXPECT_EQ(alarming_lines(*machine), "");
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <regex>
+#include <sstream>
 
 #include "testvm/host/event_loop.hpp"
 #include "testvm/host/libvirt.hpp"
@@ -50,10 +52,10 @@ bool domain_comes(const VmInfo& vm) { return wait_for_domain(vm, true); }
 
 bool domain_goes(const VmInfo& vm) { return wait_for_domain(vm, false); }
 
-VmConfig test_config()
+VmConfig test_config(const std::vector<std::string>& modules, With with)
 {
   static int number = 0;
-  return config_of_build("test-" + std::to_string(getpid()) + "-" + std::to_string(++number));
+  return config_of_build("test-" + std::to_string(getpid()) + "-" + std::to_string(++number), modules, with);
 }
 
 VmConfig config_without_module()
@@ -89,6 +91,18 @@ std::string remains_of(const VmInfo& vm)
   if (!process_ends(vm.process)) remains += "QEMU ";
   if (!domain_goes(vm)) remains += vm.domain;
   return remains;
+}
+
+std::string alarming_lines(VmConnection& connection)
+{
+  static const std::regex alarm(
+      "BUG|WARNING|Oops|Call Trace|RIP:|Bad page|bad pmd|bad pud|corrupt|refcount_t|INFO: task|stall|"
+      "non-zero|morsel: the entry");
+  std::istringstream log(connection.request("kernel-log").at("text").get<std::string>());
+  std::string found;
+  for (std::string line; std::getline(log, line);)
+    if (std::regex_search(line, alarm)) found += line + "\n";
+  return found;
 }
 
 pid_t daemon_of_keeper()

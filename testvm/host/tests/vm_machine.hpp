@@ -3,13 +3,15 @@
 // What tests with real VMs need: configurations, and the questions whether anything is left of a VM.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "testvm/host/vm_config.hpp"
+#include "testvm/host/vm_connection.hpp"
 
 namespace morsel::testvm {
 
-// The build folder's kernel and image, and a name that no other test uses.
-VmConfig test_config();
+// The build folder's kernel and image, more `modules` of that kernel in it, and a name that no other test uses.
+VmConfig test_config(const std::vector<std::string>& modules = {}, With with = With::nothing);
 
 // The same kernel with an image that has no morsel.ko.
 VmConfig config_without_module();
@@ -23,6 +25,9 @@ bool domain_goes(const VmInfo& vm);
 bool process_ends(pid_t pid);
 // Waits until the holder and its guardian have let go of the VM's lock, then says what is left of it, in words.
 std::string remains_of(const VmInfo& vm);
+
+// What a kernel's log must not have, line by line.
+std::string alarming_lines(VmConnection& connection);
 
 // The libvirtd that a keeper of ours started; 0 if another one runs.
 pid_t daemon_of_keeper();

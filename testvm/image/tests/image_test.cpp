@@ -82,9 +82,10 @@ class Image : public testing::Test {
                "kernel/v/virtio_pci.ko: kernel/v/virtio_ring.ko kernel/v/virtio.ko\n"
                "kernel/c/virtio_console.ko: kernel/v/virtio.ko kernel/v/virtio_ring.ko\n"
                "kernel/v/virtio.ko:\nkernel/v/virtio_ring.ko: kernel/v/virtio.ko\nkernel/n/packed.ko.xz:\n"
-               "kernel/k/msr.ko:\n");
+               "kernel/k/msr.ko:\nkernel/k/kvm-amd.ko: kernel/k/kvm.ko\nkernel/k/kvm.ko:\n");
     write_file(modules / "modules.builtin", "kernel/fs/built-in.ko\n");
-    for (const char* file : {"v/virtio_pci.ko", "v/virtio_ring.ko", "v/virtio.ko", "c/virtio_console.ko", "k/msr.ko"})
+    for (const char* file : {"v/virtio_pci.ko", "v/virtio_ring.ko", "v/virtio.ko", "c/virtio_console.ko", "k/msr.ko",
+                             "k/kvm-amd.ko", "k/kvm.ko"})
       write_file(modules / "kernel" / file, file);
   }
   void TearDown() override { fs::remove_all(folder_); }
@@ -363,14 +364,22 @@ TEST_F(Image, TakesEverythingFromABuildFolder)
              "KERNEL_RELEASE='6.1.0'\nVMLINUX='/v'\nKDIR='/k'\nMODULES='" + (folder_ / "modules").string() + "'\n");
   write_file(build / "guest" / "init", "init");
   for (const char* program : {"morsel-agent", "morsel-touch"}) write_file(build / "guest" / "bin" / program, program);
+  write_file(build / "guest" / "with-qemu" / "morsel-qemu", "for images with QEMU only");
   ImageInputs found = inputs_of_build(build);
   found.busybox = folder_ / "busybox";
   EXPECT_FALSE(found.kernel_module);
   const auto entries = unpack(build_image(found));
   EXPECT_EQ(entries.at("bin/morsel-touch").content, "morsel-touch");
   EXPECT_EQ(entries.at("bin/morsel-agent").content, "morsel-agent");
+  EXPECT_FALSE(entries.contains("bin/morsel-qemu"));
   write_file(build / "kmod" / "morsel.ko", "ko");
   EXPECT_TRUE(inputs_of_build(build).kernel_module);
+
+  ImageInputs more = inputs_of_build(build, {"built-in", "kvm-amd"});
+  more.busybox = folder_ / "busybox";
+  EXPECT_NE(more.output, found.output) << "the usual image stays as it is";
+  EXPECT_TRUE(unpack(build_image(more)).at("lib/morsel/load-order").content.ends_with(
+      "/lib/morsel/modules/kvm.ko\n/lib/morsel/modules/kvm-amd.ko\n"));
   EXPECT_EQ(guest_kernel_of(build).release, "6.1.0");
 
   write_file(build / "kernel" / "kernel.env", "KERNEL_RELEASE='6.1.0'\n");
