@@ -25,7 +25,7 @@ struct VmWishes {
   bool five_levels = false;
   std::string kernel_arguments;
   std::vector<std::string> modules;  // of the guest's kernel, loaded at start besides the usual ones
-  u32 while_process = 0;  // not 0: the VM ends with this process
+  u32 while_process = 0;             // not 0: the VM ends with this process
 };
 
 std::string default_vm_name();
