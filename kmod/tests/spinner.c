@@ -46,6 +46,15 @@ void join_spinner(struct spinner *spinner)
 	CHECK_EQ(end_of(spinner), MORSEL_VCPU_DONE);
 }
 
+void pin_thread(pthread_t thread, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	CHECK_EQ(pthread_setaffinity_np(thread, sizeof(set), &set), 0);
+}
+
 static void *increment(void *data)
 {
 	struct incrementer *self = data;

@@ -19,6 +19,7 @@ void start_code(struct spinner *spinner, int vcpu, const void *code, size_t byte
 		uint64_t expected);
 unsigned end_of(struct spinner *spinner);	/* waits; enum morsel_vcpu_result */
 void join_spinner(struct spinner *spinner);	/* it ends well */
+void pin_thread(pthread_t thread, int cpu);
 
 #define INCREMENTED_PAGES 16
 /* Counts up the first words of pages by chance, by compare-exchange. */

@@ -132,14 +132,17 @@ static void each_change_reaches_a_running_guest(void)
 	static const unsigned char write_for_ever[] = { 0x48, 0xff, 0x03, 0xeb, 0xfb };	/* 1: incq (%rbx); jmp 1b */
 	int fd = open_object("primary-flushed", MIB(32)), vcpu = new_vcpu(fd, PRIMARY);
 	volatile uint64_t *words = (volatile uint64_t *)map(fd, MIB(32), PROT_READ | PROT_WRITE);
+	const int last = (int)sysconf(_SC_NPROCESSORS_ONLN) - 1;
 	struct spinner spinner;
 	uint64_t at, pages, seen;
 
 	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, MIB(32), RW, 1, NULL), 0);
+	pin_thread(pthread_self(), 0);
 	for (at = 0; at < MIB(32); at += MIB(2)) {
 		volatile uint64_t *word = &words[at / 8];
 
 		start_code(&spinner, vcpu, write_for_ever, sizeof(write_for_ever), at, 0);
+		pin_thread(spinner.thread, last);	/* it runs while this one does, if there are two */
 		wait_until_written(word);
 		CHECK_EQ(change(fd, MORSEL_IOC_SPLIT, at, at + MIB(2), 0, 0, NULL), 0);
 		wait_until_written(word);

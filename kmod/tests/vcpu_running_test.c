@@ -79,15 +79,6 @@ static void a_running_vcpu_is_busy(void)
 	CHECK_EQ(run(vcpu, &second), MORSEL_VCPU_DONE);
 }
 
-static void pin_thread(pthread_t thread, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	CHECK_EQ(pthread_setaffinity_np(thread, sizeof(set), &set), 0);
-}
-
 static void a_guest_moves_between_cpus(void)
 {
 	int fd = open_object("guest-moved", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
