@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Attachments: an entry of a process's own page tables that points to a table of an object's tree. Attaching is one
- * store under the kernel's page-table lock; detaching is one store and a flush of the process.
+ * store under the kernel's page-table lock; detaching is one store and a flush of the process. (A vCPU on the primary
+ * is an attachment, too: kmod/vcpu.c.)
  *
  * The stock kernel does not know that the table below is shared, so an attachment must be gone before it walks there to
  * change anything: each mm with mappings of ours has one mmu_notifier, and whatever is about to be invalidated is
@@ -10,8 +11,8 @@
  * Attaching waits while an invalidation of the same address is under way. Detaching may run in contexts that must not
  * sleep (the OOM reaper), so it takes spinlocks only.
  *
- * A tree's flush domain is the CPUs of every process that has an attachment, or is just removing one: a user stays on
- * the tree's list until the flush of its last detachment is done.
+ * A tree's flush domain is its vCPUs, and the CPUs of every process that has an attachment, or is just removing one: a
+ * user stays on the tree's list until the flush of its last detachment is done.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>

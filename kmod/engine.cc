@@ -35,9 +35,10 @@ int access_primary(KernelPlatform& p, Object& object, u64 offset, Rights want)
 {
   const GraceSection section(p);
   if (offset >= p.load_word(SyncPoint::read_size, object.bytes)) return ENGINE_OUT_OF_RANGE;
-  const auto leaf = lookup(p, SyncPoint::find, object.primary, offset);
-  if (!leaf) return static_cast<int>(leaf.error());
-  return leaf->rights.includes(want) ? ENGINE_DONE : ENGINE_ACCESS_DENIED;
+  const Walked found = detail::read_primary(p, object, offset, SyncPoint::find);
+  if (found.kind == EntryKind::malformed) return ENGINE_CORRUPT;
+  if (found.kind != EntryKind::leaf) return ENGINE_NEEDS_POPULATE;
+  return found.rights.includes(want) ? ENGINE_DONE : ENGINE_ACCESS_DENIED;
 }
 
 // The bits that hardware sets: accessed always, dirty before a write.
@@ -266,6 +267,11 @@ int engine_ensure_table(engine_actor* actor, engine_object* object, engine_view*
   const auto found = table_to_attach(p, of(object), tree, offset, static_cast<Level>(level));
   if (found) *table = found->value;
   return static_cast<int>(found.error());
+}
+
+int engine_walks_primary(unsigned format)
+{
+  return AllFormats::dispatch(static_cast<FormatId>(format), 0, []<class F>() -> int { return walks_primary<F>(); });
 }
 
 void engine_mark_attached(engine_actor* actor, engine_object* object, engine_view* view)

@@ -202,7 +202,9 @@ static int check_access(struct file *file, const struct morsel_access *request)
 
 	if (rights != MORSEL_READ && rights != MORSEL_WRITE && rights != MORSEL_EXEC)
 		return -EINVAL;
-	if (request->flags & ~(MORSEL_ACCESS_POPULATE | MORSEL_ACCESS_TOUCH))
+	if (request->flags & ~(MORSEL_ACCESS_POPULATE | MORSEL_ACCESS_TOUCH | MORSEL_ACCESS_VCPU))
+		return -EINVAL;
+	if ((request->flags & MORSEL_ACCESS_VCPU) && !(request->flags & MORSEL_ACCESS_TOUCH))
 		return -EINVAL;
 	if ((request->flags & MORSEL_ACCESS_TOUCH) && !IS_ALIGNED(request->offset, sizeof(u64)))
 		return -EINVAL;

@@ -114,7 +114,7 @@ void morsel_tree_put(struct morsel_tree *tree)
 	spin_unlock(&tree->object->lock);
 }
 
-/* One VMA more or less. A mapped tree cannot be dropped either. */
+/* One VMA, or one vCPU on the primary, more or less. A mapped tree cannot be dropped either. */
 void morsel_tree_mapped(struct morsel_tree *tree, int vmas)
 {
 	spin_lock(&tree->object->lock);

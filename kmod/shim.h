@@ -54,7 +54,7 @@ struct morsel_tree {
 	unsigned int number;
 	unsigned int format;		/* enum morsel_format */
 	enum morsel_tree_state state;	/* object->lock */
-	unsigned int mappings;		/* VMAs of this tree; object->lock */
+	unsigned int mappings;		/* VMAs of this tree, vCPUs on the primary; object->lock */
 	unsigned int pins;		/* requests and faults that use it right now; object->lock */
 	bool attached;			/* marked in the engine: attach_mutex. Sticky until the tree goes */
 	struct engine_view view;

@@ -102,16 +102,71 @@ off:
 	return ERR_PTR(error);
 }
 
-/* A vCPU on a view that the caller has pinned. `reason` says why there is none. */
-struct morsel_vcpu *morsel_vcpu_new(struct file *file, struct morsel_tree *tree, const char **reason)
+/* The format that hardware has to walk: a view's own; for the primary one that has the same entries. */
+static unsigned int format_to_walk(const struct morsel_tree *tree)
+{
+	unsigned int i;
+
+	if (morsel_is_view(tree))
+		return tree->format;
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (engine_walks_primary(kinds[i]->format))
+			return kinds[i]->format;
+	return 0;
+}
+
+static void use_view(struct morsel_vcpu *vcpu, struct morsel_tree *tree)
 {
 	struct engine_tree_info info;
-	struct morsel_vcpu *vcpu = make(morsel_is_view(tree) ? tree->format : 0, reason);
+
+	engine_describe(&tree->object->engine, &tree->view, &info);
+	vcpu->view_root = kernel_words(info.root);
+}
+
+/* No view: the guest walks the primary's own tables, as a process does that has them attached (kmod/attach.c). */
+static int attach_primary(struct morsel_vcpu *vcpu, struct morsel_tree *tree)
+{
+	struct morsel_object *object = tree->object;
+	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_VCPU);
+	engine_u64 root;
+	int error = morsel_mark_attached(tree);
+
+	if (!error)
+		error = morsel_errno(engine_ensure_table(&actor, &object->engine, NULL, 0, object->root_level, &root));
+	if (error)
+		return error;
+	morsel_guest_attach(vcpu, root, object->root_level);
+	morsel_tree_mapped(tree, 1);
+	morsel_count(MORSEL_ATTACHMENTS, 1);
+	morsel_count(MORSEL_ATTACHED, 1);
+	return 0;
+}
+
+/* Nothing walks it any more. What the CPUs have cached goes before another vCPU enters guest mode there. */
+static void detach_primary(struct morsel_tree *tree)
+{
+	morsel_tree_mapped(tree, -1);
+	morsel_count(MORSEL_ATTACHMENTS, -1);
+	morsel_count(MORSEL_DETACHED, 1);
+}
+
+/* A vCPU on a view that the caller has pinned, or on the primary. `reason` says why there is none. */
+struct morsel_vcpu *morsel_vcpu_new(struct file *file, struct morsel_tree *tree, const char **reason)
+{
+	struct morsel_vcpu *vcpu = make(format_to_walk(tree), reason);
+	int error = 0;
 
 	if (IS_ERR(vcpu))
 		return vcpu;
-	engine_describe(&tree->object->engine, &tree->view, &info);
-	vcpu->view_root = kernel_words(info.root);
+	if (morsel_is_view(tree))
+		use_view(vcpu, tree);
+	else
+		error = attach_primary(vcpu, tree);
+	if (error) {
+		morsel_vcpu_free(vcpu);
+		*reason = "the primary could not be attached";
+		return ERR_PTR(error);
+	}
 	vcpu->file = get_file(file);
 	vcpu->tree = morsel_tree_get(tree->object, tree->number);
 	spin_lock(&tree->lock);
@@ -127,6 +182,8 @@ void morsel_vcpu_free(struct morsel_vcpu *vcpu)
 		spin_lock(&vcpu->tree->lock);
 		list_del(&vcpu->node);
 		spin_unlock(&vcpu->tree->lock);
+		if (!morsel_is_view(vcpu->tree))
+			detach_primary(vcpu->tree);
 		morsel_tree_put(vcpu->tree);
 		fput(vcpu->file);
 	}
@@ -326,7 +383,7 @@ static int access_result(const struct morsel_vcpu_run *run, struct morsel_access
 	}
 }
 
-/* False: there is no hardware for it right now, the engine's own walker has to do it. */
+/* False: there is no hardware for it right now, or the primary would be attached. The engine's own walker has to do it. */
 bool morsel_vcpu_access(struct file *file, struct morsel_tree *tree, struct morsel_access *request, int *error)
 {
 	struct morsel_vcpu_run run = {
@@ -336,14 +393,17 @@ bool morsel_vcpu_access(struct file *file, struct morsel_tree *tree, struct mors
 		.value = request->value,
 		.flags = request->flags & MORSEL_ACCESS_POPULATE ? MORSEL_VCPU_POPULATE : 0,
 	};
+	const bool must = request->flags & MORSEL_ACCESS_VCPU;
 	const char *reason;
 	struct morsel_vcpu *vcpu;
 
-	if (request->offset >= MORSEL_VCPU_CODE)
+	if ((!must && !morsel_is_view(tree)) || request->offset >= MORSEL_VCPU_CODE)
 		return false;
 	vcpu = morsel_vcpu_new(file, tree, &reason);
-	if (IS_ERR(vcpu))
-		return false;
+	if (IS_ERR(vcpu)) {
+		*error = PTR_ERR(vcpu);
+		return must;
+	}
 	request->walker = vcpu->ops->walker;
 	*error = morsel_vcpu_run(vcpu, &run);
 	if (!*error)

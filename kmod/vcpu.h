@@ -70,6 +70,7 @@ enum morsel_guest_page {
 };
 /* The tables that hardware walks above and beside the view's. */
 enum morsel_stage_page { MORSEL_STAGE_ROOT, MORSEL_STAGE_LEVEL_2, MORSEL_STAGE_LEVEL_1, MORSEL_STAGE_LEVEL_0,
+			 MORSEL_STAGE_OBJECT_1, MORSEL_STAGE_OBJECT_2, /* above a primary whose root is lower */
 			 MORSEL_STAGE_PAGES };
 
 struct morsel_vcpu {
@@ -80,11 +81,14 @@ struct morsel_vcpu {
 	struct list_head node;		/* tree->vcpus */
 	struct mutex running;		/* by the task that runs it */
 	const u64 *view_root;		/* its first entry is the object's */
+	u64 attached;			/* that entry, of the primary: it has no table at this level */
 	u64 *stage;			/* MORSEL_STAGE_PAGES: hardware's root is the first */
 	void *guest;			/* MORSEL_GUEST_PAGES */
 	struct page *lab;
 	atomic_t cpu;			/* in guest mode there, or about to be; -1: in none */
 	bool outdated;			/* somebody flushes: what is cached must go before the next entry */
+	u64 flushes;			/* of its tree, while it was there; written under tree->lock */
+	u64 refused_at;			/* by whoever runs it: `flushes` when hardware refused what is allowed */
 	void *hardware;			/* of the operations */
 };
 
@@ -95,6 +99,7 @@ void morsel_vcpu_free(struct morsel_vcpu *vcpu);
 /* vcpu_guest.c */
 int morsel_guest_create(struct morsel_vcpu *vcpu);
 void morsel_guest_destroy(struct morsel_vcpu *vcpu);
+void morsel_guest_attach(struct morsel_vcpu *vcpu, u64 table, unsigned int level);
 int morsel_guest_load(struct morsel_vcpu *vcpu, const struct morsel_vcpu_run *run,
 		      struct morsel_vcpu_registers *registers);
 

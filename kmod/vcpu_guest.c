@@ -9,6 +9,8 @@
  * guest mode, and whoever changes the view's root flushes, which ends guest mode: it is as if the hardware cached the
  * root's entry (kmod/vcpu_run.c).
  *
+ * On the primary, whose root is lower, that entry leads to the primary's root table itself: an attachment, made once.
+ *
  * The guest may write all of its own memory, its tables too: that is made anew at each start, and harms nobody else.
  */
 #include <linux/gfp.h>
@@ -25,6 +27,7 @@
 #define GUEST_TABLE_READ_ONLY 0x25ull	/* P, U/S, A */
 #define GUEST_LEAF 0xe7ull		/* P, R/W, U/S, A, D, PS */
 #define SLOT_SHIFT 39			/* of one entry in a PML4 */
+#define PUD_LEVEL 2			/* of the tables that such an entry leads to */
 
 #define RFLAGS_TRAP 0x100ull
 #define RFLAGS_START 0x202ull		/* bit 1 is always one; IF: see the interrupt flag in kmod/vcpu_svm.c */
@@ -93,6 +96,19 @@ void morsel_guest_destroy(struct morsel_vcpu *vcpu)
 		free_pages_exact(vcpu->guest, MORSEL_GUEST_PAGES * PAGE_SIZE);
 	vcpu->stage = NULL;
 	vcpu->guest = NULL;
+}
+
+/* Puts the primary's root table where the object begins in the guest's physical memory. */
+void morsel_guest_attach(struct morsel_vcpu *vcpu, u64 table, unsigned int level)
+{
+	for (; level < PUD_LEVEL; level++) {
+		u64 *above = stage_table(vcpu, MORSEL_STAGE_OBJECT_1 + level);
+
+		above[0] = table | vcpu->ops->table_bits;
+		table = __pa(above);
+	}
+	vcpu->attached = table | vcpu->ops->table_bits;
+	vcpu->view_root = &vcpu->attached;
 }
 
 /* One to one, in leaves of 1 GiB: the object, the object once more without the right to write, and the own memory. */

@@ -3,7 +3,7 @@
  * Running a virtual CPU: in and out of guest mode, violations, flushes.
  *
  * A violation is a fill by the protocol, by an actor of the kind vCPU, in the task that runs it: so it waits at the
- * gate, and the journal names it, as any filler.
+ * gate, and the journal names it, as any filler. On the primary it populates, as a process there does.
  *
  * A flush of a view must not return before its vCPUs have forgotten what they cached. It marks them outdated, then
  * interrupts those CPUs that are in guest mode, and waits until the interrupts were taken. A vCPU that enters says so
@@ -55,6 +55,7 @@ void morsel_vcpus_flush(struct morsel_tree *tree)
 	spin_lock(&tree->lock);
 	list_for_each_entry(vcpu, &tree->vcpus, node) {
 		WRITE_ONCE(vcpu->outdated, true);
+		WRITE_ONCE(vcpu->flushes, vcpu->flushes + 1);
 		any = true;
 	}
 	spin_unlock(&tree->lock);
@@ -88,6 +89,20 @@ static bool enter(struct morsel_vcpu *vcpu)
 	return entered;
 }
 
+/*
+ * Whether hardware goes on refusing what the engine finds allowed, with nobody who has changed it meanwhile: a page of
+ * the primary that moves refuses, too, until the access calls that off, and then the mover tries again.
+ */
+static bool refuses(struct morsel_vcpu *vcpu, unsigned int *refusals)
+{
+	const u64 flushes = READ_ONCE(vcpu->flushes);
+
+	*refusals = flushes == vcpu->refused_at ? *refusals + 1 : 1;
+	vcpu->refused_at = flushes;
+	WRITE_ONCE(vcpu->outdated, true);	/* it may do so by what it has cached */
+	return *refusals == MAX_REFUSALS;
+}
+
 /* Returns whether the run is over, with its result. */
 static bool fill(struct morsel_vcpu *vcpu, struct morsel_vcpu_run *run, unsigned int *refusals, int *error)
 {
@@ -96,17 +111,16 @@ static bool fill(struct morsel_vcpu *vcpu, struct morsel_vcpu_run *run, unsigned
 	const unsigned int right = run->access & (MORSEL_READ | MORSEL_WRITE | MORSEL_EXEC);
 	unsigned int outcome = MORSEL_ACCESS_HIT;
 
-	switch (engine_access(&actor, &object->engine, &vcpu->tree->view, run->violation, right,
+	switch (engine_access(&actor, &object->engine, morsel_view(vcpu->tree), run->violation, right,
 			      run->flags & MORSEL_VCPU_POPULATE, &outcome)) {
 	case ENGINE_DONE:
 		run->outcome = max(run->outcome, outcome);
-		*refusals = outcome == MORSEL_ACCESS_HIT ? *refusals + 1 : 0;
-		if (outcome != MORSEL_ACCESS_HIT)
-			morsel_count(MORSEL_FILLS, 1);
-		else
-			WRITE_ONCE(vcpu->outdated, true);	/* it may go on refusing by what it has cached */
 		run->result = MORSEL_VCPU_REFUSED;
-		return *refusals == MAX_REFUSALS;
+		if (outcome == MORSEL_ACCESS_HIT)
+			return refuses(vcpu, refusals);
+		*refusals = 0;
+		morsel_count(MORSEL_FILLS, 1);
+		return false;
 	case ENGINE_ACCESS_DENIED:
 		run->result = MORSEL_VCPU_DENIED;
 		return true;

@@ -151,6 +151,8 @@ int engine_find(struct engine_actor *actor, struct engine_object *object, struct
 /* The table at `level` that covers `offset`, made if it is missing; the tree was marked attached before. */
 int engine_ensure_table(struct engine_actor *actor, struct engine_object *object, struct engine_view *view,
 			engine_u64 offset, unsigned int level, engine_u64 *table);
+/* Whether hardware that walks this format may be pointed to the primary's own tables. */
+int engine_walks_primary(unsigned int format);
 void engine_mark_attached(struct engine_actor *actor, struct engine_object *object, struct engine_view *view);
 void engine_describe(const struct engine_object *object, const struct engine_view *view, struct engine_tree_info *info);
 

@@ -160,10 +160,12 @@ struct morsel_view_drop {
 /*
  * Fill one page of a view, as a violation handler would; with MORSEL_ACCESS_TOUCH do the access, too: of one 64-bit
  * word, or the fetch of one instruction. A virtual CPU (morsel_vcpu.h) does it where there is hardware for the view's
- * format, else the engine's walker.
+ * format, else the engine's walker. With MORSEL_ACCESS_VCPU it is a virtual CPU or nothing (EOPNOTSUPP, ENODEV, EBUSY:
+ * there is none), on the primary, too.
  */
 #define MORSEL_ACCESS_POPULATE 1u	/* a hole in the primary is populated (else ENXIO) */
 #define MORSEL_ACCESS_TOUCH 2u
+#define MORSEL_ACCESS_VCPU 4u		/* with TOUCH */
 struct morsel_access {
 	__u32 size;
 	__u32 view;			/* view number; 0: the primary itself */
@@ -189,7 +191,7 @@ struct morsel_info {
 	__u64 bytes;
 	__u64 root_pa;			/* primary */
 	__u32 root_level;
-	__u32 attached;			/* mappings of the primary by processes */
+	__u32 attached;			/* mappings of the primary by processes, and vCPUs on it */
 	__u64 tables;			/* primary and views, now */
 	__u64 frames;			/* in 4-KiB pages; unmapped ones count until their grace period is over */
 	__u32 view_count;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH Linux-syscall-note */
 /*
  * Virtual CPUs of morsel.ko: a guest without an operating system, one page of code, whose physical memory is an object
- * as a view maps it. The machine's own second stage of translation walks the view's tables. Plain C; the rules of
- * morsel_ioctl.h hold here, too. Decision 0014.
+ * as a view maps it, or the primary. The machine's own second stage of translation walks those tables. Plain C; the
+ * rules of morsel_ioctl.h hold here, too. Decision 0014.
  *
  * The guest's physical memory, which its own tables map one to one, and nothing else is there:
  *
@@ -26,8 +26,10 @@
 #define MORSEL_VCPU_CODE_BYTES 4096
 
 /*
- * MORSEL_IOC_VCPU, on an object's file opened for writing: a virtual CPU on a view. The descriptor holds the object and
- * the view; closed, the vCPU is gone. The first one switches the CPUs' virtualisation on, the last one off: meanwhile
+ * MORSEL_IOC_VCPU, on an object's file opened for writing: a virtual CPU on a view, or on the primary (view 0), where a
+ * violation populates. The primary can be walked where the hardware's own format has the same entries (AMD's nested
+ * paging); all of it is there at once, whatever its size. The descriptor holds object and view; closed, the vCPU is
+ * gone. The first one switches the CPUs' virtualisation on, the last one off: meanwhile
  * kvm cannot use it, and while kvm does, there is none.
  *
  * MORSEL_IOC_VCPU_LAB, on /dev/morsel (CAP_SYS_ADMIN): a virtual CPU on 2 MiB of memory that the caller maps by mmap()
@@ -40,7 +42,7 @@
 #define MORSEL_LAB_BYTES (2ull << 20)
 struct morsel_vcpu_create {
 	__u32 size;
-	__u32 view;			/* VCPU: the view's number; LAB: 0 */
+	__u32 view;			/* VCPU: the view's number, 0: the primary; LAB: 0 */
 	__u32 format;			/* LAB: enum morsel_format; VCPU: 0 */
 	__s32 fd;			/* out */
 	__u32 walker;			/* out: enum morsel_walker */

@@ -40,10 +40,10 @@ Level peek(P& p, const Object& object, u64 offset)
 
 // Step 3: from the root, after the reservation. A move is cancelled rather than waited for.
 template <Platform P>
-Walked read_primary(P& p, const Object& object, u64 offset)
+Walked read_primary(P& p, const Object& object, u64 offset, SyncPoint at = SyncPoint::read_primary)
 {
   for (;;) {
-    const Walked w = walk<PrimaryFormat>(p, SyncPoint::read_primary, object.primary, offset);
+    const Walked w = walk<PrimaryFormat>(p, at, object.primary, offset);
     if (w.kind != EntryKind::moving) return w;
     p.compare_exchange(SyncPoint::cancel_move, w.entry, w.word, leaf_of_moving(w.word, w.entry.level));
   }

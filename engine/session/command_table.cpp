@@ -102,7 +102,8 @@ void add_view_commands(CommandTable& table)
              {name(), view(), offset("byte offset, a multiple of 8"), access_kind(false),
               option("--value", Kind::number, "WORD", "word to write; 0 without"),
               flag("--no-populate", "no hole is populated and no page of a base copied: the access is denied"),
-              flag("--no-touch", "the view is filled for the access, and memory is not accessed")},
+              flag("--no-touch", "the view is filled for the access, and memory is not accessed"),
+              flag("--vcpu", "by a virtual CPU or not at all; the primary is attached to it")},
              "Accesses one 64-bit word through a tree, filling it on a miss, and says who walked.\n"
              "Exit status 1 if the primary forbids it.", access, render_access});
 }

@@ -58,6 +58,9 @@ Outcome access(Session& session, const Arguments& arguments)
   request.value = arguments.get_or<u64>("--value", 0);
   request.populate = !arguments.has("--no-populate");
   request.touch = !arguments.has("--no-touch");
+  request.vcpu = arguments.has("--vcpu");
+  if (request.vcpu && !request.touch)
+    throw Failure(Exit::usage, arguments.command, "--no-touch and --vcpu: a virtual CPU accesses memory", {});
   if (!request.touch && request.view == primary_tree)
     throw Failure(Exit::usage, arguments.command, "--no-touch fills a view, and the primary is none", {});
   if (arguments.has("--value") && kind != "write")

@@ -42,7 +42,7 @@ struct ObjectState {
   u64 bytes = 0;
   PhysAddr root;
   Level root_level = 0;
-  u32 attached = 0;         // mappings of the primary by processes
+  u32 attached = 0;         // mappings of the primary by processes, vCPUs on it
   u64 tables = 0;           // of the primary and all views
   u64 frames = 0;
   std::vector<ViewState> views;
@@ -94,6 +94,7 @@ struct AccessRequest {
   u64 value = 0;                // to write
   bool populate = true;        // a hole in the primary is populated, a page of a base copied; else outcome denied
   bool touch = true;           // memory is accessed; else a view is filled for the access, and nothing more
+  bool vcpu = false;           // by a virtual CPU or not at all; the primary is attached to it
 };
 struct AccessReply {
   AccessOutcome outcome = AccessOutcome::denied;

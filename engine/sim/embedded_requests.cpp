@@ -124,6 +124,9 @@ std::vector<Range> EmbeddedTarget::dirty(const std::string& name, Range range)
 
 AccessReply EmbeddedTarget::access(const AccessRequest& request)
 {
+  if (request.vcpu)
+    throw Failure(Exit::skipped, who_text(request) + " by a virtual CPU", "the embedded machine has none",
+                  "A test VM's module has, where its CPU does (morselctl vm up).");
   const Again again = [=](EmbeddedTarget& t) { t.access(request); };
   return on_object(who_text(request), request.object, again, [&](EmbeddedObject& o, EmbeddedPlatform& p, auto&) {
     if (!is_aligned(request.offset, sizeof(u64)) || request.offset >= o.object.bytes)

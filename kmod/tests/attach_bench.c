@@ -2,8 +2,7 @@
 /*
  * What attaching buys: mapping a populated 1-GiB object and touching it once, and unmapping it, against an equally
  * populated memfd mapped with MAP_POPULATE (without it, the memfd would fault once a page later); and what unmapping
- * all of its dirty pages costs while it is mapped, against cutting such a memfd off. Prints one JSON object a line,
- * medians: {"area","name","value","unit","baseline","ratio","goal","met"}; ratio is baseline / value.
+ * all of its dirty pages costs while it is mapped, against cutting such a memfd off. Medians.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -13,46 +12,17 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/abi/morsel_ioctl.h"
+#include "kmod/tests/measure.h"
 
-#define GIB (1ul << 30)
-#define PAGE 4096ul
 #define ROUNDS 15
 #define RW (PROT_READ | PROT_WRITE)
 
 struct times {
 	double attach[ROUNDS], detach[ROUNDS];
 };
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int compare(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values)
-{
-	qsort(values, ROUNDS, sizeof(*values), compare);
-	return values[ROUNDS / 2];
-}
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 static char *map(int fd, int flags)
 {
@@ -61,16 +31,6 @@ static char *map(int fd, int flags)
 	if (memory == MAP_FAILED)
 		die("mmap");
 	return memory;
-}
-
-static void populate(int fd)
-{
-	volatile char *memory = map(fd, 0);
-	size_t at;
-
-	for (at = 0; at < GIB; at += PAGE)
-		memory[at] = 1;
-	munmap((void *)memory, GIB);
 }
 
 static void measure(int fd, int flags, struct times *times)
@@ -98,34 +58,13 @@ static void set_granularity(const char *value)
 	close(fd);
 }
 
-/* `value` and `baseline` in `unit`: less is better. */
-static void report(const char *name, const char *unit, double value, double baseline, int goal)
-{
-	printf("{\"area\":\"vm\",\"name\":\"%s\",\"value\":%.4f,\"unit\":\"%s\",\"baseline\":%.3f,\"ratio\":%.1f", name,
-	       value, unit, baseline, baseline / value);
-	if (goal)
-		printf(",\"goal\":\">= %d times faster\",\"met\":%s", goal,
-		       baseline / value >= goal ? "true" : "false");
-	printf("}\n");
-}
-
 static int new_memfd(void)
 {
 	int fd = memfd_create("baseline", MFD_CLOEXEC);
 
 	if (fd < 0 || ftruncate(fd, GIB))
 		die("memfd");
-	populate(fd);
-	return fd;
-}
-
-static int new_object(void)
-{
-	int fd = open("/morsel/bench", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-	if (fd < 0 || ftruncate(fd, GIB))
-		die("/morsel/bench");
-	populate(fd);
+	write_pages(fd, GIB);
 	return fd;
 }
 
@@ -183,16 +122,16 @@ int main(void)
 	measure(fd, MAP_POPULATE, &memfd);
 	cut = cut_off(fd);
 	close(fd);
-	attach = median(memfd.attach);
-	detach = median(memfd.detach);
-	fd = new_object();
+	attach = median(memfd.attach, ROUNDS);
+	detach = median(memfd.detach, ROUNDS);
+	fd = new_object("/morsel/bench", GIB);
 	measure(fd, 0, &morsel);
-	report("attach 1 GiB at 1-GiB granularity", "ms", median(morsel.attach), attach, 500);
-	report("detach 1 GiB at 1-GiB granularity", "ms", median(morsel.detach), detach, 140);
+	report("attach 1 GiB at 1-GiB granularity", "ms", median(morsel.attach, ROUNDS), attach, 500);
+	report("detach 1 GiB at 1-GiB granularity", "ms", median(morsel.detach, ROUNDS), detach, 140);
 	set_granularity("2m");
 	measure(fd, 0, &morsel);
-	report("attach 1 GiB at 2-MiB granularity, first slot touched", "ms", median(morsel.attach), attach, 0);
-	report("detach 1 GiB at 2-MiB granularity, first slot touched", "ms", median(morsel.detach), detach, 0);
+	report("attach 1 GiB at 2-MiB granularity, first slot touched", "ms", median(morsel.attach, ROUNDS), attach, 0);
+	report("detach 1 GiB at 2-MiB granularity, first slot touched", "ms", median(morsel.detach, ROUNDS), detach, 0);
 	set_granularity("1g");
 	unmap_dirty(fd, cut);
 	unlink("/morsel/bench");

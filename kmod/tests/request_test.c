@@ -157,7 +157,8 @@ static void views_and_accesses_are_checked(void)
 	CHECK_ERRNO(access_view(fd, 99, 0, MORSEL_READ, 0, NULL, NULL), EINVAL);
 	CHECK_ERRNO(access_view(fd, ept, 0, 0, 0, NULL, NULL), EINVAL);
 	CHECK_ERRNO(access_view(fd, ept, 0, RW, 0, NULL, NULL), EINVAL);
-	CHECK_ERRNO(access_view(fd, ept, 0, MORSEL_READ, 4, NULL, NULL), EINVAL);
+	CHECK_ERRNO(access_view(fd, ept, 0, MORSEL_READ, 8, NULL, NULL), EINVAL);
+	CHECK_ERRNO(access_view(fd, ept, 0, MORSEL_READ, MORSEL_ACCESS_VCPU, NULL, NULL), EINVAL);
 	CHECK_ERRNO(access_view(fd, ept, 4, MORSEL_READ, MORSEL_ACCESS_TOUCH, NULL, NULL), EINVAL);
 	CHECK_ERRNO(access_view(fd, ept, MIB(2), MORSEL_READ, MORSEL_ACCESS_POPULATE, NULL, NULL), ERANGE);
 	CHECK_ERRNO(access_view(fd, ept, ~0ull & ~7ull, MORSEL_READ, MORSEL_ACCESS_POPULATE, NULL, NULL), ERANGE);

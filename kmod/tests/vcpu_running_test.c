@@ -1,47 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Virtual CPUs that run while others change what they see, move them, or take their CPU away. */
 #define _GNU_SOURCE
-#include "kmod/tests/guest.h"
+#include "kmod/tests/spinner.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-struct spinner {
-	pthread_t thread;
-	int vcpu;
-	struct morsel_vcpu_run request;
-	int status;
-};
-
-static void *spin(void *data)
-{
-	struct spinner *spinner = data;
-
-	spinner->status = ioctl(spinner->vcpu, MORSEL_IOC_VCPU_RUN, &spinner->request);
-	return NULL;
-}
-
-static void start_spinner(struct spinner *spinner, int vcpu, uint64_t offset, uint64_t expected)
-{
-	spinner->vcpu = vcpu;
-	spinner->request = program(MORSEL_VCPU_SPIN, offset);
-	spinner->request.expected = expected;
-	CHECK_EQ(pthread_create(&spinner->thread, NULL, spin, spinner), 0);
-}
-
-static void join_spinner(struct spinner *spinner)
-{
-	CHECK_EQ(pthread_join(spinner->thread, NULL), 0);
-	CHECK_EQ(spinner->status, 0);
-	CHECK_EQ(spinner->request.result, MORSEL_VCPU_DONE);
-}
 
 /* The page moves to another frame, and goes, under a guest that reads it: each flush reaches it while it runs. */
 static void a_flush_reaches_a_running_guest(void)
@@ -100,27 +68,15 @@ static void a_running_vcpu_is_busy(void)
 	int fd = open_object("guest-busy", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
 	volatile uint64_t *word = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
 	struct morsel_vcpu_run second = program(MORSEL_VCPU_READ, 0);
-	struct spinner spinner = { .vcpu = vcpu, .request = program(MORSEL_VCPU_RUN_CODE, 0) };
+	struct spinner spinner;
 
-	spinner.request.code = (uintptr_t)wait_for_rcx;
-	spinner.request.code_bytes = sizeof(wait_for_rcx);
-	spinner.request.expected = 9;
-	CHECK_EQ(pthread_create(&spinner.thread, NULL, spin, &spinner), 0);
+	start_code(&spinner, vcpu, wait_for_rcx, sizeof(wait_for_rcx), 0, 9);
 	while (!word[1])
 		sched_yield();
 	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &second), EBUSY);
 	word[0] = 9;
 	join_spinner(&spinner);
 	CHECK_EQ(run(vcpu, &second), MORSEL_VCPU_DONE);
-}
-
-static void pin_thread(pthread_t thread, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	CHECK_EQ(pthread_setaffinity_np(thread, sizeof(set), &set), 0);
 }
 
 static void a_guest_moves_between_cpus(void)
@@ -148,38 +104,6 @@ static void a_guest_moves_between_cpus(void)
 	}
 }
 
-struct incrementer {
-	pthread_t thread;
-	int vcpu;
-	unsigned seed;
-	uint64_t done[16];		/* by page */
-};
-#define INCREMENTS 300
-
-/* By compare-exchange, on pages by chance. */
-static void *increment(void *data)
-{
-	struct incrementer *self = data;
-	int i;
-
-	for (i = 0; i < INCREMENTS; i++) {
-		const unsigned page = (unsigned)rand_r(&self->seed) % 16;
-		struct morsel_vcpu_run request = program(MORSEL_VCPU_COMPARE_EXCHANGE, page * PAGE);
-		uint64_t seen = guest_read(self->vcpu, page * PAGE);
-
-		for (;;) {
-			request.expected = seen;
-			request.value = seen + 1;
-			CHECK_EQ(run(self->vcpu, &request), MORSEL_VCPU_DONE);
-			if (request.value == seen)
-				break;
-			seen = request.value;
-		}
-		self->done[page]++;
-	}
-	return NULL;
-}
-
 /* Two guests and a process count in the same words, while the pages move and are harvested. */
 static void no_write_is_lost_while_pages_move(void)
 {
@@ -188,26 +112,27 @@ static void no_write_is_lost_while_pages_move(void)
 	volatile uint64_t *words = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
 	struct incrementer guests[2] = { { .vcpu = new_vcpu(fd, view), .seed = 1 },
 					 { .vcpu = new_vcpu(fd, view), .seed = 2 } };
+	const uint64_t end = INCREMENTED_PAGES * PAGE;
 	uint64_t bits[2], moved = 0, pages;
 	struct morsel_harvest harvest = {
-		.size = sizeof(harvest), .end = 16 * PAGE, .accessed = (uintptr_t)bits, .dirty = (uintptr_t)(bits + 1),
+		.size = sizeof(harvest), .end = end, .accessed = (uintptr_t)bits, .dirty = (uintptr_t)(bits + 1),
 	};
 	int i;
 
-	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, 16 * PAGE, MORSEL_READ | MORSEL_WRITE, 0, NULL), 0);
+	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, end, MORSEL_READ | MORSEL_WRITE, 0, NULL), 0);
 	for (i = 0; i < 2; i++)
-		CHECK_EQ(pthread_create(&guests[i].thread, NULL, increment, &guests[i]), 0);
+		start_incrementer(&guests[i]);
 	for (i = 0; i < 60; i++) {
-		CHECK_EQ(change(fd, MORSEL_IOC_MIGRATE, 0, 16 * PAGE, 0, 0, &pages), 0);
+		CHECK_EQ(change(fd, MORSEL_IOC_MIGRATE, 0, end, 0, 0, &pages), 0);
 		moved += pages;
 		CHECK_EQ(ioctl(fd, MORSEL_IOC_HARVEST, &harvest), 0);
 		__atomic_fetch_add(&words[3 * PAGE / 8], 1, __ATOMIC_SEQ_CST);
 		own++;
 	}
 	for (i = 0; i < 2; i++)
-		CHECK_EQ(pthread_join(guests[i].thread, NULL), 0);
+		join_incrementer(&guests[i]);
 	CHECK(moved > 0);
-	for (page = 0; page < 16; page++)
+	for (page = 0; page < INCREMENTED_PAGES; page++)
 		CHECK_EQ(words[page * PAGE / 8], guests[0].done[page] + guests[1].done[page] + (page == 3 ? own : 0));
 }
 

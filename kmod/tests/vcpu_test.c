@@ -155,7 +155,6 @@ static void what_nothing_walks_is_refused_in_words(void)
 	struct morsel_vcpu_run wrong;
 	unsigned view = add_view(fd, MORSEL_FORMAT_NPT);
 
-	CHECK_ERRNO(create_vcpu(fd, 0, &request), EOPNOTSUPP);
 	CHECK_ERRNO(create_vcpu(fd, add_view(fd, MORSEL_FORMAT_EPT), &request), EOPNOTSUPP);
 	CHECK(strstr(request.reason, "format") != NULL);
 	CHECK_ERRNO(create_vcpu(fd, 9, &request), ENOENT);

@@ -52,6 +52,9 @@ AREAS = {
     "vm": [
         Goal("attach 1 GiB at 1-GiB granularity", ">=", 500),
         Goal("detach 1 GiB at 1-GiB granularity", ">=", 140),
+        Goal("attach 1 GiB to a vCPU, against faulting in its pages", ">=", 500),
+        Goal("attach 1 GiB to a vCPU, against 64 MiB", "<=", 1.25),
+        Goal("violation of a vCPU until it goes on, against KVM's", "<=", 1.5),
         Goal("start of a VM against plain QEMU", "<=", 1.25),
         Goal("stop of a VM", "<=", 0.3),
         Goal("points recorded in the VM without loss", ">=", 200000),

@@ -230,6 +230,15 @@ std::string why_no_hardware(Context& context, const std::string& name, std::uint
   }
 }
 
+// An access that only a virtual CPU may do has failed: because there is none?
+void check_vcpu(Context& context, const std::string& name, std::uint32_t view, int number)
+{
+  if (number != EOPNOTSUPP && number != ENODEV && number != EBUSY) return;
+  const std::string why = why_no_hardware(context, name, view);
+  throw RequestError(EOPNOTSUPP, "there is no virtual CPU for it: " +
+                                     (why.empty() ? "nothing in this machine walks that tree's format" : why));
+}
+
 std::optional<Json> access(Context& context, const Arguments& arguments)
 {
   constexpr const char* results[] = {"hit", "filled", "populated", "denied"};
@@ -242,9 +251,11 @@ std::optional<Json> access(Context& context, const Arguments& arguments)
   request.value = arguments.number_or("value", 0);
   if (arguments.flag("populate")) request.flags |= MORSEL_ACCESS_POPULATE;
   if (arguments.flag("touch")) request.flags |= MORSEL_ACCESS_TOUCH;
+  if (arguments.flag("vcpu")) request.flags |= MORSEL_ACCESS_VCPU;
   try {
     context.module.request_on(name, Open::for_writing, MORSEL_IOC_ACCESS, &request);
   } catch (const RequestError& error) {
+    if (arguments.flag("vcpu")) check_vcpu(context, name, request.view, error.number());
     // A hole that is not to be populated: not allowed, as a missing right.
     if (error.number() != ENXIO || arguments.flag("populate")) throw;
     request.result = MORSEL_ACCESS_DENIED;
@@ -392,7 +403,7 @@ std::span<const RequestKind> object_requests()
       {"object-protect", {"name", "start", "end", "rights"}, protect, Place::worker},
       {"view-add", {"name", "format"}, add_view, Place::worker},
       {"view-drop", {"name", "view"}, drop_view, Place::worker},
-      {"access", {"name", "view", "offset", "rights", "populate", "touch", "value"}, access, Place::worker},
+      {"access", {"name", "view", "offset", "rights", "populate", "touch", "vcpu", "value"}, access, Place::worker},
       {"inject-add",
        {"point", "action", "view", "nth", "times", "actor", "start", "end", "interval", "probability", "seed", "bits",
         "until", "name"},

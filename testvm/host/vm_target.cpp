@@ -190,6 +190,7 @@ session::AccessReply VmTarget::access(const session::AccessRequest& r)
                                                       {"rights", rights_word(r.right)},
                                                       {"populate", r.populate},
                                                       {"touch", r.touch},
+                                                      {"vcpu", r.vcpu},
                                                       {"value", r.value}});
   session::AccessReply reply = access_from_json(answer);
   if (text_field(answer, "walker") != "engine") reply.walker += ", QEMU " + connection_->info().accelerator;

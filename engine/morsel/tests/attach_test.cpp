@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Tables that processes attach: made where they are missing, kept while they may be attached, refused where something
-// else stands.
+// Tables that are attached: made where they are missing, kept while they may be attached, refused where something else
+// stands; and by which hardware they can be walked.
 #include "engine/morsel/tests/engine_fixture.hpp"
 
 namespace morsel::testing_support {
@@ -26,6 +26,16 @@ class Attach : public testing::Test {
   View& view = f.add(FormatId::ept);
   const Tree& primary = f.o.object.primary;
 };
+
+// NPT needs the user bit in each entry, and has it; what other formats would read there is something else.
+TEST(WalksPrimary, OnlyHardwareThatTakesEveryEntryForWhatItIs)
+{
+  std::string able;
+  AllFormats::for_each([&]<class F>() {
+    if (walks_primary<F>()) able += std::string(F::name) + " ";
+  });
+  EXPECT_EQ(able, "amd64 amd64_l5 npt ");
+}
 
 TEST_F(Attach, MakesTheTablesThatAreMissing)
 {

@@ -123,6 +123,13 @@ TEST_F(CommandsTest, ADeniedAccessIsACheckThatDoesNotHold)
   EXPECT_EQ(run("access a primary 0 exec").status, 1);
 }
 
+TEST_F(CommandsTest, AVirtualCpuIsRefusedWhereThereIsNone)
+{
+  run("object create a 4M");
+  EXPECT_EQ(failure("access a primary 0 read --vcpu").code(), Exit::skipped);
+  EXPECT_EQ(failure("access a primary 0 read --vcpu --no-touch").code(), Exit::usage);
+}
+
 TEST_F(CommandsTest, TreePutsAllViewsBesideThePrimary)
 {
   run("object create a 4M");

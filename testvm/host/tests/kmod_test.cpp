@@ -89,11 +89,12 @@ TEST_F(KernelModule, HoldsActorsAtItsGate) { run_suite("gate"); }
 
 TEST_F(KernelModule, EndsWhoIsKilledWhileTheGateHoldsUpItsGracePeriod) { run_suite("grace"); }
 
-TEST_F(KernelModule, RunsVirtualCpusOnViews)
+TEST_F(KernelModule, RunsVirtualCpusOnViewsAndOnThePrimary)
 {
   if (const std::string lack = vcpu_lacks(); !lack.empty()) GTEST_SKIP() << lack;
   run_suite("vcpu");
   run_suite("vcpu-running");
+  run_suite("vcpu-primary");
 }
 
 // What the machine does with each kind of entry; under TCG it is always the same, and docs/hardware.md says it.
@@ -206,6 +207,24 @@ TEST_F(KernelModule, UnloadsAndLoadsAgainWithACleanLog)
   request("module-load", {{"params", "granularity=2m"}});
   run({"morsel-kmod-test", "mapping"});
   EXPECT_EQ(alarming_lines(*machine), "");
+}
+
+// QEMU's emulated CPUs always have SVM, so kvm-amd loads.
+class KernelModuleBesideKvm : public KernelModule {
+ protected:
+  static void SetUpTestSuite()
+  {
+    VmConfig config = test_config({"kvm-amd"});
+    config.accelerator = Accelerator::tcg;
+    machine = VmConnection::start(config);
+  }
+};
+
+TEST_F(KernelModuleBesideKvm, TakesTurnsWithIt)
+{
+  run_suite("kvm");
+  request("module-unload");
+  EXPECT_EQ(alarming_lines(), "");
 }
 
 }  // namespace

@@ -144,6 +144,28 @@ TEST_F(VmTargetTest, LetsTheHardwareWalkAViewForIt)
   EXPECT_EQ(target->access(request).walker, written.walker);
 }
 
+TEST_F(VmTargetTest, AttachesThePrimaryToAVirtualCpuOnRequest)
+{
+  target->create_object("o", 64 * mebibyte, {});
+  target->populate("o", {0, 2 * mebibyte}, rights_rw, 0);
+  const auto foreign = target->add_view("o", FormatId::riscv_sv39);
+  session::AccessRequest request{.object = "o", .offset = 0x5000, .right = right_write, .value = 77};
+  EXPECT_EQ(target->access(request).walker, "the engine's walker in the module");
+  request.vcpu = true;
+  try {
+    EXPECT_EQ(target->access(request).walker.rfind("AMD-V nested paging, QEMU ", 0), 0u);
+    EXPECT_EQ(target->access(request).outcome, AccessOutcome::hit) << "nothing is filled";
+    request.right = right_read;
+    EXPECT_EQ(target->access(request).value, 77u);
+  } catch (const session::Failure& failure) {
+    const bool always = target->info().machine.find("TCG") != std::string::npos;
+    EXPECT_FALSE(always) << failure.found();
+    EXPECT_NE(failure.found().find("no virtual CPU"), std::string::npos) << failure.found();
+  }
+  request.view = foreign.number;
+  EXPECT_THROW(target->access(request), session::Failure);
+}
+
 TEST_F(VmTargetTest, KeepsRulesOfInjection)
 {
   const u32 number = target->inject({.point = SyncPoint::invalidate, .tree = TreeId{1}, .nth = 2, .times = 3});

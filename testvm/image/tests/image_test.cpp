@@ -378,8 +378,9 @@ TEST_F(Image, TakesEverythingFromABuildFolder)
   ImageInputs more = inputs_of_build(build, {"built-in", "kvm-amd"});
   more.busybox = folder_ / "busybox";
   EXPECT_NE(more.output, found.output) << "the usual image stays as it is";
-  EXPECT_TRUE(unpack(build_image(more)).at("lib/morsel/load-order").content.ends_with(
-      "/lib/morsel/modules/kvm.ko\n/lib/morsel/modules/kvm-amd.ko\n"));
+  EXPECT_TRUE(unpack(build_image(more))
+                  .at("lib/morsel/load-order")
+                  .content.ends_with("/lib/morsel/modules/kvm.ko\n/lib/morsel/modules/kvm-amd.ko\n"));
   EXPECT_EQ(guest_kernel_of(build).release, "6.1.0");
 
   write_file(build / "kernel" / "kernel.env", "KERNEL_RELEASE='6.1.0'\n");
