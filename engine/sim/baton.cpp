@@ -20,7 +20,8 @@ session::NextAccess as_it_stands(const Baton::Access& a)
   session::NextAccess next{a.point, a.entry.tree, a.entry.level, a.entry.offset, 0, 0};
   next.word = a.entry.word ? *a.entry.word : a.counter ? a.counter->value : 0;
   next.desired = next.word;
-  if (a.kind == Access::Kind::store || (a.kind == Access::Kind::compare && next.word == a.expected)) next.desired = a.desired;
+  const bool stores = a.kind == Access::Kind::store || (a.kind == Access::Kind::compare && next.word == a.expected);
+  if (stores) next.desired = a.desired;
   if (a.kind == Access::Kind::add) next.desired = static_cast<u32>(next.word + a.desired);
   return next;
 }

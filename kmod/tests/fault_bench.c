@@ -9,36 +9,14 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/abi/morsel_ioctl.h"
+#include "kmod/tests/measure.h"
 
-#define PAGE 4096ul
 #define PAGES 512
 #define BYTES (PAGES * PAGE)
 #define ROUNDS 100
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 int main(void)
 {
@@ -53,15 +31,15 @@ int main(void)
 	if (memory == MAP_FAILED)
 		die("mmap");
 	for (int round = 0; round < ROUNDS; round++) {
-		const double start = now_ns();
+		const double start = now_ms();
 
 		for (unsigned long at = 0; at < BYTES; at += PAGE)
 			memory[at] = 1;
-		rounds[round] = (now_ns() - start) / PAGES;
+		rounds[round] = (now_ms() - start) * 1e6 / PAGES;
 		if (ioctl(fd, MORSEL_IOC_UNMAP, &all) || all.changed_pages != PAGES)
 			die("unmap");
 	}
-	qsort(rounds, ROUNDS, sizeof(*rounds), compare);
+	sort(rounds, ROUNDS);
 	printf("%.1f\n", rounds[ROUNDS / 10]);
 	unlink("/morsel/fault-bench");
 	return 0;

@@ -24,9 +24,14 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-double median(double *values, size_t count)
+void sort(double *values, size_t count)
 {
 	qsort(values, count, sizeof(*values), compare);
+}
+
+double median(double *values, size_t count)
+{
+	sort(values, count);
 	return values[count / 2];
 }
 

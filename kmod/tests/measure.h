@@ -13,6 +13,7 @@
 #define PAGE 4096ul
 
 double now_ms(void);
+void sort(double *values, size_t count);
 double median(double *values, size_t count);	/* sorts them */
 void die(const char *what);			/* with errno's words */
 int new_object(const char *name, size_t bytes);	/* in morselfs, every page written to once */

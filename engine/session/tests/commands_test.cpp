@@ -1,36 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Every command of the table on the embedded machine.
-#include <gtest/gtest.h>
-
 #include <set>
 
 #include "engine/session/commands.hpp"
-#include "engine/session/session.hpp"
+#include "engine/session/tests/command_lines.hpp"
 #include "engine/session/tests/forwarding_target.hpp"
 #include "engine/session/verify.hpp"
 #include "engine/session/words.hpp"
-#include "engine/sim/embedded_target.hpp"
 
 namespace morsel::session {
 namespace {
 
-class CommandsTest : public ::testing::Test {
- protected:
-  Reply run(const std::string& line) { return session_.execute_line(line); }
-  Failure failure(const std::string& line)
-  {
-    try {
-      run(line);
-    } catch (const Failure& f) {
-      return f;
-    }
-    ADD_FAILURE() << "accepted: " << line;
-    return {Exit::done, "", ""};
-  }
-
-  Session session_{sim::make_embedded_target()};
-};
+using CommandsTest = CommandLines;
 
 TEST_F(CommandsTest, CreateShowsTheObjectAndItsRoot)
 {
@@ -55,25 +37,6 @@ TEST_F(CommandsTest, PopulateUnmapProtectCountThePagesChanged)
   EXPECT_EQ(run("object unmap a 0+8K").facts["changed_pages"], 2);
   EXPECT_EQ(run("object unmap a all").facts["changed_pages"], 6 + 512);
   EXPECT_EQ(run("object show a").facts["frames"], 0);
-}
-
-TEST_F(CommandsTest, ARuleOfOneObjectSparesTheOthers)
-{
-  for (const char* line : {"object create a 4M", "view add a ept", "object create b 4M", "view add b ept"}) run(line);
-  for (const char* line : {"access a ept 0 write", "access b ept 0 write"}) run(line);
-  EXPECT_EQ(run("inject preset lost-invalidation a ept").facts["rules"][0]["object"], "a");
-  run("object unmap b 0");
-  EXPECT_EQ(run("inject list").facts["rules"][0]["fired"], 0);
-  run("object unmap a 0");
-  EXPECT_EQ(run("inject list").facts["rules"][0]["fired"], 1);
-  EXPECT_EQ(run("diff b").status, 0);
-  EXPECT_EQ(run("diff a").status, 1);
-  run("inject clear");
-  EXPECT_EQ(run("inject add alloc fail --object b --view ept").facts["rules"][0]["view"], "1");
-  EXPECT_NE(run("inject list").text.find("of view 1 of b"), std::string::npos);
-  run("object destroy b");
-  EXPECT_NE(run("inject list").text.find("of an object that is gone"), std::string::npos);
-  EXPECT_NE(std::string(failure("inject add alloc fail --object none").what()).find("'none'"), std::string::npos);
 }
 
 TEST_F(CommandsTest, WatchingIsForDoorsThatStay)
@@ -187,27 +150,6 @@ TEST_F(CommandsTest, DiffNamesTheStaleEntryAndWhy)
   const Reply limited = run("diff a --limit 0");
   EXPECT_EQ(limited.facts["views"][0]["runs"].size(), 0u);
   EXPECT_EQ(limited.facts["views"][0]["runs_total"], 1);
-}
-
-TEST_F(CommandsTest, InjectListsCountsAndClears)
-{
-  run("object create a 4M");
-  run("view add a ept");
-  const Reply added = run("inject add invalidate drop --view 1 --nth 2 --times 3");
-  EXPECT_EQ(added.facts["rules"][0]["point"], "invalidate");
-  EXPECT_EQ(added.facts["rules"][0]["view"], "1");
-  EXPECT_EQ(added.facts["rules"][0]["nth"], 2);
-  run("inject add alloc fail --view primary");
-  run("inject add flush drop");
-  const Json rules = run("inject list").facts["rules"];
-  ASSERT_EQ(rules.size(), 3u);
-  EXPECT_EQ(rules[1]["view"], "primary");
-  EXPECT_EQ(rules[1]["action"], "fail");
-  EXPECT_EQ(rules[2]["view"], "any");
-  EXPECT_EQ(failure("object populate a 0..4K").code(), Exit::usage);  // the allocation fails
-  EXPECT_EQ(run("inject list").facts["rules"][1]["fired"], 1);
-  EXPECT_TRUE(run("inject clear").facts["rules"].empty());
-  EXPECT_EQ(run("object populate a 0..4K").facts["changed_pages"], 1);
 }
 
 TEST_F(CommandsTest, WalkDecodesEveryEntryOnTheWay)

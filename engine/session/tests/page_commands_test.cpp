@@ -1,30 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // split, merge, migrate, harvest, ranges and clone on the embedded machine.
-#include <gtest/gtest.h>
-
-#include "engine/session/session.hpp"
-#include "engine/sim/embedded_target.hpp"
+#include "engine/session/tests/command_lines.hpp"
 
 namespace morsel::session {
 namespace {
 
-class PageCommands : public ::testing::Test {
- protected:
-  Reply run(const std::string& line) { return session_.execute_line(line); }
-  Failure failure(const std::string& line)
-  {
-    try {
-      run(line);
-    } catch (const Failure& f) {
-      return f;
-    }
-    ADD_FAILURE() << "accepted: " << line;
-    return {Exit::done, "", ""};
-  }
-
-  Session session_{sim::make_embedded_target()};
-};
+using PageCommands = CommandLines;
 
 TEST_F(PageCommands, SplitAndMergeChangeTheLeavesAndNothingElse)
 {

@@ -170,7 +170,7 @@ TEST_F(KernelModule, UnloadingLetsARequestGoThatWaitsAtTheGate)
   EXPECT_EQ(populate.get()["changed_pages"], 1);
   request("module-load");
   EXPECT_EQ(request("object-list")["objects"], Json::array());
-  EXPECT_EQ(alarming_lines(), "");
+  EXPECT_EQ(alarming_lines(*machine), "");
 }
 
 // It is let go, and keeps the module: it has an object mapped.
@@ -194,7 +194,7 @@ TEST_F(KernelModule, UnloadingLetsAProcessGoThatWaitsAtTheGate)
   request("wait", {{"pid", pid}});
   request("module-unload");
   request("module-load");
-  EXPECT_EQ(alarming_lines(), "");
+  EXPECT_EQ(alarming_lines(*machine), "");
 }
 
 // After everything above: unloads with nothing left, loads again, and the kernel has not complained.
@@ -224,7 +224,7 @@ TEST_F(KernelModuleBesideKvm, TakesTurnsWithIt)
 {
   run_suite("kvm");
   request("module-unload");
-  EXPECT_EQ(alarming_lines(), "");
+  EXPECT_EQ(alarming_lines(*machine), "");
 }
 
 }  // namespace
