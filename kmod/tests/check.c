@@ -27,7 +27,7 @@ static const struct suite suites[] = {
 	{ "gate", gate_tests },
 	{ "grace", grace_tests },
 	{ "pages", pages_tests }, { "vcpu", vcpu_tests },
-	{ "vcpu-running", vcpu_running_tests },
+	{ "vcpu-running", vcpu_running_tests }, { "vcpu-switch", vcpu_switch_tests },
 };
 
 static void fail(const char *file, int line, const char *text)
