@@ -12,20 +12,20 @@ const struct hardware *hardware(void)
 {
 	static const unsigned formats[] = { MORSEL_FORMAT_NPT, MORSEL_FORMAT_EPT };
 	static struct hardware found;
+	struct morsel_vcpu_create lab;
 	int device = open_device();
 	size_t i;
 
 	for (i = 0; !found.format && i < sizeof(formats) / sizeof(formats[0]); i++) {
-		struct morsel_vcpu_create lab = { .size = sizeof(lab), .format = formats[i] };
-
-		if (ioctl(device, MORSEL_IOC_VCPU_LAB, &lab)) {
-			printf("# no vCPU for format %u: %s\n", formats[i], lab.reason);
+		lab = (struct morsel_vcpu_create){ .size = sizeof(lab), .format = formats[i] };
+		if (ioctl(device, MORSEL_IOC_VCPU_LAB, &lab))
 			continue;
-		}
 		close(lab.fd);
 		found = (struct hardware){ .format = formats[i], .walker = lab.walker, .ending = lab.ending };
 	}
 	close(device);
+	if (!found.format)
+		printf("# no vCPU: %s\n", lab.reason);
 	CHECK(found.format != 0);
 	return &found;
 }

@@ -39,7 +39,8 @@ void add_large(Rows<EptL4>& rows, Lab& lab)
     rows.add(size + " leaf, r-x", level, leaf_of<EptL4>(lab, level, right_read | right_exec), each_right);
     rows.add(size + " leaf, --x", level, leaf_of<EptL4>(lab, level, right_exec), each_right);
     rows.add(size + " leaf, memory type 2", level, (leaf & ~EptL4::memory_type) | 2 << type_shift, {right_read});
-    rows.add(size + " leaf with the lowest bit below its frame", level, leaf | bit(12), {right_read});
+    rows.add(size + " leaf with bit 12", level, leaf | bit(12), {right_read});
+    rows.known_otherwise(WalkOutcome::allowed);  // Bochs 2.7 takes no notice of it, as if it were a process's PAT bit
     rows.add(size + " leaf with the highest bit below its frame", level, leaf | bit(11 + 9u * level), {right_read});
   }
 }
@@ -76,6 +77,18 @@ Section entry_section(Lab& lab)
   add_tables(rows, lab);
   return {"Entries", "engine/format/ept.hpp: kind() and access() of the word; of too large addresses SDM 3C, 29.3.3.1",
           rows.take()};
+}
+
+// The presets that make a leaf which the format does not allow.
+Section corruptions(Lab& lab)
+{
+  Section section = corruption_section<EptL4>(lab, EptL4::write);
+  Rows<EptL4> rows(lab);
+  const u64 leaf = leaf_of<EptL4>(lab, 0, rights_rw);
+  rows.add("ept-misconfiguration: the leaf lacks the right to read", 0, leaf ^ EptL4::read, {right_read, right_write});
+  rows.add("reserved-bit: the leaf has memory type 7", 0, leaf ^ bit(type_shift), {right_read});
+  for (Row& row : rows.take()) section.rows.push_back(std::move(row));
+  return section;
 }
 
 // The guest's own tables lie on a page that it may only read. They are read through, with all marks set already.
@@ -124,7 +137,7 @@ std::vector<Section> ept_lab_sections()
       own_tables_section(),
       reshaping_section<EptL4>(lab),
       invalidation_section<EptL4>(lab, {"SDM 3C, 29.4.3.4", "INVEPT", "absent or reads 41"}),
-      corruption_section<EptL4>(lab, EptL4::write)};
+      corruptions(lab)};
   return sections;
 }
 

@@ -85,13 +85,13 @@ morsel_vcpu_run Lab::run(morsel_vcpu_run request)
   return request;
 }
 
-morsel_vcpu_run Lab::access(Rights right, u64 place, u64 value)
+morsel_vcpu_run Lab::access(Rights right, u64 place, u64 value, u32 flags)
 {
   morsel_vcpu_run request{};
   request.program = right.write() ? MORSEL_VCPU_WRITE : right.exec() ? MORSEL_VCPU_EXEC : MORSEL_VCPU_READ;
   request.offset = place;
   request.value = value;
-  request.flags = MORSEL_VCPU_FLUSH;
+  request.flags = flags;
   return run(request);
 }
 

@@ -74,8 +74,8 @@ class Lab {
   inspect::PhysicalMemory memory() const;
   inspect::PhysicalMemory guest_memory() const;  // the same, by guest-physical addresses
 
-  // An access at guest-physical `place`, with nothing cached from before.
-  morsel_vcpu_run access(Rights right, u64 place, u64 value = 0);
+  // An access at guest-physical `place`, with nothing cached from before unless `flags` say otherwise.
+  morsel_vcpu_run access(Rights right, u64 place, u64 value = 0, u32 flags = MORSEL_VCPU_FLUSH);
   // An access in user mode at a guest-virtual address among the small pages: `top` is the PML4's entry for them.
   morsel_vcpu_run access_in_guest(Rights right, u64 top, u64 address);
   // A program of one entry into guest mode, without its ending: it is tried again when an interrupt of the host has cut

@@ -46,6 +46,8 @@ class Rows {
                        std::string(outcome_word(expected_of<F>(word, level, want))), std::string(outcome_word(seen))});
     }
   }
+  // Of the row that was added last.
+  void known_otherwise(WalkOutcome seen) { rows_.back().known = outcome_word(seen); }
   // What the format cannot know.
   void add_malformed(const std::string& what, Level level, u64 word)
   {
@@ -203,6 +205,11 @@ Section invalidation_section(Lab& lab, const Flushing& words)
   lab.uninterrupted(together({clear_leaf}), leaf, small_pages, prepare);
   section.rows.push_back({"leaf cleared, " + std::string(words.flushed) + ", read", "absent",
                           read_text(lab.access(right_read, tested_place))});
+  prepare();
+  lab.access(right_read, tested_place);
+  lab.tested() = 0;
+  section.rows.push_back({"leaf cleared between two entries into guest mode, read", "absent or reads 41",
+                          read_text(lab.access(right_read, tested_place, 0, 0))});
   const std::string early = read_text(lab.uninterrupted(together({clear_leaf, load}), leaf, small_pages, prepare));
   section.rows.push_back({"too late: leaf cleared, read, " + std::string(words.flushed) + ", read",
                           "reads 41, then absent",

@@ -22,6 +22,12 @@ u64 pick(Random& random, u64 n) { return random() % n; }
 
 bool is_large_leaf(EntryKind kind, Level level) { return level > 0 && kind == EntryKind::leaf; }
 
+template <class F>
+u64 junk_around_address(u64 word, Random& random)
+{
+  return (word & (F::frame_4k | F::page_size)) | (random() & ~(F::frame_4k | F::page_size));
+}
+
 // How words of a format go wrong: a right less in a table, and one word in six with something that must not be. Where it
 // leads stays what it was.
 template <class F>
@@ -45,13 +51,13 @@ struct Amd64Mistakes {
         return level == 3                                    ? word | F::page_size
                : is_large_leaf(F::kind(word, level), level) ? word | bit(13 + static_cast<unsigned>(pick(random, 7)))
                                                             : word;
-      case 5: return (word & F::frame_4k) | (random() & ~bits(51, 12) & ~F::page_size) | (word & F::page_size);
+      case 5: return junk_around_address<F>(word, random);
       default: return word;
     }
   }
 };
 template <class F>
-struct EptMistakes {
+struct EptMistakes {  // bit 12 of large leaves has a row of its own: Bochs takes no notice of it
   static constexpr u64 software_bits = bits(11, 10) | bits(62, 52);
 
   static u64 rights_taken(u64 word, Random& random)
@@ -70,9 +76,9 @@ struct EptMistakes {
       case 3: return word & ~F::read;
       case 4:
         return level == 3                                    ? word | F::page_size
-               : is_large_leaf(F::kind(word, level), level) ? word | bit(12 + static_cast<unsigned>(pick(random, 9)))
+               : is_large_leaf(F::kind(word, level), level) ? word | bit(13 + static_cast<unsigned>(pick(random, 8)))
                                                             : word ^ bit(3 + static_cast<unsigned>(pick(random, 4)));
-      case 5: return (word & F::frame_4k) | (random() & ~bits(51, 12) & ~F::page_size) | (word & F::page_size);
+      case 5: return junk_around_address<F>(word, random);
       default: return word;
     }
   }
