@@ -74,7 +74,7 @@ bool morsel_vmx_is_allowed(void)
 {
 	u64 control;
 
-	return !rdmsrl_safe(MSR_IA32_FEAT_CTL, &control) && (control & FEATURE_CONTROL_NEEDED) == FEATURE_CONTROL_NEEDED;
+	return !rdmsrl_safe(MSR_IA32_FEAT_CTL, &control) && !(~control & FEATURE_CONTROL_NEEDED);
 }
 
 u32 morsel_vmx_revision(void)

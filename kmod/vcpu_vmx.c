@@ -7,8 +7,8 @@
  * only while interrupts are off, around one stay in guest mode: so nothing is to be done when the task moves, the CPU
  * goes or the vCPU dies. It costs two instructions and a VMLAUNCH in place of a VMRESUME at each entry.
  *
- * Translations are tagged by the EPT pointer (29.4.1), so that other vCPUs' do no harm; those of a dead one whose tables
- * lay where this one's lie do, and so do those of an earlier stay on this CPU: a vCPU that was elsewhere flushes first.
+ * Translations are tagged by the EPT pointer (29.4.1), so that other vCPUs' do no harm. Those of a dead one whose
+ * tables lay where this one's lie would, and those of an earlier stay on this CPU: a vCPU that comes flushes first.
  *
  * Interrupts of the host are VM exits that leave the interrupt pending (25.7.1: not acknowledged): it is handled when
  * interrupts are on again.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual CPUs by Intel's VMX: what vcpu_vmx.c (on and off, in and out) and vcpu_vmcs.c (what the processor offers, what
- * stands in a VMCS) share.
+ * Virtual CPUs by Intel's VMX: what vcpu_vmx.c (on and off, in and out) and vcpu_vmcs.c (what the processor offers, and
+ * what stands in a VMCS) share.
  */
 #ifndef MORSEL_KMOD_VCPU_VMX_H
 #define MORSEL_KMOD_VCPU_VMX_H

@@ -24,7 +24,7 @@
 #define MORSEL_VCPU_TABLES 0x8000002000ull
 #define MORSEL_VCPU_READ_ONLY 0x10000000000ull
 #define MORSEL_VCPU_CODE_BYTES 4096
-#define MORSEL_VCPU_ENDING_BYTES 3	/* of the instruction that ends a program: the CPU's own call of its hypervisor */
+#define MORSEL_VCPU_ENDING_BYTES 3	/* of the instruction that ends a program: the CPU's call of its hypervisor */
 
 /*
  * MORSEL_IOC_VCPU, on an object's file opened for writing: a virtual CPU on a view. The descriptor holds the object and
@@ -78,8 +78,8 @@ enum morsel_vcpu_result {
 
 /* A violation, as the engine's rights see it, in `access` of the reply; or the guest's page fault (EXCEPTION, 14). */
 #define MORSEL_VCPU_PRESENT 0x100u	/* there was a translation, but not with this right */
-#define MORSEL_VCPU_RESERVED 0x200u	/* an entry has a bit set that must be zero; EPT: it is misconfigured, and hardware
-					 * tells no right */
+#define MORSEL_VCPU_RESERVED 0x200u	/* an entry has a bit set that must be zero, or (EPT) is misconfigured: then
+					 * hardware tells no right */
 #define MORSEL_VCPU_TABLE_WALK 0x400u	/* met by the walk of the guest's own tables */
 
 /* MORSEL_IOC_VCPU_RUN, on a vCPU's descriptor. A signal ends it with EINTR; EBUSY: it runs already. */

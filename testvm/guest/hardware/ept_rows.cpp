@@ -25,7 +25,8 @@ void add_types(Rows<EptL4>& rows, Lab& lab)
 {
   const u64 leaf = leaf_of<EptL4>(lab, 0, rights_rw) & ~EptL4::memory_type;
   for (u64 type = 0; type < 8; ++type)
-    rows.add("4-KiB leaf, memory type " + std::to_string(type), 0, leaf | type << type_shift, {right_read, right_write});
+    rows.add("4-KiB leaf, memory type " + std::to_string(type), 0, leaf | type << type_shift,
+             {right_read, right_write});
   rows.add("4-KiB leaf, memory type 6, the guest's PAT ignored", 0, leaf_of<EptL4>(lab, 0, rights_rw) | ignore_pat,
            {right_read});
 }
@@ -116,12 +117,12 @@ Section unmarked_section()
 
 Section own_tables_section()
 {
-  Section section{"The guest's own tables", "SDM 3C, 29.3.5: with accessed and dirty flags each walk of them is a write",
-                  {}};
+  Section section{
+      "The guest's own tables", "SDM 3C, 29.3.5: with accessed and dirty flags each walk of them is a write", {}};
   section.rows.push_back(own_tables_row(lab_format<EptL4>, "with the flags: tables on a page that is r--, read through",
                                         "denied, as a write of the walk"));
-  section.rows.push_back(
-      own_tables_row(lab_format<EptNoAd>, "without (ept_no_ad): tables on a page that is r--, read through", "allowed"));
+  section.rows.push_back(own_tables_row(lab_format<EptNoAd>,
+                                        "without (ept_no_ad): tables on a page that is r--, read through", "allowed"));
   return section;
 }
 
@@ -130,14 +131,13 @@ Section own_tables_section()
 std::vector<Section> ept_lab_sections()
 {
   Lab lab(lab_format<EptL4>);
-  std::vector<Section> sections{
-      entry_section(lab),
-      marks_section<EptL4>(lab, "What hardware sets", "engine/format/ept.hpp"),
-      unmarked_section(),
-      own_tables_section(),
-      reshaping_section<EptL4>(lab),
-      invalidation_section<EptL4>(lab, {"SDM 3C, 29.4.3.4", "INVEPT", "absent or reads 41"}),
-      corruptions(lab)};
+  std::vector<Section> sections{entry_section(lab),
+                                marks_section<EptL4>(lab, "What hardware sets", "engine/format/ept.hpp"),
+                                unmarked_section(),
+                                own_tables_section(),
+                                reshaping_section<EptL4>(lab),
+                                invalidation_section<EptL4>(lab, {"SDM 3C, 29.4.3.4", "INVEPT", "absent or reads 41"}),
+                                corruptions(lab)};
   return sections;
 }
 

@@ -51,10 +51,9 @@ struct LabFormat {
   u64 (*leaf)(PhysAddr frame, Level level, LeafAttributes attributes);
 };
 template <PageFormat F>
-inline constexpr LabFormat lab_format{F::id, [](PhysAddr table, Level level) { return F::make_table(table, level); },
-                                      [](PhysAddr frame, Level level, LeafAttributes attributes) {
-                                        return F::make_leaf(frame, level, attributes);
-                                      }};
+inline constexpr LabFormat lab_format{
+    F::id, [](PhysAddr table, Level level) { return F::make_table(table, level); },
+    [](PhysAddr frame, Level level, LeafAttributes attributes) { return F::make_leaf(frame, level, attributes); }};
 
 class Lab {
  public:

@@ -176,9 +176,12 @@ Section invalidation_section(Lab& lab, const Flushing& words)
   constexpr u64 kept = ~(F::accessed | F::dirty);
   constexpr u8 clear_leaf[] = {0x48, 0x8b, 0x13,               // mov (%rbx), %rdx
                                0x48, 0xc7, 0x00, 0, 0, 0, 0};  // movq $0, (%rax)
-  constexpr u8 clear_marks[] = {0x48, 0x89, 0x13,              // mov %rdx, (%rbx)
-                                0x48, 0x81, 0x20,              // andq $kept, (%rax)
-                                kept & 0xff, kept >> 8 & 0xff, 0xff, 0xff};
+  constexpr u8 clear_marks[] = {0x48,        0x89,
+                                0x13,  // mov %rdx, (%rbx)
+                                0x48,        0x81,
+                                0x20,  // andq $kept, (%rax)
+                                kept & 0xff, kept >> 8 & 0xff,
+                                0xff,        0xff};
   constexpr u8 flush_in_guest[] = {0x0f, 0x01, 0x3b};               // invlpg (%rbx)
   constexpr u8 flush_beside[] = {0x0f, 0x01, 0xbb, 0, 0x20, 0, 0};  // invlpg 0x2000(%rbx)
   constexpr u8 load[] = {0x48, 0x8b, 0x03}, store[] = {0x48, 0x89, 0x13};
@@ -192,14 +195,14 @@ Section invalidation_section(Lab& lab, const Flushing& words)
     lab.tested() = F::make_leaf(lab.address(frame_page), 0, {rights_rw, false, false});
     lab.page(frame_page)[0] = 41;
   };
-  Section section{"Invalidation", std::string(words.source) + ": what was changed without a flush may still be used", {}};
+  Section section{
+      "Invalidation", std::string(words.source) + ": what was changed without a flush may still be used", {}};
   const u64 leaf = lab.small_address(lab.tested());
   const auto row = [&](const char* what, const char* expected, const std::vector<u8>& code) {
     section.rows.push_back({what, expected, read_text(lab.uninterrupted(code, leaf, small_pages, prepare))});
   };
   row("dropped-flush: leaf cleared, read", "reads 41", together({clear_leaf, load}));
-  row("wrong-range: leaf cleared, another page flushed, read", "reads 41",
-      together({clear_leaf, flush_beside, load}));
+  row("wrong-range: leaf cleared, another page flushed, read", "reads 41", together({clear_leaf, flush_beside, load}));
   row("leaf cleared, the guest's stage flushed (INVLPG), read", words.after_invlpg,
       together({clear_leaf, flush_in_guest, load}));
   lab.uninterrupted(together({clear_leaf}), leaf, small_pages, prepare);

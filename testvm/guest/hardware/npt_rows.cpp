@@ -21,7 +21,8 @@ Section entry_section(Lab& lab)
   rows.add("4-KiB leaf without U/S", 0, leaf_of<Npt>(lab, 0, rights_all) & ~Npt::user, {right_read});
   rows.add("4-KiB leaf with G and all that is available to software", 0,
            leaf_of<Npt>(lab, 0, rights_rw) | global_bit | bits(11, 9) | bits(62, 52), {right_read});
-  rows.add("4-KiB leaf, PAT 7", 0, leaf_of<Npt>(lab, 0, rights_rw) | Npt::memory_type_mask(0), {right_read, right_write});
+  rows.add("4-KiB leaf, PAT 7", 0, leaf_of<Npt>(lab, 0, rights_rw) | Npt::memory_type_mask(0),
+           {right_read, right_write});
   for (const Level level : {Level{1}, Level{2}}) {
     const std::string size = level == 1 ? "2-MiB" : "1-GiB";
     rows.add(size + " leaf, rw-", level, leaf_of<Npt>(lab, level, rights_rw), {right_read, right_write, right_exec});

@@ -28,8 +28,8 @@ u64 junk_around_address(u64 word, Random& random)
   return (word & (F::frame_4k | F::page_size)) | (random() & ~(F::frame_4k | F::page_size));
 }
 
-// How words of a format go wrong: a right less in a table, and one word in six with something that must not be. Where it
-// leads stays what it was.
+// How words of a format go wrong: a right less in a table, and one word in six with something that must not be. Where
+// it leads stays what it was.
 template <class F>
 struct Amd64Mistakes {
   static constexpr u64 software_bits = bits(11, 9) | bits(62, 52);
@@ -48,7 +48,7 @@ struct Amd64Mistakes {
       case 2: return software::make_reserved(random() & 0xffff, software::Stale::no);
       case 3: return word & ~F::user;
       case 4:
-        return level == 3                                    ? word | F::page_size
+        return level == 3                                   ? word | F::page_size
                : is_large_leaf(F::kind(word, level), level) ? word | bit(13 + static_cast<unsigned>(pick(random, 7)))
                                                             : word;
       case 5: return junk_around_address<F>(word, random);
@@ -75,7 +75,7 @@ struct EptMistakes {  // bit 12 of large leaves has a row of its own: Bochs take
       case 2: return software::make_reserved(random() & 0xffff, software::Stale::no);
       case 3: return word & ~F::read;
       case 4:
-        return level == 3                                    ? word | F::page_size
+        return level == 3                                   ? word | F::page_size
                : is_large_leaf(F::kind(word, level), level) ? word | bit(13 + static_cast<unsigned>(pick(random, 8)))
                                                             : word ^ bit(3 + static_cast<unsigned>(pick(random, 4)));
       case 5: return junk_around_address<F>(word, random);
@@ -178,7 +178,8 @@ bool agree(Lab& lab, u64 count, u64 seed)
     const Rights want = maker.right();
     // The engine first: hardware changes accessed and dirty bits.
     const inspect::TreeSource source{Stage::Format::id, {maker.address(Stage::tables[3])}, 3};
-    const auto engine = outcome_of<typename Stage::Format>(inspect::trace_walk(Stage::memory(lab), source, place, want));
+    const auto engine =
+        outcome_of<typename Stage::Format>(inspect::trace_walk(Stage::memory(lab), source, place, want));
     const morsel_vcpu_run run = Stage::access(lab, want, place);
     const auto machine = outcome_of(run);
     ++seen[static_cast<u8>(engine)];

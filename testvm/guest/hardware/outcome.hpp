@@ -29,11 +29,14 @@ constexpr WalkOutcome outcome_of(const morsel_vcpu_run& run)
   return run.access & MORSEL_VCPU_PRESENT ? WalkOutcome::denied : WalkOutcome::absent;
 }
 
+template <class F>
+inline constexpr bool has_present_bit = requires { F::present; };
+
 // Formats without a bit for it are present with any right.
 template <class F>
 constexpr bool is_present(u64 word)
 {
-  if constexpr (requires { F::present; })
+  if constexpr (has_present_bit<F>)
     return (word & F::present) != 0;
   else
     return (word & (F::read | F::write | F::execute)) != 0;
@@ -48,7 +51,7 @@ WalkOutcome outcome_of(const inspect::WalkTrace& trace)
     case inspect::WalkEnd::not_present: return WalkOutcome::absent;
     case inspect::WalkEnd::denied:
       // Without a bit for it, present means that some right is left on the whole way.
-      return requires { F::present; } || !trace.rights.none() ? WalkOutcome::denied : WalkOutcome::absent;
+      return has_present_bit<F> || !trace.rights.none() ? WalkOutcome::denied : WalkOutcome::absent;
     case inspect::WalkEnd::malformed:
       // Words that no hardware takes for present: it does not look at them any further.
       return is_present<F>(trace.steps.back().entry.word) ? WalkOutcome::malformed : WalkOutcome::absent;

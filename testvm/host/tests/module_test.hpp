@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Tests of the kernel module from inside one VM: morsel-kmod-test (kmod/tests/) and morsel-hardware, what they print, and
-// what the kernel has to say afterwards.
+// Tests of the kernel module from inside one VM: morsel-kmod-test (kmod/tests/) and morsel-hardware, what they print,
+// and what the kernel has to say afterwards.
 #pragma once
 #include <gtest/gtest.h>
 
