@@ -30,7 +30,10 @@ constexpr WalkOutcome outcome_of(const morsel_vcpu_run& run)
 }
 
 template <class F>
-inline constexpr bool has_present_bit = requires { F::present; };
+inline constexpr bool has_present_bit = requires
+{
+  F::present;
+};
 
 // Formats without a bit for it are present with any right.
 template <class F>
