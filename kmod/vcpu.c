@@ -18,7 +18,7 @@
 
 #define LAB_ORDER (PMD_SHIFT - PAGE_SHIFT)
 
-static const struct morsel_vcpu_ops *const kinds[] = { &morsel_svm_ops };
+static const struct morsel_vcpu_ops *const kinds[] = { &morsel_svm_ops, &morsel_vmx_ops };
 static unsigned int users[ARRAY_SIZE(kinds)];
 static DEFINE_MUTEX(switching);		/* of `users`, and of what they switch */
 static atomic64_t last_id;
@@ -29,34 +29,30 @@ static int kind_of(unsigned int format)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (kinds[i]->format == format)
+		if (format < BITS_PER_TYPE(kinds[i]->formats) && (kinds[i]->formats & BIT(format)))
 			return i;
 	return -EOPNOTSUPP;
 }
 
-static int switch_on(unsigned int kind, const char **reason)
+static int switch_on(unsigned int kind, unsigned int format, const char **reason)
 {
-	int error = 0;
+	int error;
 
 	mutex_lock(&switching);
-	if (!users[kind]) {
-		error = kinds[kind]->check(reason);
-		if (!error)
-			error = kinds[kind]->switch_on(reason);
-	}
+	error = kinds[kind]->check(format, reason);
+	if (!error && !users[kind])
+		error = kinds[kind]->switch_on(reason);
 	if (!error)
 		users[kind]++;
 	mutex_unlock(&switching);
 	return error;
 }
 
-static void switch_off(const struct morsel_vcpu_ops *ops)
+static void switch_off(unsigned int kind)
 {
-	const int kind = kind_of(ops->format);
-
 	mutex_lock(&switching);
 	if (!--users[kind])
-		ops->switch_off();
+		kinds[kind]->switch_off();
 	mutex_unlock(&switching);
 }
 
@@ -72,7 +68,7 @@ static struct morsel_vcpu *make(unsigned int format, const char **reason)
 		return ERR_PTR(kind);
 	}
 	*reason = "there is not enough memory";
-	error = switch_on(kind, reason);
+	error = switch_on(kind, format, reason);
 	if (error)
 		return ERR_PTR(error);
 	vcpu = kzalloc(sizeof(*vcpu), GFP_KERNEL_ACCOUNT);
@@ -80,6 +76,7 @@ static struct morsel_vcpu *make(unsigned int format, const char **reason)
 	if (!vcpu)
 		goto off;
 	vcpu->ops = kinds[kind];
+	vcpu->format = format;
 	vcpu->id = atomic64_inc_return(&last_id);
 	mutex_init(&vcpu->running);
 	INIT_LIST_HEAD(&vcpu->node);
@@ -98,20 +95,20 @@ guest:
 free:
 	kfree(vcpu);
 off:
-	switch_off(kinds[kind]);
+	switch_off(kind);
 	return ERR_PTR(error);
 }
 
 /* The format that hardware has to walk: a view's own; for the primary one that has the same entries. */
 static unsigned int format_to_walk(const struct morsel_tree *tree)
 {
-	unsigned int i;
+	unsigned int format;
 
 	if (morsel_is_view(tree))
 		return tree->format;
-	for (i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (engine_walks_primary(kinds[i]->format))
-			return kinds[i]->format;
+	for (format = 0; format < BITS_PER_TYPE(kinds[0]->formats); format++)
+		if (kind_of(format) >= 0 && engine_walks_primary(format))
+			return format;
 	return 0;
 }
 
@@ -191,7 +188,7 @@ void morsel_vcpu_free(struct morsel_vcpu *vcpu)
 	morsel_guest_destroy(vcpu);
 	if (vcpu->lab)
 		__free_pages(vcpu->lab, LAB_ORDER);
-	switch_off(vcpu->ops);
+	switch_off(kind_of(vcpu->format));
 	kfree(vcpu);
 	atomic_dec(&vcpus);
 }
@@ -294,6 +291,7 @@ static int give_descriptor(struct morsel_vcpu *vcpu, struct morsel_vcpu_create *
 	}
 	request->fd = fd;
 	request->walker = vcpu->ops->walker;
+	request->ending = vcpu->ops->ending;
 	request->lab_pa = vcpu->lab ? page_to_phys(vcpu->lab) : 0;
 	if (copy_to_user(argument, request, sizeof(*request))) {
 		put_unused_fd(fd);
@@ -320,7 +318,7 @@ long morsel_vcpu_create(struct file *file, void __user *argument)
 
 	if (error)
 		return error;
-	if (request.format || request.reserved)
+	if (request.format || request.ending)
 		return -EINVAL;
 	tree = morsel_tree_get(morsel_of(file_inode(file)), request.view);
 	if (!tree)
@@ -341,7 +339,7 @@ long morsel_vcpu_create_lab(void __user *argument)
 
 	if (error)
 		return error;
-	if (request.view || request.reserved)
+	if (request.view || request.ending)
 		return -EINVAL;
 	vcpu = new_lab(request.format, &reason);
 	if (IS_ERR(vcpu))

@@ -2,7 +2,7 @@
 /*
  * Virtual CPUs inside the module: what is common (vcpu.c: life and requests; vcpu_run.c: entering, violations, flushes;
  * vcpu_guest.c: the guest's memory and programs) and the table of operations that a kind of hardware provides
- * (vcpu_svm.c).
+ * (vcpu_svm.c; vcpu_vmx.c and vcpu_vmcs.c).
  */
 #ifndef MORSEL_KMOD_VCPU_H
 #define MORSEL_KMOD_VCPU_H
@@ -12,6 +12,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
+#include <asm/trap_pf.h>
 
 #include "engine/abi/morsel_vcpu.h"
 #include "kmod/shim.h"
@@ -43,10 +44,11 @@ struct morsel_vcpu_exit {
 /* One kind of hardware. */
 struct morsel_vcpu_ops {
 	unsigned int walker;		/* enum morsel_walker */
-	unsigned int format;		/* enum morsel_format that it walks */
+	u32 formats;			/* that it walks: bits by enum morsel_format */
+	u32 ending;			/* struct morsel_vcpu_create's */
 	u64 table_bits, leaf_bits;	/* of entries for the guest's own memory, beside the address */
-	/* 0; else an errno, and why. */
-	int (*check)(const char **reason);
+	/* Whether this machine can walk that format: 0; else an errno, and why. */
+	int (*check)(unsigned int format, const char **reason);
 	/* All CPUs, those that come later as well: before the first vCPU, after the last. */
 	int (*switch_on)(const char **reason);
 	void (*switch_off)(void);
@@ -57,7 +59,19 @@ struct morsel_vcpu_ops {
 	bool (*enter)(struct morsel_vcpu *vcpu, bool flush);
 	void (*explain)(const struct morsel_vcpu *vcpu, struct morsel_vcpu_exit *exit);
 };
-extern const struct morsel_vcpu_ops morsel_svm_ops;
+extern const struct morsel_vcpu_ops morsel_svm_ops, morsel_vmx_ops;
+
+/* By a page fault's error code: AMD64 Architecture Programmer's Manual volume 2, 8.4.2; SDM volume 3A, 4.7. */
+static inline u32 morsel_access_of_fault(u64 code)
+{
+	u32 access = code & X86_PF_WRITE ? MORSEL_WRITE : code & X86_PF_INSTR ? MORSEL_EXEC : MORSEL_READ;
+
+	if (code & X86_PF_PROT)
+		access |= MORSEL_VCPU_PRESENT;
+	if (code & X86_PF_RSVD)
+		access |= MORSEL_VCPU_RESERVED;
+	return access;
+}
 
 /* Pages of the guest's own memory, from MORSEL_VCPU_CODE on. */
 enum morsel_guest_page {
@@ -75,6 +89,7 @@ enum morsel_stage_page { MORSEL_STAGE_ROOT, MORSEL_STAGE_LEVEL_2, MORSEL_STAGE_L
 
 struct morsel_vcpu {
 	const struct morsel_vcpu_ops *ops;
+	unsigned int format;		/* enum morsel_format */
 	u64 id;				/* of all that ever were */
 	struct file *file;		/* the object's; NULL: a lab */
 	struct morsel_tree *tree;	/* pinned; NULL: a lab */

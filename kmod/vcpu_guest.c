@@ -32,18 +32,14 @@
 #define RFLAGS_TRAP 0x100ull
 #define RFLAGS_START 0x202ull		/* bit 1 is always one; IF: see the interrupt flag in kmod/vcpu_svm.c */
 
-/* rax, rbx: value and address; rcx: expected; rdx: the scratch page. */
-static const u8 read_code[] = { 0x48, 0x8b, 0x03,		/* mov (%rbx), %rax */
-				0x0f, 0x01, 0xd9 };		/* vmmcall */
-static const u8 write_code[] = { 0x48, 0x89, 0x03,		/* mov %rax, (%rbx) */
-				 0x0f, 0x01, 0xd9 };
-static const u8 exchange_code[] = { 0xf0, 0x48, 0x0f, 0xb1, 0x0b, /* lock cmpxchg %rcx, (%rbx) */
-				    0x0f, 0x01, 0xd9 };
+/* rax, rbx: value and address; rcx: expected; rdx: the scratch page. The CPU's own way to end follows. */
+static const u8 read_code[] = { 0x48, 0x8b, 0x03 };		/* mov (%rbx), %rax */
+static const u8 write_code[] = { 0x48, 0x89, 0x03 };		/* mov %rax, (%rbx) */
+static const u8 exchange_code[] = { 0xf0, 0x48, 0x0f, 0xb1, 0x0b }; /* lock cmpxchg %rcx, (%rbx) */
 static const u8 spin_code[] = { 0x48, 0xff, 0x02,		/* 1: incq (%rdx) */
 				0x48, 0x8b, 0x03,		/* mov (%rbx), %rax */
 				0x48, 0x39, 0xc8,		/* cmp %rcx, %rax */
-				0x75, 0xf5,			/* jne 1b */
-				0x0f, 0x01, 0xd9 };
+				0x75, 0xf5 };			/* jne 1b */
 
 static void *guest_page(const struct morsel_vcpu *vcpu, enum morsel_guest_page page)
 {
@@ -126,27 +122,34 @@ static void write_guest_tables(struct morsel_vcpu *vcpu)
 	own[0] = MORSEL_VCPU_CODE | GUEST_LEAF;
 }
 
+static void load_own(struct morsel_vcpu *vcpu, const u8 *code, size_t bytes)
+{
+	void *page = guest_page(vcpu, MORSEL_GUEST_CODE);
+
+	memcpy(page, code, bytes);
+	memcpy(page + bytes, &vcpu->ops->ending, MORSEL_VCPU_ENDING_BYTES);
+}
+
 static int load_code(struct morsel_vcpu *vcpu, const struct morsel_vcpu_run *run)
 {
-	void *code = guest_page(vcpu, MORSEL_GUEST_CODE);
-
 	switch (run->program) {
 	case MORSEL_VCPU_READ:
-		memcpy(code, read_code, sizeof(read_code));
+		load_own(vcpu, read_code, sizeof(read_code));
 		return 0;
 	case MORSEL_VCPU_WRITE:
-		memcpy(code, write_code, sizeof(write_code));
+		load_own(vcpu, write_code, sizeof(write_code));
 		return 0;
 	case MORSEL_VCPU_EXEC:
 		return 0;
 	case MORSEL_VCPU_COMPARE_EXCHANGE:
-		memcpy(code, exchange_code, sizeof(exchange_code));
+		load_own(vcpu, exchange_code, sizeof(exchange_code));
 		return 0;
 	case MORSEL_VCPU_SPIN:
-		memcpy(code, spin_code, sizeof(spin_code));
+		load_own(vcpu, spin_code, sizeof(spin_code));
 		return 0;
 	default:
-		return copy_from_user(code, u64_to_user_ptr(run->code), run->code_bytes) ? -EFAULT : 0;
+		return copy_from_user(guest_page(vcpu, MORSEL_GUEST_CODE), u64_to_user_ptr(run->code),
+				      run->code_bytes) ? -EFAULT : 0;
 	}
 }
 

@@ -108,7 +108,8 @@ static bool fill(struct morsel_vcpu *vcpu, struct morsel_vcpu_run *run, unsigned
 {
 	struct morsel_object *object = vcpu->tree->object;
 	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_VCPU);
-	const unsigned int right = run->access & (MORSEL_READ | MORSEL_WRITE | MORSEL_EXEC);
+	/* Of a misconfigured entry hardware does not tell it: it allows none. */
+	const unsigned int right = run->access & (MORSEL_READ | MORSEL_WRITE | MORSEL_EXEC) ?: MORSEL_READ;
 	unsigned int outcome = MORSEL_ACCESS_HIT;
 
 	switch (engine_access(&actor, &object->engine, morsel_view(vcpu->tree), run->violation, right,
@@ -158,7 +159,7 @@ static bool was_fetched(const struct morsel_vcpu_run *run, const struct morsel_v
 {
 	if (run->program != MORSEL_VCPU_EXEC || exit->kind == MORSEL_EXIT_BROKEN)
 		return false;
-	return exit->kind != MORSEL_EXIT_VIOLATION || !(exit->access & MORSEL_EXEC) ||
+	return exit->kind != MORSEL_EXIT_VIOLATION || !(exit->access & (MORSEL_EXEC | MORSEL_VCPU_RESERVED)) ||
 	       exit->address >> PAGE_SHIFT != run->offset >> PAGE_SHIFT;
 }
 

@@ -31,6 +31,7 @@
 #include <asm/virtext.h>
 
 #include "kmod/vcpu.h"
+#include "kmod/vcpu_registers.h"
 
 #define OUR_ASID 1			/* 0 is the host's: 15.5.1 */
 #define GUEST_ADDRESS_BITS 40		/* the guest's own memory lies behind 512 GiB */
@@ -40,21 +41,11 @@
 #define DR6_RESET 0xffff0ff0ull		/* 13.1.1.3 */
 #define DR7_RESET 0x400ull		/* 13.1.1.4 */
 
-/* EXITINFO1 of a nested page fault: 15.25.6 */
-#define NPF_PRESENT BIT_ULL(0)
-#define NPF_WRITE BIT_ULL(1)
-#define NPF_RESERVED BIT_ULL(3)
-#define NPF_FETCH BIT_ULL(4)
-#define NPF_TABLE_WALK BIT_ULL(33)
-
-/* What VMRUN does not switch; RAX and RSP are in the VMCB (15.5.1). */
-struct general_registers {
-	u64 rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
-};
+#define NPF_TABLE_WALK BIT_ULL(33)	/* EXITINFO1 of a nested page fault: 15.25.6 */
 
 struct svm {
 	u64 vmcb_pa, host_pa;
-	struct general_registers guest;
+	struct morsel_general_registers guest;	/* RAX and RSP are in the VMCB: 15.5.1 */
 	struct vmcb *vmcb;
 	void *host;			/* for VMSAVE and VMLOAD of the host's part: 15.5.2 */
 	int last_cpu;
@@ -66,7 +57,7 @@ static DEFINE_PER_CPU(u64, last_vcpu);			/* whose translations OUR_ASID has */
 static void *permissions;				/* IOPM and MSRPM, all ones: nothing is allowed */
 static enum cpuhp_state hotplug_state;
 
-static int svm_check(const char **reason)
+static int svm_check(unsigned int format, const char **reason)
 {
 	u64 vm_cr;
 
@@ -230,7 +221,7 @@ static void svm_start(struct morsel_vcpu *vcpu, const struct morsel_vcpu_registe
 	memset(svm->vmcb, 0, PAGE_SIZE);
 	set_control(vcpu, &svm->vmcb->control);
 	set_state(&svm->vmcb->save, registers);
-	svm->guest = (struct general_registers){
+	svm->guest = (struct morsel_general_registers){
 		.rbx = registers->rbx, .rcx = registers->rcx, .rdx = registers->rdx,
 	};
 }
@@ -280,38 +271,13 @@ static noinline void svm_switch(struct svm *svm)
 		     "vmsave %%rax\n\t"
 		     "mov %c[vmcb](%%rdi), %%rax\n\t"
 		     "vmload %%rax\n\t"
-		     "mov %c[rbx](%%rdi), %%rbx\n\t"
-		     "mov %c[rcx](%%rdi), %%rcx\n\t"
-		     "mov %c[rdx](%%rdi), %%rdx\n\t"
-		     "mov %c[rsi](%%rdi), %%rsi\n\t"
-		     "mov %c[rbp](%%rdi), %%rbp\n\t"
-		     "mov %c[r8](%%rdi), %%r8\n\t"
-		     "mov %c[r9](%%rdi), %%r9\n\t"
-		     "mov %c[r10](%%rdi), %%r10\n\t"
-		     "mov %c[r11](%%rdi), %%r11\n\t"
-		     "mov %c[r12](%%rdi), %%r12\n\t"
-		     "mov %c[r13](%%rdi), %%r13\n\t"
-		     "mov %c[r14](%%rdi), %%r14\n\t"
-		     "mov %c[r15](%%rdi), %%r15\n\t"
-		     "mov %c[rdi](%%rdi), %%rdi\n\t"
+		     MORSEL_LOAD_REGISTERS
 		     "sti\n\t"
 		     "vmrun %%rax\n\t"
 		     "cli\n\t"
 		     "vmsave %%rax\n\t"
 		     "xchg %%rdi, (%%rsp)\n\t"		/* the guest's; svm */
-		     "mov %%rbx, %c[rbx](%%rdi)\n\t"
-		     "mov %%rcx, %c[rcx](%%rdi)\n\t"
-		     "mov %%rdx, %c[rdx](%%rdi)\n\t"
-		     "mov %%rsi, %c[rsi](%%rdi)\n\t"
-		     "mov %%rbp, %c[rbp](%%rdi)\n\t"
-		     "mov %%r8, %c[r8](%%rdi)\n\t"
-		     "mov %%r9, %c[r9](%%rdi)\n\t"
-		     "mov %%r10, %c[r10](%%rdi)\n\t"
-		     "mov %%r11, %c[r11](%%rdi)\n\t"
-		     "mov %%r12, %c[r12](%%rdi)\n\t"
-		     "mov %%r13, %c[r13](%%rdi)\n\t"
-		     "mov %%r14, %c[r14](%%rdi)\n\t"
-		     "mov %%r15, %c[r15](%%rdi)\n\t"
+		     MORSEL_SAVE_REGISTERS
 		     "pop %%rax\n\t"
 		     "mov %%rax, %c[rdi](%%rdi)\n\t"
 		     "mov %c[host](%%rdi), %%rax\n\t"
@@ -320,15 +286,8 @@ static noinline void svm_switch(struct svm *svm)
 		     "pop %%rbp\n\t"
 		     : "+D"(svm)
 		     : [host] "i"(offsetof(struct svm, host_pa)), [vmcb] "i"(offsetof(struct svm, vmcb_pa)),
-		       [rbx] "i"(offsetof(struct svm, guest.rbx)), [rcx] "i"(offsetof(struct svm, guest.rcx)),
-		       [rdx] "i"(offsetof(struct svm, guest.rdx)), [rsi] "i"(offsetof(struct svm, guest.rsi)),
-		       [rdi] "i"(offsetof(struct svm, guest.rdi)), [rbp] "i"(offsetof(struct svm, guest.rbp)),
-		       [r8] "i"(offsetof(struct svm, guest.r8)), [r9] "i"(offsetof(struct svm, guest.r9)),
-		       [r10] "i"(offsetof(struct svm, guest.r10)), [r11] "i"(offsetof(struct svm, guest.r11)),
-		       [r12] "i"(offsetof(struct svm, guest.r12)), [r13] "i"(offsetof(struct svm, guest.r13)),
-		       [r14] "i"(offsetof(struct svm, guest.r14)), [r15] "i"(offsetof(struct svm, guest.r15))
-		     : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-		       "memory", "cc");
+		       MORSEL_REGISTER_OFFSETS(struct svm)
+		     : MORSEL_REGISTER_CLOBBERS);
 }
 
 static bool svm_enter(struct morsel_vcpu *vcpu, bool flush)
@@ -352,19 +311,6 @@ static bool svm_enter(struct morsel_vcpu *vcpu, bool flush)
 	if (control->exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_MC)
 		asm volatile("int $18");	/* the host's, and this has swallowed it: 15.12.15 */
 	return true;
-}
-
-static u32 access_of(u64 info)
-{
-	u32 access = info & NPF_WRITE ? MORSEL_WRITE : info & NPF_FETCH ? MORSEL_EXEC : MORSEL_READ;
-
-	if (info & NPF_PRESENT)
-		access |= MORSEL_VCPU_PRESENT;
-	if (info & NPF_RESERVED)
-		access |= MORSEL_VCPU_RESERVED;
-	if (info & NPF_TABLE_WALK)
-		access |= MORSEL_VCPU_TABLE_WALK;
-	return access;
 }
 
 /* Exit codes: appendix C. */
@@ -404,17 +350,20 @@ static void svm_explain(const struct morsel_vcpu *vcpu, struct morsel_vcpu_exit 
 	exit->address = exit->access = 0;
 	if (exit->kind == MORSEL_EXIT_EXCEPTION)
 		exit->code -= SVM_EXIT_EXCP_BASE;
-	/* A page fault's error code and address: 15.12.15. Its bits are those of a nested fault. */
+	/* A page fault's error code and address: 15.12.15. A nested fault has its bits, and one more. */
 	if (exit->kind == MORSEL_EXIT_VIOLATION ||
 	    (exit->kind == MORSEL_EXIT_EXCEPTION && exit->code == X86_TRAP_PF)) {
 		exit->address = control->exit_info_2;
-		exit->access = access_of(control->exit_info_1);
+		exit->access = morsel_access_of_fault(control->exit_info_1);
+		if (control->exit_info_1 & NPF_TABLE_WALK)
+			exit->access |= MORSEL_VCPU_TABLE_WALK;
 	}
 }
 
 const struct morsel_vcpu_ops morsel_svm_ops = {
 	.walker = MORSEL_WALKER_SVM,
-	.format = MORSEL_FORMAT_NPT,
+	.formats = BIT(MORSEL_FORMAT_NPT),
+	.ending = 0xd9010f,		/* VMMCALL */
 	.table_bits = 0x67,		/* P, R/W, U/S, A, D: as the views' tables */
 	.leaf_bits = 0x67,
 	.check = svm_check,

@@ -72,6 +72,7 @@ enum morsel_walker {
 	MORSEL_WALKER_ENGINE = 0,	/* the engine's own walker in the module */
 	MORSEL_WALKER_CPU = 1,		/* the CPU's MMU, for a process that maps the view */
 	MORSEL_WALKER_SVM = 2,		/* the CPU's nested paging (AMD-V), for a virtual CPU of the module */
+	MORSEL_WALKER_VMX = 3,		/* the CPU's EPT (VMX), likewise */
 };
 
 struct morsel_version {

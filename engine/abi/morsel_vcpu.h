@@ -24,6 +24,7 @@
 #define MORSEL_VCPU_TABLES 0x8000002000ull
 #define MORSEL_VCPU_READ_ONLY 0x10000000000ull
 #define MORSEL_VCPU_CODE_BYTES 4096
+#define MORSEL_VCPU_ENDING_BYTES 3	/* of the instruction that ends a program: the CPU's call of its hypervisor */
 
 /*
  * MORSEL_IOC_VCPU, on an object's file opened for writing: a virtual CPU on a view, or on the primary (view 0), where a
@@ -46,7 +47,7 @@ struct morsel_vcpu_create {
 	__u32 format;			/* LAB: enum morsel_format; VCPU: 0 */
 	__s32 fd;			/* out */
 	__u32 walker;			/* out: enum morsel_walker */
-	__u32 reserved;
+	__u32 ending;			/* out: MORSEL_VCPU_ENDING_BYTES, the first one lowest */
 	__u64 lab_pa;			/* out, LAB: physical address of its memory, a multiple of 2 MiB */
 	char reason[128];		/* out, on failure */
 };
@@ -58,7 +59,7 @@ enum morsel_vcpu_program {
 	MORSEL_VCPU_EXEC = 3,		/* one instruction is fetched and done; it cannot write the object */
 	MORSEL_VCPU_COMPARE_EXCHANGE = 4, /* if `expected` stands there, value is put there; value: what stood there */
 	MORSEL_VCPU_SPIN = 5,		/* reads until `expected` stands there; value: rounds */
-	MORSEL_VCPU_RUN_CODE = 6,	/* a program of the caller's, CAP_SYS_ADMIN; value: rax at its end (vmmcall) */
+	MORSEL_VCPU_RUN_CODE = 6,	/* a program of the caller's, CAP_SYS_ADMIN; value: rax at its end (`ending`) */
 };
 enum morsel_vcpu_result {
 	MORSEL_VCPU_DONE = 0,
@@ -79,7 +80,8 @@ enum morsel_vcpu_result {
 
 /* A violation, as the engine's rights see it, in `access` of the reply; or the guest's page fault (EXCEPTION, 14). */
 #define MORSEL_VCPU_PRESENT 0x100u	/* there was a translation, but not with this right */
-#define MORSEL_VCPU_RESERVED 0x200u	/* an entry has a bit set that must be zero */
+#define MORSEL_VCPU_RESERVED 0x200u	/* an entry has a bit set that must be zero, or (EPT) is misconfigured: then
+					 * hardware tells no right */
 #define MORSEL_VCPU_TABLE_WALK 0x400u	/* met by the walk of the guest's own tables */
 
 /* MORSEL_IOC_VCPU_RUN, on a vCPU's descriptor. A signal ends it with EINTR; EBUSY: it runs already. */

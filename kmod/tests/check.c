@@ -27,7 +27,8 @@ static const struct suite suites[] = {
 	{ "gate", gate_tests },
 	{ "grace", grace_tests },
 	{ "pages", pages_tests }, { "vcpu", vcpu_tests },
-	{ "vcpu-running", vcpu_running_tests }, { "vcpu-primary", vcpu_primary_tests }, { "kvm", kvm_tests },
+	{ "vcpu-running", vcpu_running_tests }, { "vcpu-switch", vcpu_switch_tests },
+	{ "vcpu-primary", vcpu_primary_tests }, { "kvm", kvm_tests },
 };
 
 static void fail(const char *file, int line, const char *text)

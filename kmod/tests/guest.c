@@ -2,9 +2,38 @@
 #include "kmod/tests/guest.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #define LIMIT_MS 60000			/* of runs that are expected to end by themselves */
+
+const struct hardware *hardware(void)
+{
+	static const unsigned formats[] = { MORSEL_FORMAT_NPT, MORSEL_FORMAT_EPT };
+	static struct hardware found;
+	struct morsel_vcpu_create lab;
+	int device = open_device();
+	size_t i;
+
+	for (i = 0; !found.format && i < sizeof(formats) / sizeof(formats[0]); i++) {
+		lab = (struct morsel_vcpu_create){ .size = sizeof(lab), .format = formats[i] };
+		if (ioctl(device, MORSEL_IOC_VCPU_LAB, &lab))
+			continue;
+		close(lab.fd);
+		found = (struct hardware){ .format = formats[i], .walker = lab.walker, .ending = lab.ending };
+	}
+	close(device);
+	if (!found.format)
+		printf("# no vCPU: %s\n", lab.reason);
+	CHECK(found.format != 0);
+	return &found;
+}
+
+unsigned add_walked_view(int fd)
+{
+	return add_view(fd, hardware()->format);
+}
 
 int create_vcpu(int fd, unsigned view, struct morsel_vcpu_create *request)
 {
@@ -18,7 +47,7 @@ int new_vcpu(int fd, unsigned view)
 
 	if (create_vcpu(fd, view, &request))
 		printf("# no vCPU: %s\n", request.reason);
-	CHECK_EQ(request.walker, MORSEL_WALKER_SVM);
+	CHECK_EQ(request.walker, hardware()->walker);
 	return request.fd;
 }
 
@@ -52,12 +81,22 @@ void guest_write(int vcpu, uint64_t offset, uint64_t value)
 	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
 }
 
-struct morsel_vcpu_run run_code(int vcpu, const void *code, size_t bytes, uint64_t rbx)
+struct code ended(const void *code, size_t bytes)
+{
+	const uint32_t ending = hardware()->ending;
+	struct code whole = { .size = (uint32_t)bytes + MORSEL_VCPU_ENDING_BYTES };
+
+	CHECK(whole.size <= sizeof(whole.bytes));
+	memcpy(whole.bytes, code, bytes);
+	memcpy(whole.bytes + bytes, &ending, MORSEL_VCPU_ENDING_BYTES);
+	return whole;
+}
+
+struct morsel_vcpu_run program_of(const struct code *code, uint64_t rbx)
 {
 	struct morsel_vcpu_run request = program(MORSEL_VCPU_RUN_CODE, rbx);
 
-	request.code = (uintptr_t)code;
-	request.code_bytes = (uint32_t)bytes;
-	run(vcpu, &request);
+	request.code = (uintptr_t)code->bytes;
+	request.code_bytes = code->size;
 	return request;
 }

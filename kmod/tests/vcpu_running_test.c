@@ -14,7 +14,7 @@
 /* The page moves to another frame, and goes, under a guest that reads it: each flush reaches it while it runs. */
 static void a_flush_reaches_a_running_guest(void)
 {
-	int fd = open_object("guest-flushed", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	int fd = open_object("guest-flushed", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	volatile uint64_t *word = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
 	struct spinner spinner;
 	uint64_t pages, round, moved = 0;
@@ -38,7 +38,7 @@ static void a_flush_reaches_a_running_guest(void)
 static void two_guests_share_a_view(void)
 {
 	int fd = open_object("guest-two", MIB(2));
-	unsigned view = add_view(fd, MORSEL_FORMAT_NPT);
+	unsigned view = add_walked_view(fd);
 	int first = new_vcpu(fd, view), second = new_vcpu(fd, view);
 	struct spinner spinner;
 	uint64_t round;
@@ -63,14 +63,14 @@ static void a_running_vcpu_is_busy(void)
 	static const unsigned char wait_for_rcx[] = {
 		0x48, 0xc7, 0x43, 0x08, 1, 0, 0, 0,	/* movq $1, 8(%rbx) */
 		0x48, 0x39, 0x0b, 0x75, 0xfb,		/* 1: cmp %rcx, (%rbx); jne 1b */
-		0x0f, 0x01, 0xd9,
 	};
-	int fd = open_object("guest-busy", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	const struct code code = ended(wait_for_rcx, sizeof(wait_for_rcx));
+	int fd = open_object("guest-busy", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	volatile uint64_t *word = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
 	struct morsel_vcpu_run second = program(MORSEL_VCPU_READ, 0);
 	struct spinner spinner;
 
-	start_code(&spinner, vcpu, wait_for_rcx, sizeof(wait_for_rcx), 0, 9);
+	start_code(&spinner, vcpu, code.bytes, code.size, 0, 9);
 	while (!word[1])
 		sched_yield();
 	CHECK_ERRNO(ioctl(vcpu, MORSEL_IOC_VCPU_RUN, &second), EBUSY);
@@ -81,7 +81,7 @@ static void a_running_vcpu_is_busy(void)
 
 static void a_guest_moves_between_cpus(void)
 {
-	int fd = open_object("guest-moved", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	int fd = open_object("guest-moved", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	volatile uint64_t *word = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
 	struct spinner spinner;
 	int i;
@@ -108,7 +108,7 @@ static void a_guest_moves_between_cpus(void)
 static void no_write_is_lost_while_pages_move(void)
 {
 	int fd = open_object("guest-count", MIB(2));
-	unsigned view = add_view(fd, MORSEL_FORMAT_NPT), own = 0, page;
+	unsigned view = add_walked_view(fd), own = 0, page;
 	volatile uint64_t *words = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
 	struct incrementer guests[2] = { { .vcpu = new_vcpu(fd, view), .seed = 1 },
 					 { .vcpu = new_vcpu(fd, view), .seed = 2 } };
@@ -150,7 +150,7 @@ static void set_online(int cpu, int online)
 
 static void a_cpu_goes_and_comes_back(void)
 {
-	int fd = open_object("guest-hotplug", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	int fd = open_object("guest-hotplug", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	volatile uint64_t *word = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
 	struct spinner spinner;
 

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "engine/abi/morsel_journal.h"
@@ -22,7 +21,7 @@
 /* One object through two formats: every write is seen on the other side, and there is one copy of each page. */
 static void process_and_guest_share_an_object(void)
 {
-	int fd = open_object("guest-shared", MIB(64)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	int fd = open_object("guest-shared", MIB(64)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	volatile uint64_t *words = (volatile uint64_t *)map(fd, MIB(64), PROT_READ | PROT_WRITE);
 	struct morsel_vcpu_run request = program(MORSEL_VCPU_COMPARE_EXCHANGE, MIB(3) + 16);
 	uint64_t page;
@@ -56,7 +55,7 @@ static void process_and_guest_share_an_object(void)
 
 static void violations_fill_and_tell_what_it_took(void)
 {
-	int fd = open_object("guest-filled", MIB(64)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	int fd = open_object("guest-filled", MIB(64)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	const uint64_t fills = counters().fills_total;
 	struct morsel_vcpu_run request = program(MORSEL_VCPU_READ, MIB(5));
 
@@ -86,7 +85,7 @@ static void violations_fill_and_tell_what_it_took(void)
 
 static void rights_are_the_primarys(void)
 {
-	int fd = open_object("guest-rights", MIB(64)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	int fd = open_object("guest-rights", MIB(64)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	struct morsel_vcpu_run request = program(MORSEL_VCPU_WRITE, 0);
 
 	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, MIB(1), RW, 0, NULL), 0);
@@ -115,7 +114,7 @@ static void a_fetch_changes_nothing(void)
 {
 	/* movl $1, 0xf6(%rip) */
 	static const unsigned char store[] = { 0xc7, 0x05, 0xf6, 0x00, 0x00, 0x00, 1, 0, 0, 0 };
-	int fd = open_object("guest-fetched", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	int fd = open_object("guest-fetched", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	struct morsel_vcpu_run request = program(MORSEL_VCPU_EXEC, 0);
 	volatile char *primary = map(fd, MIB(2), PROT_READ | PROT_WRITE);
 
@@ -129,12 +128,12 @@ static void an_access_is_done_by_the_hardware(void)
 {
 	int fd = open_object("guest-access", MIB(64));
 	struct morsel_access request = {
-		.size = sizeof(request), .view = add_view(fd, MORSEL_FORMAT_NPT), .offset = MIB(7),
+		.size = sizeof(request), .view = add_walked_view(fd), .offset = MIB(7),
 		.rights = MORSEL_WRITE, .flags = MORSEL_ACCESS_TOUCH | MORSEL_ACCESS_POPULATE, .value = 99,
 	};
 
 	CHECK_EQ(ioctl(fd, MORSEL_IOC_ACCESS, &request), 0);
-	CHECK_EQ(request.walker, MORSEL_WALKER_SVM);
+	CHECK_EQ(request.walker, hardware()->walker);
 	CHECK_EQ(request.result, MORSEL_ACCESS_POPULATED);
 	CHECK_EQ(vcpu_count(), 0);
 	request.rights = MORSEL_READ;
@@ -142,7 +141,7 @@ static void an_access_is_done_by_the_hardware(void)
 	CHECK_EQ(ioctl(fd, MORSEL_IOC_ACCESS, &request), 0);
 	CHECK_EQ(request.result, MORSEL_ACCESS_HIT);
 	CHECK_EQ(request.value, 99);
-	request.view = add_view(fd, MORSEL_FORMAT_EPT);	/* no hardware for this one */
+	request.view = add_view(fd, MORSEL_FORMAT_ARM64_STAGE2);	/* no hardware for this one */
 	CHECK_EQ(ioctl(fd, MORSEL_IOC_ACCESS, &request), 0);
 	CHECK_EQ(request.walker, MORSEL_WALKER_ENGINE);
 	CHECK_EQ(request.value, 99);
@@ -153,11 +152,15 @@ static void what_nothing_walks_is_refused_in_words(void)
 	int fd = open_object("guest-refused", MIB(2)), reader = open("/morsel/guest-refused", O_RDONLY), vcpu;
 	struct morsel_vcpu_create request;
 	struct morsel_vcpu_run wrong;
-	unsigned view = add_view(fd, MORSEL_FORMAT_NPT);
+	unsigned view = add_walked_view(fd);
 
-	CHECK_ERRNO(create_vcpu(fd, add_view(fd, MORSEL_FORMAT_EPT), &request), EOPNOTSUPP);
+	if (hardware()->walker == MORSEL_WALKER_VMX)	/* which does not take the primary's entries */
+		CHECK_ERRNO(create_vcpu(fd, 0, &request), ENODEV);
+	CHECK_ERRNO(create_vcpu(fd, add_view(fd, MORSEL_FORMAT_ARM64_STAGE2), &request), EOPNOTSUPP);
 	CHECK(strstr(request.reason, "format") != NULL);
-	CHECK_ERRNO(create_vcpu(fd, 9, &request), ENOENT);
+	CHECK_ERRNO(create_vcpu(fd, add_view(fd, MORSEL_FORMAT_EPT_L5), &request), ENODEV);
+	CHECK(strstr(request.reason, hardware()->walker == MORSEL_WALKER_VMX ? "5 levels" : "no VMX") != NULL);
+	CHECK_ERRNO(create_vcpu(fd, MORSEL_MAX_VIEWS, &request), ENOENT);
 	CHECK_ERRNO(create_vcpu(reader, view, &request), EBADF);
 	request = (struct morsel_vcpu_create){ .size = sizeof(request), .view = view, .format = 1 };
 	CHECK_ERRNO(ioctl(fd, MORSEL_IOC_VCPU, &request), EINVAL);
@@ -191,15 +194,15 @@ static void a_guest_that_goes_wrong_ends_its_run_only(void)
 		0x48, 0xc7, 0x03, 0, 0, 0, 0,					/* movq $0, (%rbx): its first entry */
 		0x31, 0xc9, 0x0f, 0x01, 0x39,					/* xor %ecx, %ecx; invlpg (%rcx) */
 		0x48, 0x8b, 0x01,						/* mov (%rcx), %rax */
-		0x0f, 0x01, 0xd9,
 	};
 	static const unsigned char undefined[] = { 0x0f, 0x0b }, halt[] = { 0xf4 }, out[] = { 0xe6, 0x80 };
 	static const unsigned char msr[] = { 0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32 };	/* rdmsr of EFER */
 	static const unsigned char cr0[] = { 0x0f, 0x06 };			/* clts */
 	static const unsigned char debug[] = { 0x0f, 0x23, 0xc0 };		/* mov %rax, %dr0 */
 	static const unsigned char sse[] = { 0x0f, 0x57, 0xc0 }, x87[] = { 0xd9, 0xe8 };
-	static const unsigned char run_guest[] = { 0x0f, 0x01, 0xd8 };
-	static const struct { const unsigned char *code; size_t bytes; unsigned result, detail; } cases[] = {
+	static const unsigned char vmrun[] = { 0x0f, 0x01, 0xd8 }, vmlaunch[] = { 0x0f, 0x01, 0xc2 };
+	const unsigned char *own_guest = hardware()->walker == MORSEL_WALKER_VMX ? vmlaunch : vmrun;
+	const struct { const unsigned char *code; size_t bytes; unsigned result, detail; } cases[] = {
 		{ own_tables, sizeof(own_tables), MORSEL_VCPU_EXCEPTION, 14 },
 		{ undefined, sizeof(undefined), MORSEL_VCPU_EXCEPTION, 6 },
 		{ sse, sizeof(sse), MORSEL_VCPU_EXCEPTION, 6 },
@@ -209,20 +212,21 @@ static void a_guest_that_goes_wrong_ends_its_run_only(void)
 		{ msr, sizeof(msr), MORSEL_VCPU_FORBIDDEN, 0 },
 		{ cr0, sizeof(cr0), MORSEL_VCPU_FORBIDDEN, 0 },
 		{ debug, sizeof(debug), MORSEL_VCPU_FORBIDDEN, 0 },
-		{ run_guest, sizeof(run_guest), MORSEL_VCPU_FORBIDDEN, 0 },
+		{ own_guest, sizeof(vmrun), MORSEL_VCPU_FORBIDDEN, 0 },
 	};
-	int fd = open_object("guest-wrong", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	int fd = open_object("guest-wrong", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	size_t i;
 
 	guest_write(vcpu, 0, 5);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const struct morsel_vcpu_run ended = run_code(vcpu, cases[i].code, cases[i].bytes, 0);
+		const struct code code = ended(cases[i].code, cases[i].bytes);
+		struct morsel_vcpu_run request = program_of(&code, 0);
 
-		if (ended.result != cases[i].result)
-			printf("# case %zu: result %u exit %#llx\n", i, ended.result, ended.exit_code);
-		CHECK_EQ(ended.result, cases[i].result);
+		if (run(vcpu, &request) != cases[i].result)
+			printf("# case %zu: result %u exit %#llx\n", i, request.result, request.exit_code);
+		CHECK_EQ(request.result, cases[i].result);
 		if (cases[i].result == MORSEL_VCPU_EXCEPTION)
-			CHECK_EQ(ended.exit_code, cases[i].detail);
+			CHECK_EQ(request.exit_code, cases[i].detail);
 		CHECK_EQ(guest_read(vcpu, 0), 5);	/* the next run is a new guest */
 	}
 }
@@ -232,7 +236,7 @@ static void random_code_harms_nobody(void)
 {
 	const char *given = getenv("MORSEL_SEED");
 	const unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : 20261120;
-	int fd = open_object("guest-random", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT)), i;
+	int fd = open_object("guest-random", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd)), i;
 	unsigned seen[MORSEL_VCPU_TIMEOUT + 1] = {};
 	unsigned char code[64];
 	size_t k;
@@ -258,7 +262,7 @@ static void random_code_harms_nobody(void)
 
 static void a_fill_without_memory_is_an_error(void)
 {
-	int fd = open_object("guest-memory", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	int fd = open_object("guest-memory", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	struct morsel_inject rule = {
 		.size = sizeof(rule), .point = MORSEL_POINT_alloc, .action = MORSEL_FAULT_FAIL, .view = 1,
 		.nth = 1, .times = 1, .interval = 1, .probability = 100,
@@ -278,15 +282,13 @@ static void a_fill_without_memory_is_an_error(void)
 static void a_page_fault_of_the_guest_is_explained(void)
 {
 	/* mov $MORSEL_VCPU_TABLES, %rsi; andb $~4, (%rsi): its first entry is the kernel's; mov (%rbx), %rax */
-	static const unsigned char code[] = {
+	static const unsigned char take_away[] = {
 		0x48, 0xbe, 0x00, 0x20, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00, 0x80, 0x26, 0xfb, 0x48, 0x8b, 0x03,
-		0x0f, 0x01, 0xd9,
 	};
-	int fd = open_object("guest-fault", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
-	struct morsel_vcpu_run request = program(MORSEL_VCPU_RUN_CODE, PAGE);
+	const struct code code = ended(take_away, sizeof(take_away));
+	int fd = open_object("guest-fault", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
+	struct morsel_vcpu_run request = program_of(&code, PAGE);
 
-	request.code = (uintptr_t)code;
-	request.code_bytes = sizeof(code);
 	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
 	request.offset = PAGE;
 	request.flags |= MORSEL_VCPU_USER;
@@ -308,7 +310,7 @@ static void an_endless_guest_is_ended(void)
 {
 	static const unsigned char loop[] = { 0xeb, 0xfe };
 	const struct sigaction action = { .sa_handler = on_alarm };
-	int fd = open_object("guest-endless", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT));
+	int fd = open_object("guest-endless", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
 	struct morsel_vcpu_run request = program(MORSEL_VCPU_RUN_CODE, 0);
 	int ready[2], pid;
 	char byte;
@@ -335,56 +337,10 @@ static void an_endless_guest_is_ended(void)
 	CHECK_EQ(guest_read(vcpu, 0), 0);	/* and the vCPU can be used by others */
 }
 
-#define EFER 0xc0000080
-#define EFER_SVME (1ull << 12)
-
-/* As another hypervisor would, on one CPU. */
-static void set_svme(int cpu, int on)
-{
-	char path[32];
-	uint64_t efer;
-	int msr;
-
-	snprintf(path, sizeof(path), "/dev/cpu/%d/msr", cpu);
-	msr = open(path, O_RDWR | O_CLOEXEC);
-	CHECK(msr >= 0);
-	CHECK_EQ(pread(msr, &efer, sizeof(efer), EFER), sizeof(efer));
-	CHECK_EQ(!!(efer & EFER_SVME), !on);	/* off while there is no vCPU */
-	efer ^= EFER_SVME;
-	CHECK_EQ(pwrite(msr, &efer, sizeof(efer), EFER), sizeof(efer));
-	close(msr);
-}
-
-static void another_hypervisor_has_its_turn(void)
-{
-	int fd = open_object("guest-turn", MIB(2)), last = (int)sysconf(_SC_NPROCESSORS_ONLN) - 1, vcpu;
-	unsigned view = add_view(fd, MORSEL_FORMAT_NPT);
-	struct morsel_access access = {
-		.size = sizeof(access), .view = view, .rights = MORSEL_READ,
-		.flags = MORSEL_ACCESS_TOUCH | MORSEL_ACCESS_POPULATE,
-	};
-	struct morsel_vcpu_create request;
-
-	set_svme(last, 1);
-	CHECK_ERRNO(create_vcpu(fd, view, &request), EBUSY);
-	CHECK(strstr(request.reason, "another hypervisor") != NULL);
-	CHECK_EQ(vcpu_count(), 0);
-	CHECK_EQ(ioctl(fd, MORSEL_IOC_ACCESS, &access), 0);	/* the module works on */
-	CHECK_EQ(access.walker, MORSEL_WALKER_ENGINE);
-	set_svme(last, 0);
-	vcpu = new_vcpu(fd, view);
-	CHECK_EQ(guest_read(vcpu, 0), 0);
-	close(vcpu);
-	set_svme(last, 1);	/* off again on every CPU */
-	set_svme(last, 0);
-	set_svme(0, 1);
-	set_svme(0, 0);
-}
-
 /* The bits that hardware sets in the view are what a harvest reports, each time anew. */
 static void what_the_guest_writes_is_harvested(void)
 {
-	int fd = open_object("guest-harvest", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT)), round;
+	int fd = open_object("guest-harvest", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd)), round;
 	uint64_t accessed[8], dirty[8];
 	struct morsel_harvest harvest = {
 		.size = sizeof(harvest), .end = MIB(2), .accessed = (uintptr_t)accessed, .dirty = (uintptr_t)dirty,
@@ -404,35 +360,10 @@ static void what_the_guest_writes_is_harvested(void)
 	}
 }
 
-static long module_references(void)
-{
-	FILE *file = fopen("/sys/module/morsel/refcnt", "re");
-	long references;
-
-	CHECK(file && fscanf(file, "%ld", &references) == 1);
-	fclose(file);
-	return references;
-}
-
-static void the_module_cannot_be_unloaded_under_a_guest(void)
-{
-	struct morsel_vcpu_create lab = { .size = sizeof(lab), .format = MORSEL_FORMAT_NPT };
-	int device = open_device();
-	const long before = module_references();
-
-	CHECK_EQ(ioctl(device, MORSEL_IOC_VCPU_LAB, &lab), 0);
-	CHECK_EQ(module_references(), before + 1);
-	CHECK_EQ(vcpu_count(), 1);
-	CHECK_ERRNO(syscall(SYS_delete_module, "morsel", O_NONBLOCK), EAGAIN);
-	close(lab.fd);
-	CHECK_EQ(module_references(), before);
-	CHECK_EQ(vcpu_count(), 0);
-}
-
 /* Journal and gate know the filler as a vCPU. */
 static void the_filler_is_a_vcpu(void)
 {
-	int fd = open_object("guest-actor", MIB(2)), vcpu = new_vcpu(fd, add_view(fd, MORSEL_FORMAT_NPT)), pid;
+	int fd = open_object("guest-actor", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd)), pid;
 	struct morsel_gate control = { .size = sizeof(control), .lease_ms = 60000 };
 	struct morsel_gate_actor actor = {};
 	struct morsel_gate_actors actors = {
@@ -469,9 +400,7 @@ const struct test vcpu_tests[] = {
 	{ "random_code_harms_nobody", random_code_harms_nobody },
 	{ "a_fill_without_memory_is_an_error", a_fill_without_memory_is_an_error },
 	{ "an_endless_guest_is_ended", an_endless_guest_is_ended },
-	{ "another_hypervisor_has_its_turn", another_hypervisor_has_its_turn },
 	{ "what_the_guest_writes_is_harvested", what_the_guest_writes_is_harvested },
-	{ "the_module_cannot_be_unloaded_under_a_guest", the_module_cannot_be_unloaded_under_a_guest },
 	{ "the_filler_is_a_vcpu", the_filler_is_a_vcpu },
 	{ NULL, NULL },
 };

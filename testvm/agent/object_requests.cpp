@@ -242,7 +242,7 @@ void check_vcpu(Context& context, const std::string& name, std::uint32_t view, i
 std::optional<Json> access(Context& context, const Arguments& arguments)
 {
   constexpr const char* results[] = {"hit", "filled", "populated", "denied"};
-  constexpr const char* walkers[] = {"engine", "cpu", "svm"};
+  constexpr const char* walkers[] = {"engine", "cpu", "svm", "vmx"};
   const std::string name = arguments.object_name();
   auto request = sized<morsel_access>();
   request.view = arguments.small_number("view");

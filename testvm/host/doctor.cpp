@@ -76,9 +76,9 @@ DoctorFinding examine_nested_paging()
     if (const std::string value = parameter(module, name); !value.empty())
       found += "; " + module + " has " + name + "=" + value + " and nested=" + parameter(module, "nested");
   const bool both = has("npt") || has("ept");
-  return {"nested paging", found + (both ? "" : "; in TCG guests QEMU's SVM walks NPT"),
+  return {"nested paging", found + (both ? "" : "; in TCG guests QEMU's SVM walks NPT, in Bochs its VMX walks EPT"),
           both ? Works::yes : Works::partly,
-          both ? "" : "nothing to do: NPT is judged by QEMU's SVM, EPT by the engine's walker"};
+          both ? "" : "nothing to do: NPT is judged by QEMU's SVM, EPT by Bochs' VMX (vm up --machine bochs)"};
 }
 
 DoctorFinding examine_libvirt()

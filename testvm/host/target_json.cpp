@@ -124,6 +124,8 @@ session::AccessReply access_from_json(const Json& json)
     reply.walker = "the guest's CPU";
   else if (walker == "svm")
     reply.walker = "AMD-V nested paging";
+  else if (walker == "vmx")
+    reply.walker = "VMX with EPT";
   else
     refuse("there is no walker '" + printable(walker, 64) + "'");
   if (json.contains("why")) reply.walker += "; no virtual CPU: " + printable(text_field(json, "why"), 128);

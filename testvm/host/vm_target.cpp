@@ -193,7 +193,8 @@ session::AccessReply VmTarget::access(const session::AccessRequest& r)
                                                       {"vcpu", r.vcpu},
                                                       {"value", r.value}});
   session::AccessReply reply = access_from_json(answer);
-  if (text_field(answer, "walker") != "engine") reply.walker += ", QEMU " + connection_->info().accelerator;
+  const VmInfo& vm = connection_->info();
+  if (text_field(answer, "walker") != "engine") reply.walker += ", " + vm.machine + " " + vm.accelerator;
   return reply;
 }
 

@@ -15,23 +15,23 @@ namespace {
 
 // Entries of the guest's own tables: present, writable, for users, accessed, dirty.
 constexpr u64 guest_entry = 0x67;
-constexpr u64 vmmcall = 0xd9010f;
 constexpr u64 small_lab_pages = 256;
 
 }  // namespace
 
-Lab::Lab()
+Lab::Lab(const LabFormat& format) : format_(format)
 {
   const int device = open("/dev/morsel", O_RDWR | O_CLOEXEC);
   if (device < 0) throw NoVcpu{errno, "/dev/morsel cannot be opened"};
   morsel_vcpu_create request{};
   request.size = sizeof request;
-  request.format = MORSEL_FORMAT_NPT;
+  request.format = static_cast<u32>(format.id);
   const int failed = ioctl(device, MORSEL_IOC_VCPU_LAB, &request) ? errno : 0;
   close(device);
   if (failed) throw NoVcpu{failed, request.reason};
   fd_ = request.fd;
   physical_ = request.lab_pa;
+  ending_ = request.ending;
   void* const at = mmap(nullptr, MORSEL_LAB_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
   if (at == MAP_FAILED) {
     const int number = errno;
@@ -51,11 +51,11 @@ Lab::~Lab()
 void Lab::reset()
 {
   std::fill_n(words_, u64{lab_pages} * 512, 0);
-  page(lab_root)[0] = Npt::make_table(address(lab_level_2));
-  page(lab_level_2)[1] = Npt::make_table(address(lab_level_1));
-  page(lab_level_1)[0] = Npt::make_table(address(lab_level_0));
-  page(lab_level_2)[2] = Npt::make_table(address(lab_level_1_of_lab));
-  page(lab_level_1_of_lab)[0] = Npt::make_leaf(address(0), 1, {rights_all, true, true});
+  page(lab_root)[0] = format_.table(address(lab_level_2), 3);
+  page(lab_level_2)[1] = format_.table(address(lab_level_1), 2);
+  page(lab_level_1)[0] = format_.table(address(lab_level_0), 1);
+  page(lab_level_2)[2] = format_.table(address(lab_level_1_of_lab), 2);
+  page(lab_level_1_of_lab)[0] = format_.leaf(address(0), 1, {rights_all, true, true});
   const auto in_guest = [](u32 number) { return lab_place + u64{number} * page_bytes; };
   page(lab_guest_pdpt)[0] = in_guest(lab_guest_pd) | guest_entry;
   page(lab_guest_pd)[0] = in_guest(lab_guest_pt) | guest_entry;
@@ -85,26 +85,25 @@ morsel_vcpu_run Lab::run(morsel_vcpu_run request)
   return request;
 }
 
-morsel_vcpu_run Lab::access(Rights right, u64 place, u64 value)
+morsel_vcpu_run Lab::access(Rights right, u64 place, u64 value, u32 flags)
 {
   morsel_vcpu_run request{};
   request.program = right.write() ? MORSEL_VCPU_WRITE : right.exec() ? MORSEL_VCPU_EXEC : MORSEL_VCPU_READ;
   request.offset = place;
   request.value = value;
-  request.flags = MORSEL_VCPU_FLUSH;
+  request.flags = flags;
   return run(request);
 }
 
 // What stands at the address is one instruction: the end. It is written over itself, and jumped to.
 morsel_vcpu_run Lab::access_in_guest(Rights right, u64 top, u64 address)
 {
-  constexpr u8 load[] = {0x48, 0x8b, 0x03, 0x0f, 0x01, 0xd9}, store[] = {0x48, 0x89, 0x03, 0x0f, 0x01, 0xd9};
-  constexpr u8 jump[] = {0xff, 0xe3};
-  page(lab_first_free)[0] = vmmcall;
+  constexpr u8 load[] = {0x48, 0x8b, 0x03}, store[] = {0x48, 0x89, 0x03}, jump[] = {0xff, 0xe3};
+  page(lab_first_free)[0] = ending_;
   const std::span<const u8> code = right.write()  ? std::span<const u8>(store)
                                    : right.exec() ? std::span<const u8>(jump)
                                                   : std::span<const u8>(load);
-  return run_code(code, vmmcall, address, top, MORSEL_VCPU_USER);
+  return run_code(code, ending_, address, top, MORSEL_VCPU_USER);
 }
 
 morsel_vcpu_run Lab::run_code(std::span<const u8> code, u64 rax, u64 rbx, u64 top, u32 flags)
@@ -114,6 +113,7 @@ morsel_vcpu_run Lab::run_code(std::span<const u8> code, u64 rax, u64 rbx, u64 to
                         0x48, 0x89, 0x0e};                                           // mov %rcx, (%rsi)
   static_assert(MORSEL_VCPU_TABLES == 0x8000002000);
   whole.insert(whole.end(), code.begin(), code.end());
+  for (u32 i = 0; i < MORSEL_VCPU_ENDING_BYTES; ++i) whole.push_back(static_cast<u8>(ending_ >> 8 * i));
   morsel_vcpu_run request{};
   request.program = MORSEL_VCPU_RUN_CODE;
   request.code = reinterpret_cast<std::uintptr_t>(whole.data());

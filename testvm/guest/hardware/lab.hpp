@@ -13,7 +13,7 @@
 #include <string>
 
 #include "engine/abi/morsel_vcpu.h"
-#include "engine/format/npt.hpp"
+#include "engine/format/format.hpp"
 #include "engine/inspect/physical_memory.hpp"
 
 namespace morsel::guest {
@@ -44,9 +44,20 @@ struct NoVcpu {
   std::string reason;
 };
 
+// How the entries of the lab's tables are made.
+struct LabFormat {
+  FormatId id;
+  u64 (*table)(PhysAddr table, Level level);
+  u64 (*leaf)(PhysAddr frame, Level level, LeafAttributes attributes);
+};
+template <PageFormat F>
+inline constexpr LabFormat lab_format{
+    F::id, [](PhysAddr table, Level level) { return F::make_table(table, level); },
+    [](PhysAddr frame, Level level, LeafAttributes attributes) { return F::make_leaf(frame, level, attributes); }};
+
 class Lab {
  public:
-  Lab();
+  explicit Lab(const LabFormat& format);
   ~Lab();
   Lab(const Lab&) = delete;
   Lab& operator=(const Lab&) = delete;
@@ -56,17 +67,18 @@ class Lab {
   u64* page(u32 number) { return words_ + u64{number} * 512; }
   PhysAddr address(u32 number) const { return {physical_ + u64{number} * page_bytes}; }
   u64& tested() { return page(lab_level_0)[0]; }
+  static u64 small_pages_entry();  // of the guest's PML4, good
   // Where the guest finds a word of the lab by a 4-KiB page.
   u64 small_address(const u64& word) const { return small_lab + static_cast<u64>(&word - words_) * sizeof(u64); }
   inspect::PhysicalMemory memory() const;
   inspect::PhysicalMemory guest_memory() const;  // the same, by guest-physical addresses
 
-  // An access at guest-physical `place`, with nothing cached from before.
-  morsel_vcpu_run access(Rights right, u64 place, u64 value = 0);
+  // An access at guest-physical `place`, with nothing cached from before unless `flags` say otherwise.
+  morsel_vcpu_run access(Rights right, u64 place, u64 value = 0, u32 flags = MORSEL_VCPU_FLUSH);
   // An access in user mode at a guest-virtual address among the small pages: `top` is the PML4's entry for them.
   morsel_vcpu_run access_in_guest(Rights right, u64 top, u64 address);
-  // A program of one entry into guest mode: it is tried again when an interrupt of the host has cut it in two.
-  // `prepare` puts things into place before each try. The guest has its small pages then.
+  // A program of one entry into guest mode, without its ending: it is tried again when an interrupt of the host has cut
+  // it in two. `prepare` puts things into place before each try. The guest has its small pages then.
   template <class Prepare>
   morsel_vcpu_run uninterrupted(std::span<const u8> code, u64 rax, u64 rbx, Prepare prepare)
   {
@@ -78,11 +90,12 @@ class Lab {
   }
 
  private:
-  static u64 small_pages_entry();
   morsel_vcpu_run run_code(std::span<const u8> code, u64 rax, u64 rbx, u64 top, u32 flags);
   morsel_vcpu_run run(morsel_vcpu_run request);
 
+  const LabFormat format_;
   int fd_ = -1;
+  u32 ending_ = 0;
   u64 physical_ = 0;
   u64* words_ = nullptr;
 };

@@ -47,10 +47,13 @@ class Descriptor {
   int fd_;
 };
 
-// An object without a name, an NPT view of it, and a vCPU on that.
+// An object without a name, a view of it, and a vCPU on that.
 class Watched {
  public:
-  Watched() : device_(open("/dev/morsel", O_RDWR | O_CLOEXEC)), object_(make_object()), vcpu_(make_vcpu()) {}
+  explicit Watched(const Walker& walker)
+      : device_(open("/dev/morsel", O_RDWR | O_CLOEXEC)), object_(make_object()), vcpu_(make_vcpu(walker))
+  {
+  }
   ~Watched()
   {
     ioctl(device_.get(), MORSEL_IOC_INJECT_CLEAR, 0);
@@ -112,10 +115,10 @@ class Watched {
     if (fd >= 0 && ftruncate(fd, object_bytes)) throw std::runtime_error(std::strerror(errno));
     return fd;
   }
-  int make_vcpu()
+  int make_vcpu(const Walker& walker)
   {
     auto view = sized<morsel_view_add>();
-    view.format = MORSEL_FORMAT_NPT;
+    view.format = static_cast<u32>(walker.format.id);
     request(object_.get(), MORSEL_IOC_VIEW_ADD, &view, "adding a view");
     auto vcpu = sized<morsel_vcpu_create>();
     vcpu.view = view.view;
@@ -148,10 +151,10 @@ std::string reading(const morsel_vcpu_run& run)
   }
 }
 
-Section fill_section()
+Section fill_section(const Walker& walker)
 {
   Section section{"Lazy fill", "a page that is missing costs one violation, once; a large leaf all its pages", {}};
-  Watched w;
+  Watched w(walker);
   const u64 small = 16 * page_bytes;
   w.populate(0, small, 0);
   section.rows.push_back({"16 pages, each read for the first time", "16 violations",
@@ -174,18 +177,19 @@ Section fill_section()
   return section;
 }
 
-Section sharing_section()
+Section sharing_section(const Walker& walker)
 {
   Section section{"Process and guest, one object", "one frame for each page, whoever writes: nothing is copied", {}};
   constexpr u64 pages = 256, stride = page_bytes / sizeof(u64);
-  Watched w;
+  Watched w(walker);
   volatile u64* const words = w.words();
   for (u64 i = 0; i < pages; ++i) words[i * stride] = 1000 + i;
   const u64 frames = w.frames();
   u64 right = 0;
   for (u64 i = 0; i < pages; ++i) right += w.guest(right_read, i * page_bytes).value == 1000 + i;
   section.rows.push_back(
-      {"256 pages written by a process (AMD64), read by the guest (NPT)", "256 right", count(right, "right")});
+      {"256 pages written by a process (AMD64), read by the guest (" + std::string(walker.title) + ")", "256 right",
+       count(right, "right")});
   for (u64 i = 0; i < pages; ++i) w.guest(right_write, i * page_bytes + 8, 2000 + i);
   right = 0;
   for (u64 i = 0; i < pages; ++i) right += words[i * stride + 1] == 2000 + i;
@@ -196,7 +200,7 @@ Section sharing_section()
   return section;
 }
 
-Section fault_section()
+Section fault_section(const Walker& walker)
 {
   Section section{"Faults of the protocol", "`inject preset`: what hardware does when a step is left out", {}};
   const auto filled = [](Watched& w) {
@@ -205,28 +209,28 @@ Section fault_section()
     w.guest(right_write, 8, 1);
   };
   {
-    Watched w;
+    Watched w(walker);
     filled(w);
     w.unmap(0, page_bytes);
     section.rows.push_back({"nothing left out: page unmapped, read", "violation, and the primary has a hole",
                             reading(w.guest(right_read, 0))});
   }
   {
-    Watched w;
+    Watched w(walker);
     filled(w);
     w.drop_next(MORSEL_POINT_invalidate);
     w.unmap(0, page_bytes);
     section.rows.push_back({"lost-invalidation: page unmapped, read", "reads 41", reading(w.guest(right_read, 0))});
   }
   {
-    Watched w;
+    Watched w(walker);
     filled(w);
     w.protect(0, page_bytes, right_read);
     section.rows.push_back({"nothing left out: page made read-only, written", "violation, and the primary forbids it",
                             reading(w.guest(right_write, 0, 43))});
   }
   {
-    Watched w;
+    Watched w(walker);
     filled(w);
     w.drop_next(MORSEL_POINT_invalidate);
     w.protect(0, page_bytes, right_read);
@@ -239,6 +243,9 @@ Section fault_section()
 
 }  // namespace
 
-std::vector<Section> object_sections() { return {fill_section(), sharing_section(), fault_section()}; }
+std::vector<Section> object_sections(const Walker& walker)
+{
+  return {fill_section(walker), sharing_section(walker), fault_section(walker)};
+}
 
 }  // namespace morsel::guest

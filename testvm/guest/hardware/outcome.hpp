@@ -29,16 +29,35 @@ constexpr WalkOutcome outcome_of(const morsel_vcpu_run& run)
   return run.access & MORSEL_VCPU_PRESENT ? WalkOutcome::denied : WalkOutcome::absent;
 }
 
-// As the engine's inspector finds it in memory.
-inline WalkOutcome outcome_of(const inspect::WalkTrace& trace)
+template <class F>
+inline constexpr bool has_present_bit = requires
+{
+  F::present;
+};
+
+// Formats without a bit for it are present with any right.
+template <class F>
+constexpr bool is_present(u64 word)
+{
+  if constexpr (has_present_bit<F>)
+    return (word & F::present) != 0;
+  else
+    return (word & (F::read | F::write | F::execute)) != 0;
+}
+
+// As the engine's inspector finds it in memory, and hardware would tell it.
+template <class F>
+WalkOutcome outcome_of(const inspect::WalkTrace& trace)
 {
   switch (trace.end) {
     case inspect::WalkEnd::translated: return WalkOutcome::allowed;
     case inspect::WalkEnd::not_present: return WalkOutcome::absent;
-    case inspect::WalkEnd::denied: return WalkOutcome::denied;
+    case inspect::WalkEnd::denied:
+      // Without a bit for it, present means that some right is left on the whole way.
+      return has_present_bit<F> || !trace.rights.none() ? WalkOutcome::denied : WalkOutcome::absent;
     case inspect::WalkEnd::malformed:
       // Words that no hardware takes for present: it does not look at them any further.
-      return trace.steps.back().entry.word & Npt::present ? WalkOutcome::malformed : WalkOutcome::absent;
+      return is_present<F>(trace.steps.back().entry.word) ? WalkOutcome::malformed : WalkOutcome::absent;
     case inspect::WalkEnd::outside_memory: return WalkOutcome::unknown;
   }
   return WalkOutcome::unknown;

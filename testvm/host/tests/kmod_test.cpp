@@ -2,66 +2,24 @@
 //
 // The kernel module in a real kernel: runs morsel-kmod-test (kmod/tests/) in one VM, suite by suite and under each
 // granularity of attachment, then unloads the module and reads the kernel's log.
-#include <gtest/gtest.h>
-
 #include <atomic>
-#include <cstdlib>
-#include <fstream>
 #include <future>
-#include <iterator>
-#include <memory>
 
+#include "testvm/host/tests/module_test.hpp"
 #include "testvm/host/tests/vm_machine.hpp"
-#include "testvm/host/vm_connection.hpp"
 
 namespace morsel::testvm {
 namespace {
 
-constexpr Milliseconds hang_guard{900'000};
-
-class KernelModule : public testing::Test {
+class KernelModule : public ModuleTest {
  protected:
   static void SetUpTestSuite()
   {
     VmConfig config = test_config();
     config.memory_bytes = u64{3} << 30;
-    machine = VmConnection::start(config);
+    start(config);
   }
-  static void TearDownTestSuite() { machine.reset(); }
-
-  static Json request(const std::string& command, const Json& arguments = Json::object())
-  {
-    return machine->request(command, arguments, hang_guard);
-  }
-
-  static void run(const std::vector<std::string>& words)
-  {
-    Json environment = Json::array();
-    for (const std::string name : {"MORSEL_STRESS", "MORSEL_SEED"})  // the length of the stress, what is random
-      if (const char* value = std::getenv(name.c_str())) environment.push_back(name + "=" + value);
-    const Json result = request("run", {{"argv", words}, {"env", environment}});
-    const std::string output = result.value("stdout", "") + result.value("stderr", "");
-    EXPECT_EQ(result.value("exit_status", -1), 0) << output << result.dump();
-    std::printf("%s", output.c_str());
-  }
-  static void run_suite(const std::string& suite, const std::string& granularity = "1g")
-  {
-    run({"sh", "-c", "echo " + granularity + " > /sys/module/morsel/parameters/granularity"});
-    run({"morsel-kmod-test", suite});
-  }
-
-  // Why there is no virtual CPU in this machine's VMs; empty: there is one. Under TCG there always is.
-  static std::string vcpu_lacks()
-  {
-    constexpr int none = 77;
-    if (machine->info().accelerator == "TCG") return "";
-    const Json result = request("run", {{"argv", {"morsel-hardware", "--oracle", "0"}}});
-    return result.value("exit_status", -1) == none ? result.value("stderr", "") : "";
-  }
-
-  static std::unique_ptr<VmConnection> machine;
 };
-std::unique_ptr<VmConnection> KernelModule::machine;
 
 TEST_F(KernelModule, MapsThePrimaryAtEachGranularity)
 {
@@ -94,6 +52,7 @@ TEST_F(KernelModule, RunsVirtualCpusOnViewsAndOnThePrimary)
   if (const std::string lack = vcpu_lacks(); !lack.empty()) GTEST_SKIP() << lack;
   run_suite("vcpu");
   run_suite("vcpu-running");
+  run_suite("vcpu-switch");
   run_suite("vcpu-primary");
 }
 
@@ -101,23 +60,15 @@ TEST_F(KernelModule, RunsVirtualCpusOnViewsAndOnThePrimary)
 TEST_F(KernelModule, WalksViewsAsThePageAboutHardwareSays)
 {
   if (const std::string lack = vcpu_lacks(); !lack.empty()) GTEST_SKIP() << lack;
-  const Json result = request("run", {{"argv", {"morsel-hardware"}}});
-  const std::string matrix = result.value("stdout", "");
-  EXPECT_EQ(result.value("exit_status", -1), 0) << matrix << result.value("stderr", "");
-  if (machine->info().accelerator != "TCG") return;
-  const char* const path = std::getenv("MORSEL_HARDWARE_PAGE");
-  ASSERT_NE(path, nullptr);
-  std::ifstream file(path);
-  const std::string page{std::istreambuf_iterator<char>(file), {}};
-  EXPECT_EQ(page.substr(std::min(page.find("## npt"), page.size())), matrix)
-      << "docs/hardware.md: put this in place of what follows its introduction";
+  const std::string matrix = hardware_matrix();
+  if (machine->info().accelerator == "TCG") expect_part_of_hardware_page(matrix);
 }
 
-// Of each format: NPT, and AMD64 as the guest's own tables.
+// Of each format: the second stage's, and AMD64 as the guest's own tables.
 TEST_F(KernelModule, AgreesWithTheInspectorOnRandomTables)
 {
   if (const std::string lack = vcpu_lacks(); !lack.empty()) GTEST_SKIP() << lack;
-  run({"morsel-hardware", "--oracle", "5000"});
+  compare_random_tables(5000);
 }
 
 TEST_F(KernelModule, InjectsFaultsAndShowsPoints) { run_suite("inject"); }
@@ -170,7 +121,7 @@ TEST_F(KernelModule, UnloadingLetsARequestGoThatWaitsAtTheGate)
   EXPECT_EQ(populate.get()["changed_pages"], 1);
   request("module-load");
   EXPECT_EQ(request("object-list")["objects"], Json::array());
-  EXPECT_EQ(alarming_lines(*machine), "");
+  EXPECT_EQ(alarming_lines(), "");
 }
 
 // It is let go, and keeps the module: it has an object mapped.
@@ -194,19 +145,17 @@ TEST_F(KernelModule, UnloadingLetsAProcessGoThatWaitsAtTheGate)
   request("wait", {{"pid", pid}});
   request("module-unload");
   request("module-load");
-  EXPECT_EQ(alarming_lines(*machine), "");
+  EXPECT_EQ(alarming_lines(), "");
 }
 
 // After everything above: unloads with nothing left, loads again, and the kernel has not complained.
 TEST_F(KernelModule, UnloadsAndLoadsAgainWithACleanLog)
 {
-  const Json counters = request("counters");
-  for (const char* name : {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries"})
-    EXPECT_EQ(counters.at(name), 0) << name << ": " << counters.dump();
+  EXPECT_EQ(what_the_module_holds(), "");
   request("module-unload");
   request("module-load", {{"params", "granularity=2m"}});
   run({"morsel-kmod-test", "mapping"});
-  EXPECT_EQ(alarming_lines(*machine), "");
+  EXPECT_EQ(alarming_lines(), "");
 }
 
 // QEMU's emulated CPUs always have SVM, so kvm-amd loads.
@@ -224,7 +173,7 @@ TEST_F(KernelModuleBesideKvm, TakesTurnsWithIt)
 {
   run_suite("kvm");
   request("module-unload");
-  EXPECT_EQ(alarming_lines(*machine), "");
+  EXPECT_EQ(alarming_lines(), "");
 }
 
 }  // namespace

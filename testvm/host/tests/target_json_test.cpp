@@ -97,6 +97,7 @@ TEST(AgentReplies, NameOutcomesOfAccesses)
   EXPECT_NE(reply.walker.find("engine"), std::string::npos);
   EXPECT_EQ(access_from_json(Json::parse(R"({"result":"hit","walker":"svm","value":1})")).walker,
             "AMD-V nested paging");
+  EXPECT_EQ(access_from_json(Json::parse(R"({"result":"hit","walker":"vmx","value":1})")).walker, "VMX with EPT");
   EXPECT_EQ(access_from_json(Json::parse(R"({"result":"hit","walker":"engine","value":1,"why":"it is used"})")).walker,
             "the engine's walker in the module; no virtual CPU: it is used");
   expect_refused(access_from_json, Json::parse(R"({"result":"hit","walker":"engine","value":1,"why":7})"));

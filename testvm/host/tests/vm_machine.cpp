@@ -11,6 +11,7 @@
 #include "testvm/host/libvirt.hpp"
 #include "testvm/host/runtime_folder.hpp"
 #include "testvm/image/image.hpp"
+#include "testvm/image/kernel_modules.hpp"
 
 namespace morsel::testvm {
 
@@ -64,6 +65,18 @@ VmConfig config_without_module()
   ImageInputs inputs = inputs_of_build(find_build_folder());
   inputs.kernel_module.reset();
   inputs.output = inputs.output.parent_path() / "without-module.cpio";
+  config.initramfs = build_image(inputs);
+  return config;
+}
+
+VmConfig config_with_kvm_intel()
+{
+  VmConfig config = test_config();
+  ImageInputs inputs = inputs_of_build(find_build_folder());
+  int number = 0;
+  for (const fs::path& file : load_order(inputs.modules, {"kvm_intel"}))
+    inputs.extra.push_back({file, "/lib/kvm/" + std::to_string(++number) + "-" + file.filename().string(), 0644});
+  inputs.output = inputs.output.parent_path() / "with-kvm-intel.cpio";
   config.initramfs = build_image(inputs);
   return config;
 }

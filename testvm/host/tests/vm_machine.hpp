@@ -16,6 +16,9 @@ VmConfig test_config(const std::vector<std::string>& modules = {}, With with = W
 // The same kernel with an image that has no morsel.ko.
 VmConfig config_without_module();
 
+// An image that has kvm-intel besides, with what it needs, in /lib/kvm, in the order of loading.
+VmConfig config_with_kvm_intel();
+
 // Whether libvirt knows the domain.
 bool domain_exists(const VmInfo& vm);
 // Wait until libvirt knows it, or knows it no more; false if that has not happened after a minute.
