@@ -58,6 +58,7 @@ Outcome up(const Arguments& arguments, const Choice& choice)
   wishes.bochs = arguments.get_or<std::string>("--machine", "qemu") == "bochs";
   if (arguments.has("--accelerator")) wishes.accelerator = arguments.text("--accelerator");
   wishes.five_levels = arguments.has("--la57");
+  wishes.intel_iommu = arguments.get_or<std::string>("--iommu", "none") == "intel";
   wishes.kernel_arguments = arguments.get_or<std::string>("--append", "");
   if (arguments.has("--while")) {
     const u64 process = arguments.number("--while");
@@ -154,6 +155,9 @@ void add_vm_commands(CommandTable& table, const Choice& choice)
               {"--accelerator", ArgumentKind::choice, "what runs the guest; without, KVM if it really works, else TCG",
                true, "WHAT", {"automatic", "tcg", "kvm"}},
               {"--la57", ArgumentKind::flag, "the guest's kernel uses five levels of page tables"},
+              {"--iommu", ArgumentKind::choice,
+               "a virtual IOMMU for the module to drive, with an edu device and an NVMe drive of 16M behind it",
+               true, "WHAT", {"none", "intel"}},
               {"--append", ArgumentKind::text, "kernel arguments to append", true, "WORDS"},
               {"--while", ArgumentKind::number, "ends it when this process ends, even if it is killed", true, "PID"}},
              "Starts a test VM that stays until 'vm down'; nothing of it outlives its holder process.",

@@ -22,6 +22,7 @@ struct VmWishes {
   std::optional<u64> cpus;
   std::optional<std::string> accelerator;  // "automatic", "tcg", "kvm"
   bool five_levels = false;
+  bool intel_iommu = false;
   std::string kernel_arguments;
   u32 while_process = 0;  // not 0: the VM ends with this process
 };
