@@ -68,7 +68,7 @@ static bool runs_user_of(int cpu, void *data)
 	return runs;
 }
 
-/* The whole tree is flushed, whatever the range: a CPU may have cached its table pointers. */
+/* For CPUs the whole tree is flushed, whatever the range: they may have cached its table pointers. */
 void kernel_flush(struct engine_actor *actor, unsigned int number, engine_u64 start, engine_u64 end)
 {
 	struct morsel_tree *tree = &actor->object->trees[number];
@@ -86,6 +86,7 @@ void kernel_flush(struct engine_actor *actor, unsigned int number, engine_u64 st
 	if (used)
 		on_each_cpu_cond_mask(runs_user_of, flush_this_cpu, tree, true, cpu_online_mask);
 	morsel_vcpus_flush(tree);
+	morsel_devices_flush(tree, start, end);
 }
 
 /* ---- processes ---- */

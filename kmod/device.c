@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "engine/abi/morsel_device.h"
 #include "engine/abi/morsel_vcpu.h"
 #include "kmod/shim.h"
 
@@ -219,6 +220,10 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 		return morsel_vcpu_create_lab(user);
 	case MORSEL_IOC_VCPU_STATE:
 		return morsel_vcpu_tell_state(user);
+	case MORSEL_IOC_DEVICE_LAB:
+		return morsel_device_attach_lab(user);
+	case MORSEL_IOC_DEVICE_STATE:
+		return morsel_device_tell_state(user);
 	case MORSEL_IOC_IDLE:
 		return argument ? -EINVAL : morsel_wait_until_idle();
 	default:

@@ -9,6 +9,7 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
+#include "engine/abi/morsel_device.h"
 #include "engine/abi/morsel_vcpu.h"
 #include "kmod/shim.h"
 
@@ -262,7 +263,8 @@ static long access(struct file *file, struct morsel_object *object, void __user 
 	tree = morsel_tree_get(object, request.view);
 	if (!tree)
 		return -ENOENT;
-	if (!(request.flags & MORSEL_ACCESS_TOUCH) || !morsel_vcpu_access(file, tree, &request, &error))
+	if (!(request.flags & MORSEL_ACCESS_TOUCH) || (!morsel_vcpu_access(file, tree, &request, &error) &&
+						       !morsel_device_access(file, tree, &request, &error)))
 		error = do_access(object, tree, &request);
 	morsel_tree_put(tree);
 	if (error && error != -ENXIO)	/* who walked is told of a hole, too */
@@ -352,6 +354,7 @@ static bool changes_object(unsigned int command)
 	case MORSEL_IOC_VIEW_ADD:
 	case MORSEL_IOC_VIEW_DROP:
 	case MORSEL_IOC_VCPU:
+	case MORSEL_IOC_DEVICE:
 		return true;
 	default:
 		return false;
@@ -389,6 +392,8 @@ static long dispatch(struct file *file, unsigned int command, unsigned long argu
 		return map_view(file, object, user);
 	case MORSEL_IOC_VCPU:
 		return morsel_vcpu_create(file, user);
+	case MORSEL_IOC_DEVICE:
+		return morsel_device_attach(file, user);
 	case MORSEL_IOC_SETTLE:
 		return argument ? -EINVAL : morsel_settle(object);
 	default:

@@ -88,11 +88,16 @@ static int __init morsel_init(void)
 	error = register_filesystem(&morsel_fs_type);
 	if (error)
 		goto reclaim;
-	error = misc_register(&device);
+	error = morsel_devices_start();
 	if (error)
 		goto filesystem;
+	error = misc_register(&device);
+	if (error)
+		goto devices;
 	return 0;
 
+devices:
+	morsel_devices_stop();
 filesystem:
 	unregister_filesystem(&morsel_fs_type);
 reclaim:
@@ -104,6 +109,7 @@ reclaim:
 static void __exit morsel_exit(void)
 {
 	misc_deregister(&device);
+	morsel_devices_stop();
 	unregister_filesystem(&morsel_fs_type);
 	morsel_inject_clear();
 	morsel_gate_stop();

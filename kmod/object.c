@@ -22,6 +22,7 @@ static void init_tree(struct morsel_object *object, unsigned int number)
 	spin_lock_init(&tree->lock);
 	INIT_LIST_HEAD(&tree->users);
 	INIT_LIST_HEAD(&tree->vcpus);
+	INIT_LIST_HEAD(&tree->devices);
 	xa_init(&tree->tables[0]);
 	xa_init(&tree->tables[1]);
 }

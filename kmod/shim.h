@@ -3,7 +3,8 @@
  * What the module's C files share: objects, their trees, and the processes that map them.
  *
  * Locks, in this order: mmap_lock > attach_mutex > object->lock; context->lock > page-table locks; tree->lock alone.
- * None is held when the engine is called, except mmap_lock in the places that kmod/fault.c lists.
+ * None is held when the engine is called, except mmap_lock in the places that kmod/fault.c lists. A flush takes those
+ * of kmod/iommu.h, for which nobody waits who holds one of the others but mmap_lock.
  */
 #ifndef MORSEL_KMOD_SHIM_H
 #define MORSEL_KMOD_SHIM_H
@@ -63,6 +64,7 @@ struct morsel_tree {
 	spinlock_t lock;
 	struct list_head users;		/* struct morsel_user: whose CPUs may cache this tree */
 	struct list_head vcpus;		/* struct morsel_vcpu: the same */
+	struct list_head devices;	/* struct morsel_device: the same, of an IOMMU */
 };
 
 /* Tables and frames on their way out: one batch waits for its grace period, the next one gathers. */
@@ -249,12 +251,27 @@ static inline void morsel_gate_end(void)
 		morsel_gate_finish();
 }
 
+/* lab.c */
+struct page *morsel_lab_new(const char **reason);
+void morsel_lab_free(struct page *lab);
+int morsel_lab_map(struct page *lab, struct vm_area_struct *vma);
+int morsel_give_file(struct file *file, s32 *fd, const void *reply, size_t size, void __user *argument);
+
 /* vcpu.c, vcpu_run.c: kmod/vcpu.h */
 long morsel_vcpu_create(struct file *file, void __user *argument);
 long morsel_vcpu_create_lab(void __user *argument);
 long morsel_vcpu_tell_state(void __user *argument);
 bool morsel_vcpu_access(struct file *file, struct morsel_tree *tree, struct morsel_access *request, int *error);
 void morsel_vcpus_flush(struct morsel_tree *tree);
+
+/* iommu.c, iommu_pci.c: kmod/iommu.h */
+long morsel_device_attach(struct file *file, void __user *argument);
+long morsel_device_attach_lab(void __user *argument);
+long morsel_device_tell_state(void __user *argument);
+bool morsel_device_access(struct file *file, struct morsel_tree *tree, struct morsel_access *request, int *error);
+void morsel_devices_flush(struct morsel_tree *tree, u64 start, u64 end);
+int morsel_devices_start(void);
+void morsel_devices_stop(void);
 
 /* journal.c */
 int morsel_journal_switch(struct morsel_journal_switch *request);

@@ -16,8 +16,6 @@
 
 #include "kmod/vcpu.h"
 
-#define LAB_ORDER (PMD_SHIFT - PAGE_SHIFT)
-
 static const struct morsel_vcpu_ops *const kinds[] = { &morsel_svm_ops, &morsel_vmx_ops };
 static unsigned int users[ARRAY_SIZE(kinds)];
 static DEFINE_MUTEX(switching);		/* of `users`, and of what they switch */
@@ -186,8 +184,7 @@ void morsel_vcpu_free(struct morsel_vcpu *vcpu)
 	}
 	vcpu->ops->destroy(vcpu);
 	morsel_guest_destroy(vcpu);
-	if (vcpu->lab)
-		__free_pages(vcpu->lab, LAB_ORDER);
+	morsel_lab_free(vcpu->lab);
 	switch_off(kind_of(vcpu->format));
 	kfree(vcpu);
 	atomic_dec(&vcpus);
@@ -199,10 +196,9 @@ static struct morsel_vcpu *new_lab(unsigned int format, const char **reason)
 
 	if (IS_ERR(vcpu))
 		return vcpu;
-	vcpu->lab = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN, LAB_ORDER);
+	vcpu->lab = morsel_lab_new(reason);
 	if (!vcpu->lab) {
 		morsel_vcpu_free(vcpu);
-		*reason = "there are no 2 MiB of memory in one piece";
 		return ERR_PTR(-ENOMEM);
 	}
 	vcpu->view_root = page_address(vcpu->lab);
@@ -252,11 +248,8 @@ static long vcpu_ioctl(struct file *file, unsigned int command, unsigned long ar
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct morsel_vcpu *vcpu = file->private_data;
-	const unsigned long bytes = vma->vm_end - vma->vm_start;
 
-	if (!vcpu->lab || vma->vm_pgoff || bytes > MORSEL_LAB_BYTES || !(vma->vm_flags & VM_SHARED))
-		return -EINVAL;
-	return remap_pfn_range(vma, vma->vm_start, page_to_pfn(vcpu->lab), bytes, vma->vm_page_prot);
+	return morsel_lab_map(vcpu->lab, vma);
 }
 
 static int vcpu_release(struct inode *inode, struct file *file)
@@ -278,28 +271,15 @@ static const struct file_operations vcpu_operations = {
 static int give_descriptor(struct morsel_vcpu *vcpu, struct morsel_vcpu_create *request, void __user *argument)
 {
 	struct file *file = anon_inode_getfile("[morsel-vcpu]", &vcpu_operations, vcpu, O_RDWR | O_CLOEXEC);
-	int fd;
 
 	if (IS_ERR(file)) {
 		morsel_vcpu_free(vcpu);
 		return PTR_ERR(file);
 	}
-	fd = get_unused_fd_flags(O_CLOEXEC);
-	if (fd < 0) {
-		fput(file);
-		return fd;
-	}
-	request->fd = fd;
 	request->walker = vcpu->ops->walker;
 	request->ending = vcpu->ops->ending;
 	request->lab_pa = vcpu->lab ? page_to_phys(vcpu->lab) : 0;
-	if (copy_to_user(argument, request, sizeof(*request))) {
-		put_unused_fd(fd);
-		fput(file);
-		return -EFAULT;
-	}
-	fd_install(fd, file);
-	return 0;
+	return morsel_give_file(file, &request->fd, request, sizeof(*request), argument);
 }
 
 static int refuse(struct morsel_vcpu_create *request, void __user *argument, int error, const char *reason)

@@ -73,6 +73,7 @@ enum morsel_walker {
 	MORSEL_WALKER_CPU = 1,		/* the CPU's MMU, for a process that maps the view */
 	MORSEL_WALKER_SVM = 2,		/* the CPU's nested paging (AMD-V), for a virtual CPU of the module */
 	MORSEL_WALKER_VMX = 3,		/* the CPU's EPT (VMX), likewise */
+	MORSEL_WALKER_VTD = 4,		/* an IOMMU (Intel VT-d), for a device that the module drives */
 };
 
 struct morsel_version {
@@ -160,9 +161,9 @@ struct morsel_view_drop {
 
 /*
  * Fill one page of a view, as a violation handler would; with MORSEL_ACCESS_TOUCH do the access, too: of one 64-bit
- * word, or the fetch of one instruction. A virtual CPU (morsel_vcpu.h) does it where there is hardware for the view's
- * format, else the engine's walker. With MORSEL_ACCESS_VCPU it is a virtual CPU or nothing (EOPNOTSUPP, ENODEV, EBUSY:
- * there is none), on the primary, too.
+ * word, or the fetch of one instruction. Where there is hardware for the view's format, a virtual CPU (morsel_vcpu.h)
+ * or a device (morsel_device.h) does it, else the engine's walker. With MORSEL_ACCESS_VCPU it is a virtual CPU or
+ * nothing (EOPNOTSUPP, ENODEV, EBUSY: there is none), on the primary, too.
  */
 #define MORSEL_ACCESS_POPULATE 1u	/* a hole in the primary is populated (else ENXIO) */
 #define MORSEL_ACCESS_TOUCH 2u

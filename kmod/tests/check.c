@@ -29,6 +29,7 @@ static const struct suite suites[] = {
 	{ "pages", pages_tests }, { "vcpu", vcpu_tests },
 	{ "vcpu-running", vcpu_running_tests }, { "vcpu-switch", vcpu_switch_tests },
 	{ "vcpu-primary", vcpu_primary_tests }, { "kvm", kvm_tests },
+	{ "device", device_tests }, { "drive", drive_tests },
 };
 
 static void fail(const char *file, int line, const char *text)
@@ -208,6 +209,16 @@ struct morsel_counters counters(void)
 	CHECK_EQ(ioctl(fd, MORSEL_IOC_COUNTERS, &result), 0);
 	close(fd);
 	return result;
+}
+
+long module_references(void)
+{
+	FILE *file = fopen("/sys/module/morsel/refcnt", "re");
+	long references;
+
+	CHECK(file && fscanf(file, "%ld", &references) == 1);
+	fclose(file);
+	return references;
 }
 
 unsigned vcpu_count(void)

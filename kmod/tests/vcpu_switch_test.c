@@ -102,16 +102,6 @@ static void another_hypervisor_has_its_turn(void)
 		svm_takes_turns(fd, view);
 }
 
-static long module_references(void)
-{
-	FILE *file = fopen("/sys/module/morsel/refcnt", "re");
-	long references;
-
-	CHECK(file && fscanf(file, "%ld", &references) == 1);
-	fclose(file);
-	return references;
-}
-
 static void the_module_cannot_be_unloaded_under_a_guest(void)
 {
 	struct morsel_vcpu_create lab = { .size = sizeof(lab), .format = hardware()->format };

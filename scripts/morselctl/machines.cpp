@@ -73,6 +73,7 @@ Outcome up(Session&, const Arguments& arguments, const Choice& choice)
   wishes.with_qemu = arguments.has("--with");
   if (arguments.has("--accelerator")) wishes.accelerator = arguments.text("--accelerator");
   wishes.five_levels = arguments.has("--la57");
+  wishes.intel_iommu = arguments.get_or<std::string>("--iommu", "none") == "intel";
   wishes.kernel_arguments = arguments.get_or<std::string>("--append", "");
   wishes.modules = module_names(arguments);
   if (arguments.has("--while")) {
@@ -172,6 +173,9 @@ void add_vm_commands(CommandTable& table, const Choice& choice)
               {"--la57", ArgumentKind::flag, "the guest's kernel uses five levels of page tables"},
               {"--load", ArgumentKind::text, "more modules of the guest's kernel, loaded at start: kvm-amd, …", true,
                "MODULES"},
+              {"--iommu", ArgumentKind::choice,
+               "a virtual IOMMU for the module to drive, with an edu device and an NVMe drive of 16M behind it",
+               true, "WHAT", {"none", "intel"}},
               {"--append", ArgumentKind::text, "kernel arguments to append", true, "WORDS"},
               {"--while", ArgumentKind::number, "ends it when this process ends, even if it is killed", true, "PID"}},
              "Starts a test VM that stays until 'vm down'; nothing of it outlives its holder process.",

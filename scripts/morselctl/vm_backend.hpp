@@ -24,6 +24,7 @@ struct VmWishes {
   std::optional<u64> cpus;
   std::optional<std::string> accelerator;  // "automatic", "tcg", "kvm"
   bool five_levels = false;
+  bool intel_iommu = false;
   std::string kernel_arguments;
   std::vector<std::string> modules;  // of the guest's kernel, loaded at start besides the usual ones
   u32 while_process = 0;             // not 0: the VM ends with this process

@@ -58,6 +58,7 @@ session::Json vm_up(const VmWishes& wishes)
   if (wishes.cpus) config.cpus = static_cast<u32>(*wishes.cpus);
   if (wishes.accelerator) config.accelerator = accelerator_of(*wishes.accelerator);
   if (wishes.five_levels) config.paging = testvm::Paging::five_levels;
+  if (wishes.intel_iommu) config.iommu = testvm::Iommu::intel;
   config.kernel_arguments = wishes.kernel_arguments;
   config.while_process = static_cast<pid_t>(wishes.while_process);
   return info_facts(testvm::vm_up(std::move(config)));

@@ -35,6 +35,7 @@ void check_bochs_config(const VmConfig& config)
   const std::string tried = "starting the VM '" + config.name + "' in Bochs";
   if (const std::string missing = missing_for_bochs(); !missing.empty())
     throw Failure(Exit::skipped, tried, missing, bochs_advice);
+  if (config.iommu != Iommu::none) throw Failure(Exit::usage, tried, "Bochs has no IOMMU", "use QEMU for it");
   if (config.paging == Paging::five_levels)
     throw Failure(Exit::usage, tried, "Bochs' CPUs have no 5-level paging", "use QEMU for it");
   if (config.accelerator != Accelerator::automatic)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "testvm/host/domain.hpp"
 
+#include <fcntl.h>
 #include <libvirt/virterror.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ using session::Exit;
 using session::Failure;
 
 constexpr u64 ram_granule = u64{2} << 20;
+constexpr off_t drive_bytes = off_t{16} << 20;
 
 void check_config(const VmConfig& config)
 {
@@ -37,13 +39,26 @@ void check_config(const VmConfig& config)
     throw Failure(Exit::usage, tried, std::to_string(config.cpus) + " CPUs", "use 1 to 64");
 }
 
+// An empty drive for QEMU's user, and for nobody else.
+void make_drive(const fs::path& drive, const std::string& qemu_user)
+{
+  const UniqueFd file(open(drive.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file || ftruncate(file.get(), drive_bytes) != 0)
+    throw Failure(Exit::target_lost, "making the drive " + drive.string(), errno_text());
+  give_to(qemu_user, file.get(), drive);
+}
+
 DomainFiles files_for(const VmConfig& config, const VmPaths& paths, const std::string& qemu_user)
 {
-  DomainFiles files{boot_kernel(config), config.initramfs, paths.console, paths.channel};
+  DomainFiles files{boot_kernel(config), config.initramfs, paths.console, paths.channel, {}};
   fs::path made;
   const auto stage = [&] { return made.empty() ? made = make_stage(paths) : made; };
   files.kernel = reachable_for(qemu_user, files.kernel, stage);
   files.initramfs = reachable_for(qemu_user, config.initramfs, stage);
+  if (config.iommu != Iommu::none) {
+    files.drive = (qemu_user.empty() ? paths.folder : stage()) / "drive.raw";
+    make_drive(files.drive, qemu_user);
+  }
   return files;
 }
 
@@ -111,6 +126,7 @@ StartedDomain start_domain(virConnect* connection, const VmConfig& config, const
   info.machine_version = hypervisor_version(connection);
   info.console = paths.console;
   info.kernel_image = boot_kernel(config);
+  info.drive = files.drive;
   info.memory_bytes = config.memory_bytes;
   info.cpus = config.cpus;
   info.holder = getpid();

@@ -40,9 +40,32 @@ void add_machine(pugi::xml_node domain, const VmConfig& config, Accelerator acce
   }
 }
 
-void add_devices(pugi::xml_node domain, const DomainFiles& files)
+// 48 bits are what tables of four levels translate.
+void add_iommu(pugi::xml_node devices)
+{
+  pugi::xml_node iommu = add(devices, "iommu");
+  set(iommu, "model", "intel");
+  set(add(iommu, "driver"), "aw_bits", "48");
+}
+
+// What libvirt has no words for. Slots from 0x18 on: libvirt gives its own devices the lower ones.
+void add_qemu_arguments(pugi::xml_node domain, const DomainFiles& files)
+{
+  set(domain, "xmlns:qemu", "http://libvirt.org/schemas/domain/qemu/1.0");
+  pugi::xml_node line = add(domain, "qemu:commandline");
+  const auto argument = [&](const std::string& text) { set(add(line, "qemu:arg"), "value", text); };
+  argument("-device");
+  argument("edu,bus=pcie.0,addr=0x18,dma_mask=0xffffffffffff");
+  argument("-blockdev");
+  argument(Json{{"driver", "file"}, {"filename", files.drive.string()}, {"node-name", "morsel-drive"}}.dump());
+  argument("-device");
+  argument("nvme,bus=pcie.0,addr=0x19,drive=morsel-drive,serial=morsel");
+}
+
+void add_devices(pugi::xml_node domain, const VmConfig& config, const DomainFiles& files)
 {
   pugi::xml_node devices = add(domain, "devices");
+  if (config.iommu == Iommu::intel) add_iommu(devices);
   pugi::xml_node usb = add(devices, "controller");
   set(usb, "type", "usb");
   set(usb, "model", "none");
@@ -82,6 +105,7 @@ std::string kernel_command_line(const VmConfig& config)
 {
   // A panic ends the guest at once: panic=-1 restarts it, and a restart ends the domain.
   std::string line = "console=ttyS0 quiet panic=-1";
+  if (config.iommu == Iommu::intel) line += " intel_iommu=off intremap=off";
   if (!config.kernel_arguments.empty()) line += " " + config.kernel_arguments;
   return line;
 }
@@ -103,7 +127,7 @@ std::string domain_xml(const VmConfig& config, Accelerator accelerator, const Do
   add(domain, "on_poweroff", "destroy");
   add(domain, "on_reboot", "destroy");
   add(domain, "on_crash", "destroy");
-  add_devices(domain, files);
+  add_devices(domain, config, files);
   if (!qemu_user.empty()) {
     pugi::xml_node label = add(domain, "seclabel");
     set(label, "type", "static");
@@ -111,6 +135,7 @@ std::string domain_xml(const VmConfig& config, Accelerator accelerator, const Do
     set(label, "relabel", "no");
     add(label, "label", qemu_user);
   }
+  if (config.iommu != Iommu::none) add_qemu_arguments(domain, files);
   std::ostringstream text;
   document.save(text, "  ");
   return text.str();

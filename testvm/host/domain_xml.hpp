@@ -12,6 +12,7 @@ inline constexpr const char* agent_port_name = "org.morselscope.agent.0";
 
 struct DomainFiles {
   std::filesystem::path kernel, initramfs, console, channel;
+  std::filesystem::path drive;  // only with an IOMMU
 };
 
 // "+64055:+107", the user that QEMU runs as, if libvirt changes users at all (qemu:///system does); else empty.

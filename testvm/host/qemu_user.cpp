@@ -79,4 +79,12 @@ fs::path reachable_for(const std::string& qemu_user, const fs::path& file, const
   return staged;
 }
 
+void give_to(const std::string& qemu_user, int file, const fs::path& name)
+{
+  if (qemu_user.empty()) return;
+  const Ids ids = parse_ids(qemu_user);
+  if (fchown(file, ids.user, ids.group) != 0)
+    throw Failure(Exit::target_lost, "giving " + name.string() + " to libvirt's QEMU user", errno_text());
+}
+
 }  // namespace morsel::testvm

@@ -16,4 +16,7 @@ bool may_access(const std::string& qemu_user, const std::filesystem::path& file,
 std::filesystem::path reachable_for(const std::string& qemu_user, const std::filesystem::path& file,
                                     const std::function<std::filesystem::path()>& stage);
 
+// Makes that user the file's owner; nothing if there is none.
+void give_to(const std::string& qemu_user, int file, const std::filesystem::path& name);
+
 }  // namespace morsel::testvm

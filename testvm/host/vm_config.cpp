@@ -19,6 +19,7 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Accelerator, {{Accelerator::automatic, "automatic"}
                                            {Accelerator::tcg, "tcg"},
                                            {Accelerator::kvm, "kvm"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Paging, {{Paging::four_levels, "four_levels"}, {Paging::five_levels, "five_levels"}})
+NLOHMANN_JSON_SERIALIZE_ENUM(Iommu, {{Iommu::none, "none"}, {Iommu::intel, "intel"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Module, {{Module::required, "required"}, {Module::optional, "optional"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Lifetime, {{Lifetime::as_owner, "as_owner"}, {Lifetime::until_end, "until_end"}})
 
@@ -56,6 +57,7 @@ Json to_json(const VmConfig& c)
           {"memory_bytes", c.memory_bytes},
           {"accelerator", c.accelerator},
           {"paging", c.paging},
+          {"iommu", c.iommu},
           {"module", c.module},
           {"lifetime", c.lifetime},
           {"while_process", c.while_process},
@@ -76,6 +78,7 @@ VmConfig config_from_json(const Json& json)
     c.memory_bytes = json.at("memory_bytes").get<u64>();
     c.accelerator = json.at("accelerator").get<Accelerator>();
     c.paging = json.at("paging").get<Paging>();
+    c.iommu = json.at("iommu").get<Iommu>();
     c.module = json.at("module").get<Module>();
     c.lifetime = json.at("lifetime").get<Lifetime>();
     c.while_process = json.at("while_process").get<pid_t>();
@@ -99,6 +102,7 @@ Json to_json(const VmInfo& i)
           {"ram", i.ram.string()},
           {"console", i.console.string()},
           {"kernel_image", i.kernel_image.string()},
+          {"drive", i.drive.string()},
           {"memory_bytes", i.memory_bytes},
           {"cpus", i.cpus},
           {"holder", i.holder},
@@ -121,6 +125,7 @@ VmInfo info_from_json(const Json& json)
     i.ram = json.at("ram").get<std::string>();
     i.console = json.at("console").get<std::string>();
     i.kernel_image = json.at("kernel_image").get<std::string>();
+    i.drive = json.at("drive").get<std::string>();
     i.memory_bytes = json.at("memory_bytes").get<u64>();
     i.cpus = json.at("cpus").get<u32>();
     i.holder = json.at("holder").get<pid_t>();

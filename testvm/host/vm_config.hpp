@@ -20,6 +20,8 @@ enum class Accelerator : u8 { automatic, tcg, kvm };  // automatic: KVM where it
 // Of the guest's own kernel. Only its decompressor turns 5-level paging on (the PVH entry never does), so that such a
 // VM boots the compressed kernel, which takes seconds longer.
 enum class Paging : u8 { four_levels, five_levels };
+// A virtual IOMMU, which the guest's kernel leaves to the module, and devices behind it: `edu`, and an NVMe drive.
+enum class Iommu : u8 { none, intel };
 enum class Module : u8 { required, optional };  // whether an image without morsel.ko is refused
 enum class With : u8 { nothing, qemu };         // what an image has beyond the usual
 enum class Lifetime : u8 {
@@ -38,6 +40,7 @@ struct VmConfig {
   u64 memory_bytes = u64{512} << 20;  // multiple of 2 MiB
   Accelerator accelerator = Accelerator::automatic;
   Paging paging = Paging::four_levels;
+  Iommu iommu = Iommu::none;
   Module module = Module::required;
   Lifetime lifetime = Lifetime::as_owner;
   pid_t while_process = 0;            // not 0: the VM ends with this process, if nothing ends it before
@@ -67,6 +70,7 @@ struct VmInfo {
   std::filesystem::path ram;       // its memory, as a file to map
   std::filesystem::path console;
   std::filesystem::path kernel_image;
+  std::filesystem::path drive;  // behind the IOMMU; empty: there is none
   u64 memory_bytes = 0;
   u32 cpus = 0;
   pid_t holder = 0, process = 0;

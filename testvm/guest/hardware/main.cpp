@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // morsel-hardware [--oracle TABLES [--seed SEED]]
+// morsel-hardware --vtd | --vtd-oracle TABLES [--seed SEED]
 //
 // Lets this machine's second stage (NPT of AMD-V, or EPT of VMX) walk tables, and prints what it did beside what the
 // format's header lets expect, as docs/hardware.md has it. With --oracle: so many random tables of that format, and of
-// AMD64 as the guest's own, walked by the machine and by the engine's inspector.
+// AMD64 as the guest's own, walked by the machine and by the engine's inspector. With --vtd and --vtd-oracle: the same
+// by the IOMMU.
 //
-// Exit status: 0 machine and headers agree, 1 they do not, 2 wrong words, 77 there is no virtual CPU here.
+// Exit status: 0 machine and headers agree, 1 they do not, 2 wrong words, 77 there is no such hardware here.
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <initializer_list>
 #include <optional>
 #include <string>
 
 #include "engine/format/ept.hpp"
 #include "engine/format/npt.hpp"
+#include "testvm/guest/hardware/device_rows.hpp"
 #include "testvm/guest/hardware/oracle.hpp"
 #include "testvm/guest/hardware/row.hpp"
 
@@ -46,7 +50,9 @@ const Walker& walker_here()
 
 int usage()
 {
-  std::fprintf(stderr, "usage: morsel-hardware [--oracle TABLES [--seed SEED]]\n");
+  std::fprintf(stderr,
+               "usage: morsel-hardware [--oracle TABLES [--seed SEED]]\n"
+               "       morsel-hardware --vtd | --vtd-oracle TABLES [--seed SEED]\n");
   return 2;
 }
 
@@ -61,11 +67,13 @@ void print(const Section& section)
                                  : " **(differs)**");
 }
 
-int matrix(const Walker& walker)
+// Prints the part of the matrix, and returns the exit status.
+int print_part(const std::string& title, std::initializer_list<std::vector<Section>> parts)
 {
   std::size_t rows = 0, differing = 0, known = 0;
-  const auto print_all = [&](const std::vector<Section>& sections) {
-    for (const Section& section : sections) {
+  std::printf("## %s\n", title.c_str());
+  for (const std::vector<Section>& part : parts)
+    for (const Section& section : part) {
       print(section);
       rows += section.rows.size();
       for (const Row& row : section.rows) {
@@ -73,13 +81,21 @@ int matrix(const Walker& walker)
         known += row.is_known();
       }
     }
-  };
-  std::printf("## %s, walked by %s\n", walker.name, walker.machine);
-  print_all(walker.lab_sections());
-  print_all(object_sections(walker));
   std::printf("\n%zu rows, %zu of which differ%s.\n", rows, differing,
               known ? (", " + std::to_string(known) + " of them as is known").c_str() : "");
   return differing != known;
+}
+
+int matrix(const Walker& walker)
+{
+  return print_part(std::string(walker.name) + ", walked by " + walker.machine,
+                    {walker.lab_sections(), object_sections(walker)});
+}
+
+int device_matrix()
+{
+  DeviceLab lab;
+  return print_part("vtd_second_stage, walked by Intel VT-d", {device_lab_sections(lab), device_object_sections()});
 }
 
 std::optional<u64> number(const char* text)
@@ -93,22 +109,30 @@ std::optional<u64> number(const char* text)
 
 int main(int argc, char** argv)
 {
+  const bool by_iommu = argc > 1 && !std::strncmp(argv[1], "--vtd", 5);
+  const bool prints = argc == 1 || (argc == 2 && !std::strcmp(argv[1], "--vtd"));
   std::optional<u64> tables, seed;
-  for (int i = 1; i < argc; i += 2) {
+  for (int i = 1; i < argc && !prints; i += 2) {
     if (i + 1 == argc) return usage();
-    if (!std::strcmp(argv[i], "--oracle"))
+    if (!std::strcmp(argv[i], by_iommu ? "--vtd-oracle" : "--oracle"))
       tables = number(argv[i + 1]);
     else if (!std::strcmp(argv[i], "--seed"))
       seed = number(argv[i + 1]);
     else
       return usage();
   }
-  if (argc > 1 && (!tables || (argc > 3 && !seed))) return usage();
+  if (!prints && (!tables || (argc > 3 && !seed))) return usage();
   try {
+    const u64 from = seed.value_or(20261120);
+    if (by_iommu) return prints ? device_matrix() : compare_device_walks(*tables, from);
     const Walker& walker = walker_here();
-    return tables ? compare_walks(walker.format.id, *tables, seed.value_or(20261120)) : matrix(walker);
+    return prints ? matrix(walker) : compare_walks(walker.format.id, *tables, from);
   } catch (const NoVcpu& none) {
     std::fprintf(stderr, "morsel-hardware: no virtual CPU: %s (%s)\n", none.reason.c_str(), std::strerror(none.number));
+    return 77;
+  } catch (const NoDevice& none) {
+    std::fprintf(stderr, "morsel-hardware: no device behind an IOMMU: %s (%s)\n", none.reason.c_str(),
+                 std::strerror(none.number));
     return 77;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "morsel-hardware: %s\n", error.what());

@@ -23,7 +23,7 @@ VmConfig example()
 struct Parsed {
   explicit Parsed(const VmConfig& config, Accelerator accelerator = Accelerator::tcg, const std::string& user = {})
   {
-    const DomainFiles files{config.kernel, config.initramfs, "/run/console", "/run/agent"};
+    const DomainFiles files{config.kernel, config.initramfs, "/run/console", "/run/agent", "/run/dri\"ve"};
     EXPECT_TRUE(document.load_string(domain_xml(config, accelerator, files, user).c_str()));
   }
   std::string text(const char* path) { return document.select_node(path).node().child_value(); }
@@ -76,6 +76,22 @@ TEST(DomainXml, HasFivePagingLevelsOnlyIfAskedFor)
   EXPECT_EQ(Parsed(config).attribute("/domain/cpu/feature[@name='la57']/@policy"), "disable");
   config.paging = Paging::five_levels;
   EXPECT_EQ(Parsed(config).count("/domain/cpu/feature"), 0u);
+}
+
+TEST(DomainXml, HasAnIommuWithDevicesBehindItOnlyIfAskedFor)
+{
+  VmConfig config = example();
+  EXPECT_EQ(Parsed(config).count("/domain/devices/iommu"), 0u);
+  EXPECT_EQ(Parsed(config).count("/domain/qemu:commandline"), 0u);
+  config.iommu = Iommu::intel;
+  Parsed intel(config);
+  EXPECT_EQ(intel.attribute("/domain/devices/iommu/@model"), "intel");
+  EXPECT_EQ(intel.attribute("/domain/devices/iommu/driver/@aw_bits"), "48");
+  EXPECT_EQ(intel.count("//qemu:arg[starts-with(@value, 'edu,')]"), 1u);
+  EXPECT_EQ(intel.count("//qemu:arg[starts-with(@value, 'nvme,')]"), 1u);
+  const Json drive = Json::parse(intel.attribute("//qemu:arg[starts-with(@value, '{')]/@value"));
+  EXPECT_EQ(drive.at("filename"), "/run/dri\"ve");
+  EXPECT_NE(intel.text("/domain/os/cmdline").find(" intel_iommu=off intremap=off"), std::string::npos);
 }
 
 TEST(DomainXml, NamesTheAccelerator)

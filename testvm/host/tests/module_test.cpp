@@ -48,9 +48,11 @@ std::string ModuleTest::vcpu_lacks()
   return result.value("exit_status", -1) == none ? result.value("stderr", "") : "";
 }
 
-std::string ModuleTest::hardware_matrix()
+std::string ModuleTest::hardware_matrix(const std::vector<std::string>& options)
 {
-  const Json result = request("run", {{"argv", {"morsel-hardware"}}});
+  std::vector<std::string> words{"morsel-hardware"};
+  words.insert(words.end(), options.begin(), options.end());
+  const Json result = request("run", {{"argv", words}});
   const std::string matrix = result.value("stdout", "");
   EXPECT_EQ(result.value("exit_status", -1), 0) << matrix << result.value("stderr", "");
   return matrix;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "testvm/host/tests/vm_machine.hpp"
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -110,7 +112,7 @@ std::string alarming_lines(VmConnection& connection)
 {
   static const std::regex alarm(
       "BUG|WARNING|Oops|Call Trace|RIP:|Bad page|bad pmd|bad pud|corrupt|refcount_t|INFO: task|stall|"
-      "non-zero|morsel: the entry");
+      "non-zero|morsel: (the|[0-9a-f]{4}:)");
   std::istringstream log(connection.request("kernel-log").at("text").get<std::string>());
   std::string found;
   for (std::string line; std::getline(log, line);)

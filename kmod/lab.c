@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What vCPUs and devices on tables of the caller's own share: a lab, 2 MiB of memory that the caller maps; and handing
+ * out the descriptor.
+ */
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/uaccess.h>
+
+#include "engine/abi/morsel_vcpu.h"
+#include "kmod/shim.h"
+
+#define LAB_ORDER (PMD_SHIFT - PAGE_SHIFT)
+
+struct page *morsel_lab_new(const char **reason)
+{
+	struct page *lab = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN, LAB_ORDER);
+
+	BUILD_BUG_ON(MORSEL_LAB_BYTES != PMD_SIZE);
+	if (!lab)
+		*reason = "there are no 2 MiB of memory in one piece";
+	return lab;
+}
+
+void morsel_lab_free(struct page *lab)
+{
+	if (lab)
+		__free_pages(lab, LAB_ORDER);
+}
+
+int morsel_lab_map(struct page *lab, struct vm_area_struct *vma)
+{
+	const unsigned long bytes = vma->vm_end - vma->vm_start;
+
+	if (!lab || vma->vm_pgoff || bytes > MORSEL_LAB_BYTES || !(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	return remap_pfn_range(vma, vma->vm_start, page_to_pfn(lab), bytes, vma->vm_page_prot);
+}
+
+/* Takes the file over. The reply to the request, in which *fd lies, tells its descriptor. */
+int morsel_give_file(struct file *file, s32 *fd, const void *reply, size_t size, void __user *argument)
+{
+	*fd = get_unused_fd_flags(O_CLOEXEC);
+	if (*fd < 0) {
+		fput(file);
+		return *fd;
+	}
+	if (copy_to_user(argument, reply, size)) {
+		put_unused_fd(*fd);
+		fput(file);
+		return -EFAULT;
+	}
+	fd_install(*fd, file);
+	return 0;
+}
