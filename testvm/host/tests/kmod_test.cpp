@@ -155,7 +155,7 @@ TEST_F(KernelModule, UnloadsAndLoadsAgainWithACleanLog)
   request("module-unload");
   request("module-load", {{"params", "granularity=2m"}});
   run({"morsel-kmod-test", "mapping"});
-  EXPECT_EQ(alarming_lines(*machine), "");
+  EXPECT_EQ(alarming_lines(), "");
 }
 
 // QEMU's emulated CPUs always have SVM, so kvm-amd loads.
