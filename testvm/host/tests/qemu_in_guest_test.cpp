@@ -9,6 +9,8 @@
 #include <memory>
 #include <mutex>
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include "engine/base/types.hpp"
 #include "testvm/guest/qemu/mailbox.h"
@@ -19,7 +21,6 @@ namespace morsel::testvm {
 namespace {
 
 constexpr Milliseconds hang_guard{600'000};
-constexpr u64 pages = 65536;
 constexpr const char* object = "inner";
 
 // What one QEMU cost, from the table that morsel-qemu prints.
@@ -45,7 +46,7 @@ std::map<std::string, Costs> parse_table(const std::string& text)
 
 // morsel-qemu's table: memory that is there already costs a fault a page with a memfd, and an attachment with an
 // object.
-void expect_fewer_faults(VmConnection& machine, const std::string& accelerator)
+void expect_fewer_faults(VmConnection& machine, const std::string& accelerator, u64 pages)
 {
   const std::vector<std::string> words = {"morsel-qemu", "--accel", accelerator, "--pages", std::to_string(pages)};
   const Json result = machine.request("run", {{"argv", words}}, hang_guard);
@@ -100,38 +101,51 @@ class QemuInGuest : public testing::Test {
 };
 std::unique_ptr<VmConnection> QemuInGuest::machine;
 
-TEST_F(QemuInGuest, TalksThroughAnObjectAndFaultsLessThanOnAMemfd) { expect_fewer_faults(*machine, "tcg"); }
+TEST_F(QemuInGuest, TalksThroughAnObjectAndFaultsLessThanOnAMemfd) { expect_fewer_faults(*machine, "tcg", 65536); }
 
-// Programs that run beside the test, by what they say.
-class Words {
+// A program that runs beside the test, and what it says.
+class Beside {
  public:
-  explicit Words(VmConnection& connection) : connection_(connection)
+  Beside(VmConnection& connection, const std::vector<std::string>& argv) : connection_(connection)
   {
     connection_.listen([this](const Json& event) {
       const std::lock_guard lock(mutex_);
-      if (event["event"] == "PROGRAM_OUTPUT") said_ += event["data"].value("text", "");
-      ended_ = ended_ || event["event"] == "PROGRAM_ENDED" || event["event"] == "TARGET_LOST";
+      events_.push_back(event);
       changed_.notify_all();
     });
+    pid_ = connection_.request("run", {{"argv", argv}, {"detach", true}}).at("pid");
   }
-  ~Words() { connection_.listen({}); }
-  Words(const Words&) = delete;
-  Words& operator=(const Words&) = delete;
+  ~Beside() { connection_.listen({}); }
+  Beside(const Beside&) = delete;
+  Beside& operator=(const Beside&) = delete;
 
-  // What has been said when `wanted` was, or the program has ended.
+  const Json& pid() const { return pid_; }
+
+  // What it has said when it has said `wanted`, or has ended.
   std::string wait_for(const std::string& wanted)
   {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, hang_guard, [&] { return ended_ || said_.find(wanted) != std::string::npos; });
-    return said_;
+    std::string said;
+    changed_.wait_for(lock, hang_guard, [&] {
+      said.clear();
+      bool ended = false;
+      for (const Json& event : events_) {
+        ended = ended || event["event"] == "TARGET_LOST";
+        if (event["data"].value("pid", Json()) != pid_) continue;
+        ended = ended || event["event"] == "PROGRAM_ENDED";
+        if (event["event"] == "PROGRAM_OUTPUT") said += event["data"].value("text", "");
+      }
+      return ended || said.find(wanted) != std::string::npos;
+    });
+    return said;
   }
 
  private:
   VmConnection& connection_;
+  Json pid_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::string said_;
-  bool ended_ = false;
+  std::vector<Json> events_;
 };
 
 // The inner guest's mailbox, through a view of the object.
@@ -169,9 +183,8 @@ class Mailbox {
 // Everything that the inner guest and the test say to each other goes through an NPT view of the inner guest's memory.
 TEST_F(QemuInGuest, HasItsGuestsMemoryInTheObject)
 {
-  Words words(*machine);
-  request("run", {{"argv", {"morsel-qemu", "--stay", object}}, {"detach", true}});
-  ASSERT_NE(words.wait_for("listens").find("listens at 0x200000 of inner; SeaBIOS"), std::string::npos);
+  Beside emulator(*machine, {"morsel-qemu", "--stay", object});
+  ASSERT_NE(emulator.wait_for("listens").find("listens at 0x200000 of inner; SeaBIOS"), std::string::npos);
   const Json info = request("object-info", {{"name", object}});
   EXPECT_GE(info.at("attached"), 1) << info.dump();
   EXPECT_GT(info.at("frames"), 100) << info.dump();
@@ -199,7 +212,7 @@ TEST_F(QemuInGuest, HasItsGuestsMemoryInTheObject)
   EXPECT_EQ(mailbox.read(MORSEL_MAILBOX_RESULT), 4711u);
 
   mailbox.post(2, MORSEL_COMMAND_END, 0, 0, 3);
-  EXPECT_NE(words.wait_for("QEMU ended").find("QEMU ended with status 7"), std::string::npos);
+  EXPECT_NE(emulator.wait_for("QEMU ended").find("QEMU ended with status 7"), std::string::npos);
 }
 
 TEST_F(QemuInGuest, EndsWithWhoRunsItAndRefusesWhatCannotBe)
@@ -212,11 +225,10 @@ TEST_F(QemuInGuest, EndsWithWhoRunsItAndRefusesWhatCannotBe)
   EXPECT_EQ(status({"morsel-qemu", "--stay", "no/folder"}), 2);
   EXPECT_EQ(status({"morsel-qemu", "--accel", "kvm"}), 3) << "there is no /dev/kvm in this guest";
 
-  Words words(*machine);
-  const Json started = request("run", {{"argv", {"morsel-qemu", "--stay", object}}, {"detach", true}});
-  ASSERT_NE(words.wait_for("listens").find("listens"), std::string::npos);
-  request("kill", {{"pid", started.at("pid")}});
-  request("wait", {{"pid", started.at("pid")}});
+  Beside emulator(*machine, {"morsel-qemu", "--stay", object});
+  ASSERT_NE(emulator.wait_for("listens").find("listens"), std::string::npos);
+  request("kill", {{"pid", emulator.pid()}});
+  request("wait", {{"pid", emulator.pid()}});
   EXPECT_EQ(request("run", {{"argv", {"rm", std::string("/morsel/") + object}}}).value("exit_status", -1), 0);
 }
 
@@ -228,7 +240,7 @@ TEST(QemuWithKvmInGuest, TalksThroughAnObjectAndFaultsLessThanOnAMemfd)
   VmConfig config = test_config({"kvm-amd"}, With::qemu);
   config.accelerator = Accelerator::tcg;
   const auto machine = VmConnection::start(config);
-  expect_fewer_faults(*machine, "kvm");
+  expect_fewer_faults(*machine, "kvm", 16384);  // each costs a violation more, and the machine below is TCG
   expect_nothing_left(*machine);
 }
 
