@@ -361,7 +361,7 @@ static int access_result(const struct morsel_vcpu_run *run, struct morsel_access
 	}
 }
 
-/* False: there is no hardware for it right now, or the primary would be attached: the engine's own walker does it. */
+/* False: the engine's own walker has to do it. There is no hardware for it, or the primary would be attached. */
 bool morsel_vcpu_access(struct file *file, struct morsel_tree *tree, struct morsel_access *request, int *error)
 {
 	struct morsel_vcpu_run run = {
