@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/sim/fiber.hpp"
 
-#include <cstring>
-
-#if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
-#endif
+
+#include <cstring>
 
 namespace morsel::sim {
 
@@ -15,9 +13,7 @@ namespace {
 // nothing that is not there.
 void forget_marks([[maybe_unused]] std::byte* from, [[maybe_unused]] std::size_t bytes)
 {
-#if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(from, bytes);
-#endif
+  ASAN_UNPOISON_MEMORY_REGION(from, bytes);
 }
 
 }  // namespace
