@@ -37,15 +37,16 @@ constexpr Walker walkers[] = {
 // The one that this machine has; if it has none, why none of them.
 const Walker& walker_here()
 {
-  NoVcpu none{ENODEV, ""};
+  int number = ENODEV;
+  std::string reasons;
   for (const Walker& walker : walkers) try {
       const Lab lab(walker.format);
       return walker;
     } catch (const NoVcpu& lack) {
-      if (lack.number != ENODEV) none.number = lack.number;
-      none.reason += (none.reason.empty() ? "" : "; ") + std::string(walker.name) + ": " + lack.reason;
+      if (lack.number != ENODEV) number = lack.number;
+      reasons += (reasons.empty() ? "" : "; ") + std::string(walker.name) + ": " + lack.reason;
     }
-  throw none;
+  throw NoVcpu{number, reasons};
 }
 
 int usage()
