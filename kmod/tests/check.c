@@ -28,6 +28,7 @@ static const struct suite suites[] = {
 	{ "grace", grace_tests },
 	{ "pages", pages_tests }, { "vcpu", vcpu_tests },
 	{ "vcpu-running", vcpu_running_tests },
+	{ "device", device_tests }, { "drive", drive_tests },
 };
 
 static void fail(const char *file, int line, const char *text)
@@ -207,6 +208,16 @@ struct morsel_counters counters(void)
 	CHECK_EQ(ioctl(fd, MORSEL_IOC_COUNTERS, &result), 0);
 	close(fd);
 	return result;
+}
+
+long module_references(void)
+{
+	FILE *file = fopen("/sys/module/morsel/refcnt", "re");
+	long references;
+
+	CHECK(file && fscanf(file, "%ld", &references) == 1);
+	fclose(file);
+	return references;
 }
 
 unsigned vcpu_count(void)

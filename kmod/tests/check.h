@@ -25,7 +25,8 @@ struct suite {
 	const struct test *tests;	/* up to one without a name */
 };
 extern const struct test mapping_tests[], rights_tests[], view_tests[], request_tests[], stress_tests[], inject_tests[],
-	pages_tests[], gate_tests[], grace_tests[], vcpu_tests[], vcpu_running_tests[];
+	pages_tests[], gate_tests[], grace_tests[], vcpu_tests[], vcpu_running_tests[], device_tests[],
+	drive_tests[];
 
 /* Ends the test with a message if the condition does not hold. */
 #define CHECK(condition) check_at(__FILE__, __LINE__, #condition, (condition) ? 1 : 0)
@@ -57,6 +58,7 @@ void settle(int fd);
 void wait_until_idle(void);
 struct morsel_counters counters(void);
 unsigned vcpu_count(void);
+long module_references(void);
 /* The module's parameter: the level of the largest entry that is attached, 0 to 2. */
 unsigned granularity(void);
 /* MORSEL_STRESS=N makes the stress tests, and the guard against hangs, N times as long. */

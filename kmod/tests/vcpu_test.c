@@ -405,16 +405,6 @@ static void what_the_guest_writes_is_harvested(void)
 	}
 }
 
-static long module_references(void)
-{
-	FILE *file = fopen("/sys/module/morsel/refcnt", "re");
-	long references;
-
-	CHECK(file && fscanf(file, "%ld", &references) == 1);
-	fclose(file);
-	return references;
-}
-
 static void the_module_cannot_be_unloaded_under_a_guest(void)
 {
 	struct morsel_vcpu_create lab = { .size = sizeof(lab), .format = MORSEL_FORMAT_NPT };
