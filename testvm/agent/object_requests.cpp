@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "engine/abi/morsel_counters.h"
+#include "engine/abi/morsel_device.h"
 #include "engine/abi/morsel_ioctl.h"
 #include "engine/abi/morsel_journal.h"
 #include "engine/abi/morsel_points.h"
@@ -211,24 +212,46 @@ std::optional<Json> drop_view(Context& context, const Arguments& arguments)
 }
 
 // Why the engine's walker had to do it, where this machine's hardware might have.
-std::string why_no_hardware(Context& context, const std::string& name, std::uint32_t view)
+template <class Request>
+std::string why_no_hardware(Context& context, const std::string& name, unsigned long code, Request request)
 {
-  auto request = sized<morsel_vcpu_create>();
-  request.view = view;
   try {
-    context.module.request_on(name, Open::for_writing, MORSEL_IOC_VCPU, &request);
+    context.module.request_on(name, Open::for_writing, code, &request);
     close(request.fd);  // by now it would
     return {};
   } catch (const RequestError& error) {
-    if (error.number() != ENODEV && error.number() != EBUSY) return {};
+    if (error.number() != ENODEV && error.number() != EBUSY && error.number() != ENOENT) return {};
     return {request.reason, strnlen(request.reason, sizeof request.reason)};
+  }
+}
+
+void explain_walker(Context& context, const std::string& name, std::uint32_t view, Json& reply)
+{
+  auto vcpu = sized<morsel_vcpu_create>();
+  vcpu.view = view;
+  if (const std::string why = why_no_hardware(context, name, MORSEL_IOC_VCPU, vcpu); !why.empty()) reply["why"] = why;
+  auto device = sized<morsel_device_attach>();
+  device.view = view;
+  device.kind = MORSEL_DEVICE_EDU;
+  device.device = MORSEL_DEVICE_ANY;
+  if (const std::string why = why_no_hardware(context, name, MORSEL_IOC_DEVICE, device); !why.empty())
+    reply["why_no_device"] = why;
+}
+
+const char* walker_name(std::uint32_t walker)
+{
+  switch (walker) {
+    case MORSEL_WALKER_ENGINE: return "engine";
+    case MORSEL_WALKER_CPU: return "cpu";
+    case MORSEL_WALKER_SVM: return "svm";
+    case MORSEL_WALKER_VTD: return "vtd";
+    default: return nullptr;
   }
 }
 
 std::optional<Json> access(Context& context, const Arguments& arguments)
 {
   constexpr const char* results[] = {"hit", "filled", "populated", "denied"};
-  constexpr const char* walkers[] = {"engine", "cpu", "svm"};
   const std::string name = arguments.object_name();
   auto request = sized<morsel_access>();
   request.view = arguments.small_number("view");
@@ -244,13 +267,14 @@ std::optional<Json> access(Context& context, const Arguments& arguments)
     if (error.number() != ENXIO || arguments.flag("populate")) throw;
     request.result = MORSEL_ACCESS_DENIED;
   }
-  if (request.result >= std::size(results) || request.walker >= std::size(walkers))
+  const char* const walker = walker_name(request.walker);
+  if (request.result >= std::size(results) || !walker)
     throw RequestError(EPROTO, "the module answered with an unknown result or walker");
   // Touching a page sets its accessed and dirty bits, whatever else happened.
   if (request.result != MORSEL_ACCESS_DENIED) announce(context, name);
-  Json reply{{"result", results[request.result]}, {"walker", walkers[request.walker]}, {"value", request.value}};
+  Json reply{{"result", results[request.result]}, {"walker", walker}, {"value", request.value}};
   if (request.walker == MORSEL_WALKER_ENGINE && arguments.flag("touch"))
-    if (const std::string why = why_no_hardware(context, name, request.view); !why.empty()) reply["why"] = why;
+    explain_walker(context, name, request.view, reply);
   return reply;
 }
 

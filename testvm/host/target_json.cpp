@@ -124,9 +124,13 @@ session::AccessReply access_from_json(const Json& json)
     reply.walker = "the guest's CPU";
   else if (walker == "svm")
     reply.walker = "AMD-V nested paging";
+  else if (walker == "vtd")
+    reply.walker = "Intel VT-d, for a DMA of the edu device";
   else
     refuse("there is no walker '" + printable(walker, 64) + "'");
   if (json.contains("why")) reply.walker += "; no virtual CPU: " + printable(text_field(json, "why"), 128);
+  if (json.contains("why_no_device"))
+    reply.walker += "; no device behind an IOMMU: " + printable(text_field(json, "why_no_device"), 128);
   reply.value = number_field(json, "value");
   return reply;
 }

@@ -174,6 +174,9 @@ TEST(Agent, SaysWhyNoHardwareWalked)
   EXPECT_FALSE(host.done("access", access).contains("why"));  // there is none for the format
   host.module.vcpu_error = EBUSY;
   EXPECT_EQ(host.done("access", access)["why"], "another hypervisor");
+  EXPECT_FALSE(host.done("access", access).contains("why_no_device"));
+  host.module.device_error = ENOENT;
+  EXPECT_EQ(host.done("access", access)["why_no_device"], "no device");
 }
 
 TEST(Agent, AnAccessToAHoleThatIsNotToBePopulatedIsDenied)

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/abi/morsel_device.h"
 #include "engine/abi/morsel_ioctl.h"
 #include "engine/abi/morsel_journal.h"
 #include "engine/abi/morsel_points.h"
@@ -106,6 +107,9 @@ class FakeModule final : public Module {
       case MORSEL_IOC_VCPU:
         std::strcpy(static_cast<morsel_vcpu_create*>(argument)->reason, "another hypervisor");
         throw RequestError(vcpu_error, "making a virtual CPU");
+      case MORSEL_IOC_DEVICE:
+        std::strcpy(static_cast<morsel_device_attach*>(argument)->reason, "no device");
+        throw RequestError(device_error, "attaching a device");
       default: throw RequestError(ENOTTY, "unknown request");
     }
   }
@@ -128,7 +132,7 @@ class FakeModule final : public Module {
   }
 
   morsel_access last_access{};
-  int vcpu_error = EOPNOTSUPP;
+  int vcpu_error = EOPNOTSUPP, device_error = EOPNOTSUPP;
   std::uint64_t frames_left = ~std::uint64_t{0};  // populating stops with ENOMEM when they are used up
 
  private:

@@ -99,6 +99,12 @@ TEST(AgentReplies, NameOutcomesOfAccesses)
             "AMD-V nested paging");
   EXPECT_EQ(access_from_json(Json::parse(R"({"result":"hit","walker":"engine","value":1,"why":"it is used"})")).walker,
             "the engine's walker in the module; no virtual CPU: it is used");
+  EXPECT_EQ(access_from_json(Json::parse(R"({"result":"hit","walker":"vtd","value":1})")).walker,
+            "Intel VT-d, for a DMA of the edu device");
+  EXPECT_EQ(
+      access_from_json(Json::parse(R"({"result":"hit","walker":"engine","value":1,"why_no_device":"it is not there"})"))
+          .walker,
+      "the engine's walker in the module; no device behind an IOMMU: it is not there");
   expect_refused(access_from_json, Json::parse(R"({"result":"hit","walker":"engine","value":1,"why":7})"));
   expect_refused(access_from_json, Json::parse(R"({"result":"perhaps","walker":"engine","value":77})"));
   expect_refused(access_from_json, Json::parse(R"({"result":"hit","walker":"ghost","value":77})"));
