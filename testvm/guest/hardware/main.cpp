@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // morsel-hardware [--oracle TABLES [--seed SEED]]
+// morsel-hardware --vtd | --vtd-oracle TABLES [--seed SEED]
 //
 // Lets this machine's nested paging walk tables, and prints what it did beside what the format's header lets expect, as
 // docs/hardware.md has it. With --oracle: so many random tables of each format (NPT, and AMD64 as the guest's own),
-// walked by the machine and by the engine's inspector.
+// walked by the machine and by the engine's inspector. With --vtd and --vtd-oracle: the same by the IOMMU.
 //
-// Exit status: 0 machine and headers agree, 1 they do not, 2 wrong words, 77 there is no virtual CPU here.
+// Exit status: 0 machine and headers agree, 1 they do not, 2 wrong words, 77 there is no such hardware here.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <initializer_list>
 #include <optional>
 #include <string>
 
+#include "testvm/guest/hardware/device_rows.hpp"
 #include "testvm/guest/hardware/oracle.hpp"
 #include "testvm/guest/hardware/row.hpp"
 
@@ -24,7 +27,9 @@ using morsel::u64;
 
 int usage()
 {
-  std::fprintf(stderr, "usage: morsel-hardware [--oracle TABLES [--seed SEED]]\n");
+  std::fprintf(stderr,
+               "usage: morsel-hardware [--oracle TABLES [--seed SEED]]\n"
+               "       morsel-hardware --vtd | --vtd-oracle TABLES [--seed SEED]\n");
   return 2;
 }
 
@@ -37,24 +42,34 @@ void print(const Section& section)
                 row.agrees() ? "" : " **(differs)**");
 }
 
-int matrix()
+// Prints the part of the matrix, and returns the exit status.
+int print_part(const char* title, std::initializer_list<std::vector<Section>> parts)
 {
   std::size_t rows = 0, differing = 0;
-  const auto print_all = [&](const std::vector<Section>& sections) {
-    for (const Section& section : sections) {
+  std::printf("## %s\n", title);
+  for (const std::vector<Section>& part : parts)
+    for (const Section& section : part) {
       print(section);
       rows += section.rows.size();
       for (const Row& row : section.rows) differing += !row.agrees();
     }
-  };
-  std::printf("## npt, walked by AMD-V nested paging\n");
-  {
-    Lab lab;
-    print_all(lab_sections(lab));
-  }
-  print_all(object_sections());
   std::printf("\n%zu rows, %zu of which differ.\n", rows, differing);
   return differing != 0;
+}
+
+template <class OnTables>
+auto on_tables(std::vector<Section> (*sections)(OnTables&))
+{
+  OnTables lab;
+  return sections(lab);
+}
+
+int matrix() { return print_part("npt, walked by AMD-V nested paging", {on_tables(lab_sections), object_sections()}); }
+
+int device_matrix()
+{
+  return print_part("vtd_second_stage, walked by Intel VT-d",
+                    {on_tables(device_lab_sections), device_object_sections()});
 }
 
 std::optional<u64> number(const char* text)
@@ -68,21 +83,28 @@ std::optional<u64> number(const char* text)
 
 int main(int argc, char** argv)
 {
+  const bool by_iommu = argc > 1 && !std::strncmp(argv[1], "--vtd", 5);
+  const bool prints = argc == 1 || (argc == 2 && !std::strcmp(argv[1], "--vtd"));
   std::optional<u64> tables, seed;
-  for (int i = 1; i < argc; i += 2) {
+  for (int i = 1; i < argc && !prints; i += 2) {
     if (i + 1 == argc) return usage();
-    if (!std::strcmp(argv[i], "--oracle"))
+    if (!std::strcmp(argv[i], by_iommu ? "--vtd-oracle" : "--oracle"))
       tables = number(argv[i + 1]);
     else if (!std::strcmp(argv[i], "--seed"))
       seed = number(argv[i + 1]);
     else
       return usage();
   }
-  if (argc > 1 && (!tables || (argc > 3 && !seed))) return usage();
+  if (!prints && (!tables || (argc > 3 && !seed))) return usage();
   try {
-    return tables ? compare_walks(*tables, seed.value_or(20261120)) : matrix();
+    if (prints) return by_iommu ? device_matrix() : matrix();
+    return (by_iommu ? compare_device_walks : compare_walks)(*tables, seed.value_or(20261120));
   } catch (const NoVcpu& none) {
     std::fprintf(stderr, "morsel-hardware: no virtual CPU: %s (%s)\n", none.reason.c_str(), std::strerror(none.number));
+    return 77;
+  } catch (const NoDevice& none) {
+    std::fprintf(stderr, "morsel-hardware: no device behind an IOMMU: %s (%s)\n", none.reason.c_str(),
+                 std::strerror(none.number));
     return 77;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "morsel-hardware: %s\n", error.what());

@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Rows on objects and their views, filled by the protocol: how often, and what happens when a step of it is left out.
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cerrno>
-#include <cstring>
-#include <stdexcept>
 
-#include "engine/abi/morsel_journal.h"
 #include "engine/abi/morsel_points.h"
+#include "testvm/guest/hardware/object.hpp"
 #include "testvm/guest/hardware/outcome.hpp"
 #include "testvm/guest/hardware/row.hpp"
 
@@ -18,51 +12,11 @@ namespace morsel::guest {
 namespace {
 
 constexpr u64 mebibyte = u64{1} << 20;
-constexpr u64 object_bytes = 64 * mebibyte;
 
-void request(int fd, unsigned long code, void* argument, const char* what)
-{
-  if (ioctl(fd, code, argument)) throw std::runtime_error(std::string(what) + ": " + std::strerror(errno));
-}
-
-template <class T>
-T sized()
-{
-  T t{};
-  t.size = sizeof t;
-  return t;
-}
-
-class Descriptor {
+// An object, an NPT view of it, and a vCPU on that.
+class Watched : public Object {
  public:
-  explicit Descriptor(int fd) : fd_(fd)
-  {
-    if (fd < 0) throw std::runtime_error(std::string("opening: ") + std::strerror(errno));
-  }
-  ~Descriptor() { close(fd_); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-// An object without a name, an NPT view of it, and a vCPU on that.
-class Watched {
- public:
-  Watched() : device_(open("/dev/morsel", O_RDWR | O_CLOEXEC)), object_(make_object()), vcpu_(make_vcpu()) {}
-  ~Watched()
-  {
-    ioctl(device_.get(), MORSEL_IOC_INJECT_CLEAR, 0);
-    if (words_) munmap(words_, object_bytes);
-  }
-  Watched(const Watched&) = delete;
-  Watched& operator=(const Watched&) = delete;
-
-  void populate(u64 start, u64 end, u32 leaf_level) { change(MORSEL_IOC_POPULATE, start, end, leaf_level, rights_rw); }
-  void unmap(u64 start, u64 end) { change(MORSEL_IOC_UNMAP, start, end, 0, {}); }
-  void protect(u64 start, u64 end, Rights rights) { change(MORSEL_IOC_PROTECT, start, end, 0, rights); }
+  Watched() : vcpu_(make_vcpu()) {}
 
   morsel_vcpu_run guest(Rights right, u64 offset, u64 value = 0)
   {
@@ -80,61 +34,17 @@ class Watched {
     for (u64 at = start; at < end; at += page_bytes) sum += guest(right_read, at).violations;
     return sum;
   }
-  void drop_next(morsel_point point)
-  {
-    auto rule = sized<morsel_inject>();
-    rule.point = point;
-    rule.action = MORSEL_FAULT_DROP;
-    rule.view = 1;
-    rule.nth = rule.times = rule.interval = 1;
-    rule.probability = 100;
-    request(device_.get(), MORSEL_IOC_INJECT_ADD, &rule, "injecting a fault");
-  }
-  u64 frames()
-  {
-    auto info = sized<morsel_info>();
-    request(object_.get(), MORSEL_IOC_INFO, &info, "asking for the object");
-    return info.frames;
-  }
-  // The process's own mapping: its CPU walks the AMD64 primary.
-  volatile u64* words()
-  {
-    if (!words_) {
-      words_ = mmap(nullptr, object_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, object_.get(), 0);
-      if (words_ == MAP_FAILED) throw std::runtime_error(std::string("mapping the object: ") + std::strerror(errno));
-    }
-    return static_cast<volatile u64*>(words_);
-  }
 
  private:
-  static int make_object()
-  {
-    const int fd = open("/morsel", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0 && ftruncate(fd, object_bytes)) throw std::runtime_error(std::strerror(errno));
-    return fd;
-  }
   int make_vcpu()
   {
-    auto view = sized<morsel_view_add>();
-    view.format = MORSEL_FORMAT_NPT;
-    request(object_.get(), MORSEL_IOC_VIEW_ADD, &view, "adding a view");
     auto vcpu = sized<morsel_vcpu_create>();
-    vcpu.view = view.view;
-    if (ioctl(object_.get(), MORSEL_IOC_VCPU, &vcpu)) throw NoVcpu{errno, vcpu.reason};
+    vcpu.view = add_view(MORSEL_FORMAT_NPT);
+    if (ioctl(fd(), MORSEL_IOC_VCPU, &vcpu)) throw NoVcpu{errno, vcpu.reason};
     return vcpu.fd;
   }
-  void change(unsigned long code, u64 start, u64 end, u32 leaf_level, Rights rights)
-  {
-    auto range = sized<morsel_range>();
-    range.start = start;
-    range.end = end;
-    range.leaf_level = leaf_level;
-    range.rights = rights.bits();
-    request(object_.get(), code, &range, "changing the object");
-  }
 
-  Descriptor device_, object_, vcpu_;
-  void* words_ = nullptr;
+  Descriptor vcpu_;
 };
 
 std::string count(u64 number, const char* what) { return std::to_string(number) + " " + what; }
