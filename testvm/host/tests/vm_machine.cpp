@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "testvm/host/tests/vm_machine.hpp"
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
+#include <iterator>
+#include <regex>
+#include <sstream>
 
 #include "testvm/host/event_loop.hpp"
 #include "testvm/host/libvirt.hpp"
@@ -89,6 +94,41 @@ std::string remains_of(const VmInfo& vm)
   if (!process_ends(vm.process)) remains += "QEMU ";
   if (!domain_goes(vm)) remains += vm.domain;
   return remains;
+}
+
+void run_in_guest(VmConnection& machine, const std::vector<std::string>& words)
+{
+  constexpr Milliseconds hang_guard{900'000};
+  Json environment = Json::array();
+  for (const std::string name : {"MORSEL_STRESS", "MORSEL_SEED"})  // the length of the stress, what is random
+    if (const char* value = std::getenv(name.c_str())) environment.push_back(name + "=" + value);
+  const Json result = machine.request("run", {{"argv", words}, {"env", environment}}, hang_guard);
+  const std::string output = result.value("stdout", "") + result.value("stderr", "");
+  EXPECT_EQ(result.value("exit_status", -1), 0) << output << result.dump();
+  std::printf("%s", output.c_str());
+}
+
+std::string alarming_lines(VmConnection& machine)
+{
+  static const std::regex alarm(
+      "BUG|WARNING|Oops|Call Trace|RIP:|Bad page|bad pmd|bad pud|corrupt|refcount_t|INFO: task|stall|"
+      "non-zero|morsel: (the|[0-9a-f]{4}:)");
+  std::istringstream log(machine.request("kernel-log").at("text").get<std::string>());
+  std::string found;
+  for (std::string line; std::getline(log, line);)
+    if (std::regex_search(line, alarm)) found += line + "\n";
+  return found;
+}
+
+std::string part_of_hardware_page(const std::string& heading)
+{
+  const char* const path = std::getenv("MORSEL_HARDWARE_PAGE");
+  std::ifstream file(path ? path : "");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  const auto start = page.find("\n" + heading);
+  if (start == std::string::npos) return "there is no '" + heading + "'";
+  const auto next = page.find("\n## ", start + 1);
+  return page.substr(start + 1, next == std::string::npos ? next : next - start - 1);
 }
 
 pid_t daemon_of_keeper()

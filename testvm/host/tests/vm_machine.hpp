@@ -3,8 +3,10 @@
 // What tests with real VMs need: configurations, and the questions whether anything is left of a VM.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "testvm/host/vm_config.hpp"
+#include "testvm/host/vm_connection.hpp"
 
 namespace morsel::testvm {
 
@@ -23,6 +25,13 @@ bool domain_goes(const VmInfo& vm);
 bool process_ends(pid_t pid);
 // Waits until the holder and its guardian have let go of the VM's lock, then says what is left of it, in words.
 std::string remains_of(const VmInfo& vm);
+
+// Runs a program in the guest, prints what it says, and expects exit status 0.
+void run_in_guest(VmConnection& machine, const std::vector<std::string>& words);
+// What the guest's kernel has complained about.
+std::string alarming_lines(VmConnection& machine);
+// docs/hardware.md (MORSEL_HARDWARE_PAGE), from the heading that begins so to the next one.
+std::string part_of_hardware_page(const std::string& heading);
 
 // The libvirtd that a keeper of ours started; 0 if another one runs.
 pid_t daemon_of_keeper();
