@@ -199,17 +199,11 @@ TEST(Agent, AnAccessToAHoleThatIsNotToBePopulatedIsDenied)
 TEST(Agent, KeepsInjectionRules)
 {
   Host host;
-<<<<<<< ours
   const Json first{{"point", "invalidate"}, {"action", "delay"}, {"view", 1},        {"nth", 3},   {"times", 2},
                    {"interval", 4},         {"probability", 50}, {"seed", 5},        {"bits", 0},  {"actor", 6},
                    {"start", 4096},         {"end", 8192},       {"until", "flush"}, {"name", "a"}};
   EXPECT_EQ(host.refused("inject-add", first), "ENOENT");
   host.done("object-create", {{"name", "a"}, {"bytes", 4096}});
-=======
-  const Json first{{"point", "invalidate"}, {"action", "delay"},   {"view", 1},  {"nth", 3},   {"times", 2},
-                   {"interval", 4},         {"probability", 50},   {"seed", 5},  {"bits", 0},  {"actor", 6},
-                   {"start", 4096},         {"end", 8192},         {"until", "flush"}};
->>>>>>> theirs
   EXPECT_EQ(host.done("inject-add", first)["rule"], 1);
   EXPECT_EQ(host.done("inject-add", {{"point", "alloc"}, {"action", "fail"}})["rule"], 2);
   const Json rules = host.done("inject-list")["rules"];
