@@ -180,6 +180,8 @@ static int start_controller(struct morsel_device *device)
 	if (NVME_CAP_MPSMIN(capabilities) + 12 > PAGE_SHIFT)
 		return -EOPNOTSUPP;
 	drive->doorbell_bytes = 4u << NVME_CAP_STRIDE(capabilities);
+	if (NVME_REG_DBS + 4ull * drive->doorbell_bytes > pci_resource_len(device->pci, 0))
+		return -EOPNOTSUPP;	/* of two queues: behind what is mapped */
 	init_queue(device, &drive->admin, 0);
 	init_queue(device, &drive->io, 1);
 	error = set_ready(device, 0);

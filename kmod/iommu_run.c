@@ -19,20 +19,12 @@ static void forget(struct morsel_device *device, u64 start, u64 end)
 }
 
 /*
- * An IOMMU may refuse a write by a translation that it has cached, and record nothing (QEMU's does). So none is left
- * of pages that the view does not let the device write.
+ * An IOMMU may refuse a write by a translation that it has cached, and record nothing (QEMU's does). So none is left of
+ * the pages to be written, whatever the view lets the device do by now: a fill that gives a right flushes afterwards.
  */
-static void forget_unwritable(struct morsel_device *device, const struct morsel_dma *dma)
+static void forget_before_write(struct morsel_device *device, const struct morsel_dma *dma)
 {
-	struct morsel_object *object = device->tree->object;
-	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_IOMMU);
-	struct engine_leaf leaf;
-	u64 at;
-
-	for (at = dma->offset & PAGE_MASK; at < dma->offset + dma->bytes; at += PAGE_SIZE)
-		if (engine_find(&actor, &object->engine, &device->tree->view, at, 0, &leaf) != ENGINE_DONE ||
-		    !(leaf.rights & MORSEL_WRITE))
-			forget(device, at, at + PAGE_SIZE);
+	forget(device, dma->offset & PAGE_MASK, PAGE_ALIGN(dma->offset + dma->bytes));
 }
 
 /* Done, or what was recorded. */
@@ -138,7 +130,7 @@ static int run_until_over(struct morsel_device *device, struct morsel_dma *dma)
 		if (signal_pending(current))
 			return -EINTR;
 		if (fills && dma->operation == MORSEL_WRITE)
-			forget_unwritable(device, dma);
+			forget_before_write(device, dma);
 		error = try_once(device, dma, &fault);
 		if (error)
 			return error;

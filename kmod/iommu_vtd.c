@@ -293,6 +293,7 @@ static void vtd_switch_off(void)
 static int start_unit(void)
 {
 	vtd_publish();
+	writel(FSTS_QUEUE_ERRORS, unit.registers + FSTS);	/* of before: each is cleared by writing it */
 	writeq(0, unit.registers + IQT);
 	writeq(__pa(page(PAGE_QUEUE)), unit.registers + IQA);
 	writeq(__pa(page(PAGE_ROOT)), unit.registers + RTADDR);
@@ -355,6 +356,20 @@ static void reset_context(u64 *context)
 		pr_err("morsel: the IOMMU does not answer\n");
 }
 
+/* Whether what the device does may come under another number than its own: a quirk of its, or a bridge to PCI. */
+static bool has_alias(const struct pci_dev *pci)
+{
+	const struct pci_bus *bus;
+
+	if (pci->dma_alias_mask)
+		return true;
+	for (bus = pci->bus; bus->self; bus = bus->parent)
+		if (!pci_is_pcie(bus->self) || pci_pcie_type(bus->self) == PCI_EXP_TYPE_PCI_BRIDGE ||
+		    pci_pcie_type(bus->self) == PCI_EXP_TYPE_PCIE_BRIDGE)
+			return true;
+	return false;
+}
+
 static int vtd_attach(struct morsel_device *device, const char **reason)
 {
 	const unsigned int domains = 1u << (4 + 2 * FIELD_GET(CAP_ND, unit.cap));
@@ -363,6 +378,9 @@ static int vtd_attach(struct morsel_device *device, const char **reason)
 
 	*reason = "the device is not behind the IOMMU, as the firmware tells it";
 	if (!morsel_dmar_covers(device->pci))
+		return -ENODEV;
+	*reason = "the device's accesses come under another device's number, behind a bridge perhaps";
+	if (has_alias(device->pci))
 		return -ENODEV;
 	*reason = "there is not enough memory";
 	context = context_of(device);

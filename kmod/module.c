@@ -105,6 +105,17 @@ reclaim:
 	return error;
 }
 
+static void expect_nothing_held(void)
+{
+	static const enum morsel_counter held[] = {
+		MORSEL_OBJECTS, MORSEL_VIEWS, MORSEL_TABLES, MORSEL_FRAMES, MORSEL_ATTACHMENTS, MORSEL_CONTEXTS,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(held); i++)
+		WARN_ON(atomic64_read(&morsel_counters[held[i]]));
+}
+
 /* Mounts, open files and mappings hold the module, so all objects are gone. Callbacks may still be on their way. */
 static void __exit morsel_exit(void)
 {
@@ -117,6 +128,7 @@ static void __exit morsel_exit(void)
 	morsel_contexts_stop();
 	rcu_barrier();
 	morsel_reclaim_stop();
+	expect_nothing_held();
 }
 
 module_init(morsel_init);

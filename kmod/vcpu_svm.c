@@ -92,23 +92,36 @@ static int svm_check(unsigned int format, const char **reason)
 
 /* ---- on and off: EFER.SVME (15.4) on each CPU, by the hotplug machinery, so that later ones are covered, too ---- */
 
-static int svm_online(unsigned int cpu)
+/* Interrupts are off: another hypervisor switches it on by one. */
+static int switch_cpu_on(struct page *page)
 {
-	struct page *page;
 	u64 efer;
 
 	rdmsrl(MSR_EFER, efer);
 	if (efer & EFER_SVME)
 		return -EBUSY;
-	page = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	if (!page)
-		return -ENOMEM;
 	this_cpu_write(host_save, page);
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
 	wrmsrl(MSR_VM_HSAVE_PA, page_to_phys(page));
 	this_cpu_write(last_vcpu, 0);
 	this_cpu_write(is_on, true);
 	return 0;
+}
+
+static int svm_online(unsigned int cpu)
+{
+	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	unsigned long flags;
+	int error;
+
+	if (!page)
+		return -ENOMEM;
+	local_irq_save(flags);
+	error = switch_cpu_on(page);
+	local_irq_restore(flags);
+	if (error)
+		__free_page(page);
+	return error;
 }
 
 static int svm_offline(unsigned int cpu)

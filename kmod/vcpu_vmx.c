@@ -56,29 +56,40 @@ failed:
 	return -EIO;
 }
 
-static int vmx_online(unsigned int cpu)
+/* Interrupts are off: another hypervisor switches it on by one. */
+static int switch_cpu_on(struct page *page)
 {
-	struct page *page;
-
 	if (__read_cr4() & X86_CR4_VMXE)
 		return -EBUSY;
 	if (!morsel_vmx_is_allowed())
 		return -ENODEV;
-	page = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	if (!page)
-		return -ENOMEM;
-	*(u32 *)page_address(page) = morsel_vmx_revision();
 	cr4_set_bits(X86_CR4_VMXE);
 	intel_pt_handle_vmx(1);		/* some CPUs cannot trace meanwhile: 26.5.4 */
 	if (vmxon(page_to_phys(page))) {
 		intel_pt_handle_vmx(0);
 		cr4_clear_bits(X86_CR4_VMXE);
-		__free_page(page);
 		return -EIO;
 	}
 	this_cpu_write(vmxon_region, page);
 	this_cpu_write(is_on, true);
 	return 0;
+}
+
+static int vmx_online(unsigned int cpu)
+{
+	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	unsigned long flags;
+	int error;
+
+	if (!page)
+		return -ENOMEM;
+	*(u32 *)page_address(page) = morsel_vmx_revision();
+	local_irq_save(flags);
+	error = switch_cpu_on(page);
+	local_irq_restore(flags);
+	if (error)
+		__free_page(page);
+	return error;
 }
 
 static int vmx_offline(unsigned int cpu)
@@ -262,7 +273,7 @@ static bool is_event(u32 event, u32 type, u32 vector)
 /* The host's, and the VM exit has swallowed them: 26.2. After the first, NMIs are blocked until its handler's IRET. */
 static void pass_on_events(const struct morsel_vmx_exit *exit)
 {
-	if (exit->reason == EXIT_REASON_MCE_DURING_VMENTRY ||
+	if ((u16)exit->reason == EXIT_REASON_MCE_DURING_VMENTRY ||	/* bit 31: the entry has failed */
 	    (exit->reason == EXIT_REASON_EXCEPTION_NMI &&
 	     is_event(exit->event, INTR_TYPE_HARD_EXCEPTION, X86_TRAP_MC)))
 		asm volatile("int $18");

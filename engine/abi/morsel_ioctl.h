@@ -4,8 +4,8 @@
  * agent and any program in the guest.
  *
  * Rules of every request, so that later versions can grow:
- *  - a structure begins with its own size in bytes; a size the module does not know is refused with EINVAL if smaller
- *    than the first version's, and with E2BIG if larger and the surplus is not all zero;
+ *  - a structure begins with its own size in bytes: EINVAL if it is smaller than the module's, E2BIG if it is larger
+ *    and the surplus is not all zero;
  *  - reserved fields and unknown flags must be zero, else EINVAL;
  *  - the interface's version is asked for with MORSEL_IOC_VERSION; it stands in the agent's greeting, and a host that
  *    knows another one refuses the session.
@@ -25,7 +25,7 @@
 #include <sys/ioctl.h>
 #endif
 
-#define MORSEL_ABI_VERSION 1
+#define MORSEL_ABI_VERSION 2
 #define MORSEL_NAME_BYTES 64		/* object names in replies, NUL-terminated */
 #define MORSEL_MAX_VIEWS 16		/* views of one object */
 

@@ -66,6 +66,8 @@ AREAS = {
         Goal("image after a change of the module, beyond the compile", "<=", 15),
         Goal("steps of an unchanged start", "<=", 0),
     ],
+    "gdb": [],
+    "gui": [],
 }
 
 

@@ -37,7 +37,7 @@ const Words points = {
     MORSEL_POINTS(MORSEL_POINT_WORD)
 #undef MORSEL_POINT_WORD
 };
-constexpr std::uint32_t any_tree = 0xffffffff;
+constexpr std::uint32_t primary_tree = 0, any_tree = 0xffffffff;
 
 template <class T>
 T sized()
@@ -237,12 +237,14 @@ void check_vcpu(Context& context, const std::string& name, std::uint32_t view, i
   auto vcpu = sized<morsel_vcpu_create>();
   vcpu.view = view;
   const std::string why = why_no_hardware(context, name, MORSEL_IOC_VCPU, vcpu);
+  if (why.empty() && number != EOPNOTSUPP) return;  // there is one: it failed otherwise
   throw RequestError(EOPNOTSUPP, "there is no virtual CPU for it: " +
                                      (why.empty() ? "nothing in this machine walks that tree's format" : why));
 }
 
 void explain_walker(Context& context, const std::string& name, std::uint32_t view, Json& reply)
 {
+  if (view == primary_tree) return;  // to ask for a virtual CPU there is to attach the primary, for good
   auto vcpu = sized<morsel_vcpu_create>();
   vcpu.view = view;
   if (const std::string why = why_no_hardware(context, name, MORSEL_IOC_VCPU, vcpu); !why.empty()) reply["why"] = why;

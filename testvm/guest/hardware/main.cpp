@@ -95,8 +95,12 @@ int matrix(const Walker& walker)
 
 int device_matrix()
 {
-  DeviceLab lab;
-  return print_part("vtd_second_stage, walked by Intel VT-d", {device_lab_sections(lab), device_object_sections()});
+  std::vector<Section> on_tables;
+  {
+    DeviceLab lab;  // gives the drive back before an object takes it
+    on_tables = device_lab_sections(lab);
+  }
+  return print_part("vtd_second_stage, walked by Intel VT-d", {on_tables, device_object_sections()});
 }
 
 std::optional<u64> number(const char* text)

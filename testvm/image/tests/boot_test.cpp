@@ -150,7 +150,7 @@ TEST_F(Boot, PassesTheModulesParametersFromTheCommandLine)
   if (!inputs().kernel_module) FAIL() << "build the target kmod first";
   start(inputs(), "morsel.granularity=2m");
   const std::string greeting = receive_line();
-  EXPECT_NE(greeting.find(R"("abi":1,"agent":1)"), std::string::npos) << greeting << console_text();
+  EXPECT_NE(greeting.find(R"("abi":2,"agent":1)"), std::string::npos) << greeting << console_text();
   send(R"({"execute":"run","arguments":{"argv":["cat","/sys/module/morsel/parameters/granularity"]},"id":1})"
        "\n");
   EXPECT_EQ(receive_line(), R"({"id":1,"return":{"exit_status":0,"stderr":"","stdout":"2m\n"}})");
