@@ -18,8 +18,9 @@ std::map<std::string, Json> findings(const std::vector<std::string>& environment
 {
   const Ended e = run_morselctl({{"--json", "doctor"}, {}, environment, Terminal::no});
   EXPECT_EQ(e.status, 0) << e.errors;
+  const Json reply = Json::parse(e.output);
   std::map<std::string, Json> found;
-  for (const Json& f : Json::parse(e.output).at("findings")) found[f.at("what")] = f;
+  for (const Json& f : reply.at("findings")) found[f.at("what")] = f;
   return found;
 }
 

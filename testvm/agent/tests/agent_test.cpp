@@ -32,7 +32,7 @@ TEST(Agent, GreetsWithAbi0WithoutAModule)
   EXPECT_EQ(host.refused("counters"), "ENODEV");
   EXPECT_EQ(host.refused("inject-list"), "ENODEV");
   EXPECT_EQ(host.refused("module-load", {{"params", "nonsense=1"}}), "EINVAL");
-  EXPECT_EQ(host.done("module-load", {{"params", "granularity=2m"}})["morsel"]["abi"], 1);
+  EXPECT_EQ(host.done("module-load", {{"params", "granularity=2m"}})["morsel"]["abi"], MORSEL_ABI_VERSION);
 }
 
 TEST(Agent, EchoesIdsAsTheyCame)
