@@ -39,8 +39,7 @@ std::map<std::string, Json> findings_without(const std::string& program)
                            "sh -c 'mount --bind /dev/null " + program + " && exec \"$MORSELCTL\" --json doctor'";
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(line.c_str(), "re"), pclose);
   std::string output;
-  for (char piece[4096]; const std::size_t got = std::fread(piece, 1, sizeof piece, pipe.get());)
-    output.append(piece, got);
+  for (int c = std::fgetc(pipe.get()); c != EOF; c = std::fgetc(pipe.get())) output += static_cast<char>(c);
   return findings_in(output);
 }
 
@@ -51,8 +50,8 @@ TEST(Doctor, LooksAtEverythingAndAdvisesWhereSomethingIsMissing)
                            "memory", "disk"}) {
     ASSERT_TRUE(found.contains(what)) << what;
     const Json& f = found.at(what);
-    EXPECT_NE(f.at("found"), "") << what;
-    EXPECT_TRUE(f.at("works") == "yes" || f.at("advice") != "") << f;
+    EXPECT_FALSE(f.at("found").get<std::string>().empty()) << what;
+    EXPECT_TRUE(f.at("works") == "yes" || !f.at("advice").get<std::string>().empty()) << f;
   }
 }
 

@@ -53,7 +53,7 @@ std::string ModuleTest::hardware_matrix(const std::vector<std::string>& options)
   std::vector<std::string> words{"morsel-hardware"};
   words.insert(words.end(), options.begin(), options.end());
   const Json result = request("run", {{"argv", words}});
-  const std::string matrix = result.value("stdout", "");
+  std::string matrix = result.value("stdout", "");
   EXPECT_EQ(result.value("exit_status", -1), 0) << matrix << result.value("stderr", "");
   return matrix;
 }
