@@ -6,6 +6,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "engine/abi/morsel_journal.h"
+
 #define LIMIT_MS 60000			/* of runs that are expected to end by themselves */
 
 const struct hardware *hardware(void)
@@ -79,6 +81,30 @@ void guest_write(int vcpu, uint64_t offset, uint64_t value)
 
 	request.value = value;
 	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
+}
+
+void expect_a_vcpu_at_the_gate(int vcpu)
+{
+	struct morsel_gate control = { .size = sizeof(control), .lease_ms = 60000 };
+	struct morsel_gate_actor actor = {};
+	struct morsel_gate_actors actors = { .size = sizeof(actors), .actors = (uintptr_t)&actor, .room = 1 };
+	int gate = open_device(), pid;
+
+	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE, &control), 0);
+	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_STOP, 0), 0);
+	pid = fork();
+	if (!pid) {
+		close(gate);
+		_exit(guest_read(vcpu, PAGE) == 0 ? 0 : 1);
+	}
+	while (!actors.count || actor.state != MORSEL_GATE_AT_POINT)
+		CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_ACTORS, &actors), 0);
+	CHECK_EQ(actor.id, pid);
+	CHECK_EQ(actor.kind, MORSEL_ACTOR_VCPU);
+	CHECK_EQ(actor.tree, 0);	/* a fill of a view begins with a look at the primary, too */
+	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_RUN, 0), 0);
+	CHECK_EQ(exit_status_of(pid), 0);
+	close(gate);
 }
 
 struct code ended(const void *code, size_t bytes)

@@ -31,5 +31,7 @@ struct code ended(const void *code, size_t bytes);
 struct morsel_vcpu_run program_of(const struct code *code, uint64_t rbx);
 uint64_t guest_read(int vcpu, uint64_t offset);
 void guest_write(int vcpu, uint64_t offset, uint64_t value);
+/* Reads a page that its tree lacks, in a process, behind the closed gate: a vCPU waits there, then goes on. */
+void expect_a_vcpu_at_the_gate(int vcpu);
 
 #endif /* MORSEL_KMOD_TESTS_GUEST_H */

@@ -289,26 +289,9 @@ static void no_write_is_lost_between_walkers_of_two_trees(void)
 /* Journal and gate know who populates as a vCPU, in tree 0. */
 static void who_populates_is_a_vcpu(void)
 {
-	int fd = open_object("primary-actor", MIB(2)), vcpu = new_vcpu(fd, PRIMARY), gate = open_device(), pid;
-	struct morsel_gate control = { .size = sizeof(control), .lease_ms = 60000 };
-	struct morsel_gate_actor actor = {};
-	struct morsel_gate_actors actors = { .size = sizeof(actors), .actors = (uintptr_t)&actor, .room = 1 };
+	int fd = open_object("primary-actor", MIB(2));
 
-	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE, &control), 0);
-	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_STOP, 0), 0);
-	pid = fork();
-	if (!pid) {
-		close(gate);
-		_exit(guest_read(vcpu, PAGE) == 0 ? 0 : 1);
-	}
-	while (!actors.count || actor.state != MORSEL_GATE_AT_POINT)
-		CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_ACTORS, &actors), 0);
-	CHECK_EQ(actor.id, pid);
-	CHECK_EQ(actor.kind, MORSEL_ACTOR_VCPU);
-	CHECK_EQ(actor.tree, PRIMARY);
-	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_RUN, 0), 0);
-	CHECK_EQ(exit_status_of(pid), 0);
-	close(gate);
+	expect_a_vcpu_at_the_gate(new_vcpu(fd, PRIMARY));
 }
 
 /* A vCPU would mark the object as attached for good: only who asks for one gets it. */

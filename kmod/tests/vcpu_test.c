@@ -363,29 +363,10 @@ static void what_the_guest_writes_is_harvested(void)
 /* Journal and gate know the filler as a vCPU. */
 static void the_filler_is_a_vcpu(void)
 {
-	int fd = open_object("guest-actor", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd)), pid;
-	struct morsel_gate control = { .size = sizeof(control), .lease_ms = 60000 };
-	struct morsel_gate_actor actor = {};
-	struct morsel_gate_actors actors = {
-		.size = sizeof(actors), .actors = (uintptr_t)&actor, .room = 1,
-	};
-	int gate = open_device();
+	int fd = open_object("guest-actor", MIB(2));
 
 	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, MIB(2), RW, 0, NULL), 0);
-	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE, &control), 0);
-	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_STOP, 0), 0);
-	pid = fork();
-	if (!pid) {
-		close(gate);
-		_exit(guest_read(vcpu, PAGE) == 0 ? 0 : 1);
-	}
-	while (!actors.count || actor.state != MORSEL_GATE_AT_POINT)
-		CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_ACTORS, &actors), 0);
-	CHECK_EQ(actor.id, pid);
-	CHECK_EQ(actor.kind, MORSEL_ACTOR_VCPU);
-	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_RUN, 0), 0);
-	CHECK_EQ(exit_status_of(pid), 0);
-	close(gate);
+	expect_a_vcpu_at_the_gate(new_vcpu(fd, add_walked_view(fd)));
 }
 
 const struct test vcpu_tests[] = {
