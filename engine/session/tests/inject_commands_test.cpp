@@ -48,5 +48,27 @@ TEST_F(InjectCommands, ARuleOfOneObjectSparesTheOthers)
   EXPECT_NE(std::string(failure("inject add alloc fail --object none").what()).find("'none'"), std::string::npos);
 }
 
+// A leaf that may be written and not read is a misconfiguration in EPT only, and AMD64's leaves have no bit that is zero
+// on every CPU.
+TEST_F(InjectCommands, APresetIsRefusedWhereTheFormatHasNoBitForIt)
+{
+  run("object create a 4M");
+  for (const char* format : {"npt", "ept", "ept_no_ad", "riscv_sv39", "vtd_second_stage"})
+    run(std::string("view add a ") + format);
+  const auto accepted = [&](const std::string& preset, const std::string& view) {
+    try {
+      run("inject preset " + preset + " a " + view);
+      return true;
+    } catch (const Failure&) {
+      return false;
+    }
+  };
+  for (const char* view : {"ept", "ept_no_ad"}) EXPECT_TRUE(accepted("ept-misconfiguration", view)) << view;
+  for (const char* view : {"npt", "riscv_sv39", "vtd_second_stage"})
+    EXPECT_FALSE(accepted("ept-misconfiguration", view)) << view;
+  for (const char* view : {"ept", "vtd_second_stage"}) EXPECT_TRUE(accepted("reserved-bit", view)) << view;
+  EXPECT_FALSE(accepted("reserved-bit", "npt"));
+}
+
 }  // namespace
 }  // namespace morsel::session
