@@ -49,10 +49,10 @@ TEST_F(IommuVm, PutsAnObjectsPagesOnTheDrive)
 
 TEST_F(IommuVm, WalksViewsAsThePageAboutHardwareSays)
 {
-  expect_part_of_hardware_page(hardware_matrix({"--vtd"}));
+  expect_parts_of_hardware_page(hardware_matrix({"--vtd"}));
 }
 
-TEST_F(IommuVm, AgreesWithTheInspectorOnRandomTables) { run({"morsel-hardware", "--vtd-oracle", "10000"}); }
+TEST_F(IommuVm, AgreesWithTheInspectorOnRandomTables) { compare_random_tables(10000, "--vtd-oracle"); }
 
 // Bound again, everything works as before; and after all of it nothing is left, and the kernel has not complained.
 TEST_F(IommuVm, UnloadsAndLoadsAgainWithACleanLog)
