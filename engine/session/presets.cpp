@@ -68,8 +68,9 @@ constexpr std::array<Preset, 9> table{{
      "I1, I2, I3"},
     {"dropped-flush", Where::view, SyncPoint::flush, MORSEL_FAULT_DROP, nullptr,
      "The entry goes, but nobody is told to forget it.",
-     "A TLB or IOTLB that holds the translation uses it until it happens to be evicted. (The journal shows it, 'access' "
-     "does not: the embedded machine's walker caches nothing, and hardware forgets between two accesses of a session.)",
+     "A TLB or IOTLB that holds the translation uses it until it happens to be evicted. (The journal shows it, "
+     "'access' does not: the embedded machine's walker caches nothing, and hardware forgets between two accesses of a "
+     "session.)",
      "I2, I3"},
     {"wrong-range", Where::view, SyncPoint::flush, MORSEL_FAULT_CORRUPT, shifted_range,
      "The flush is about another range than the one that changed.",

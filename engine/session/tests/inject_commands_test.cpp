@@ -48,8 +48,8 @@ TEST_F(InjectCommands, ARuleOfOneObjectSparesTheOthers)
   EXPECT_NE(std::string(failure("inject add alloc fail --object none").what()).find("'none'"), std::string::npos);
 }
 
-// A leaf that may be written and not read is a misconfiguration in EPT only, and AMD64's leaves have no bit that is zero
-// on every CPU.
+// A leaf that may be written and not read is a misconfiguration in EPT only, and AMD64's leaves have no bit that has to
+// be zero on every CPU.
 TEST_F(InjectCommands, APresetIsRefusedWhereTheFormatHasNoBitForIt)
 {
   run("object create a 4M");

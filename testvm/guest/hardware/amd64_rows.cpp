@@ -39,23 +39,23 @@ Section entry_section(Lab& lab)
 }
 
 // rax: where the leaf stands. rbx: the page that it maps; rdx: the scratch page.
-constexpr u8 touch[] = {0x48, 0x8b, 0x33};                               // mov (%rbx), %rsi
-constexpr u8 touch_next[] = {0x48, 0x8b, 0xb3, 0, 0x10, 0, 0};           // mov 0x1000(%rbx), %rsi
-constexpr u8 keep[] = {0x48, 0x89, 0x32};                                // mov %rsi, (%rdx)
-constexpr u8 clear[] = {0x48, 0xc7, 0x00, 0, 0, 0, 0};                   // movq $0, (%rax)
-constexpr u8 clear_next[] = {0x48, 0xc7, 0x40, 8, 0, 0, 0, 0};           // movq $0, 8(%rax)
-constexpr u8 forbid_writes[] = {0x48, 0x83, 0x20, 0xfd};                 // andq $~2, (%rax)
-constexpr u8 clear_marks[] = {0x48, 0x83, 0x20, 0x9f};                   // andq $~0x60, (%rax)
-constexpr u8 exchange[] = {0x48, 0x8b, 0x48, 8,                          // mov 8(%rax), %rcx
-                           0x48, 0x89, 0x08};                            // mov %rcx, (%rax)
-constexpr u8 flush[] = {0x0f, 0x01, 0x3b};                               // invlpg (%rbx)
-constexpr u8 flush_next[] = {0x0f, 0x01, 0xbb, 0, 0x10, 0, 0};           // invlpg 0x1000(%rbx)
-constexpr u8 flush_far[] = {0x48, 0xb9, 0, 0, 0, 0, 0, 0x7f, 0, 0,       // mov $0x7f0000000000, %rcx
-                            0x0f, 0x01, 0x39};                           // invlpg (%rcx)
-constexpr u8 load[] = {0x48, 0x8b, 0x03};                                // mov (%rbx), %rax
-constexpr u8 load_next[] = {0x48, 0x8b, 0x83, 0, 0x10, 0, 0};            // mov 0x1000(%rbx), %rax
-constexpr u8 store_first[] = {0x48, 0xc7, 0x03, 40, 0, 0, 0};            // movq $40, (%rbx)
-constexpr u8 store[] = {0x48, 0xc7, 0x03, 43, 0, 0, 0};                  // movq $43, (%rbx)
+constexpr u8 touch[] = {0x48, 0x8b, 0x33};                            // mov (%rbx), %rsi
+constexpr u8 touch_next[] = {0x48, 0x8b, 0xb3, 0, 0x10, 0, 0};        // mov 0x1000(%rbx), %rsi
+constexpr u8 keep[] = {0x48, 0x89, 0x32};                             // mov %rsi, (%rdx)
+constexpr u8 clear[] = {0x48, 0xc7, 0x00, 0, 0, 0, 0};                // movq $0, (%rax)
+constexpr u8 clear_next[] = {0x48, 0xc7, 0x40, 8, 0, 0, 0, 0};        // movq $0, 8(%rax)
+constexpr u8 forbid_writes[] = {0x48, 0x83, 0x20, 0xfd};              // andq $~2, (%rax)
+constexpr u8 clear_marks[] = {0x48, 0x83, 0x20, 0x9f};                // andq $~0x60, (%rax)
+constexpr u8 exchange[] = {0x48, 0x8b, 0x48, 8,                       // mov 8(%rax), %rcx
+                           0x48, 0x89, 0x08};                         // mov %rcx, (%rax)
+constexpr u8 flush[] = {0x0f, 0x01, 0x3b};                            // invlpg (%rbx)
+constexpr u8 flush_next[] = {0x0f, 0x01, 0xbb, 0, 0x10, 0, 0};        // invlpg 0x1000(%rbx)
+constexpr u8 flush_far[] = {0x48, 0xb9, 0,   0, 0, 0, 0, 0x7f, 0, 0,  // mov $0x7f0000000000, %rcx
+                            0x0f, 0x01, 0x39};                        // invlpg (%rcx)
+constexpr u8 load[] = {0x48, 0x8b, 0x03};                             // mov (%rbx), %rax
+constexpr u8 load_next[] = {0x48, 0x8b, 0x83, 0, 0x10, 0, 0};         // mov 0x1000(%rbx), %rax
+constexpr u8 store_first[] = {0x48, 0xc7, 0x03, 40, 0, 0, 0};         // movq $40, (%rbx)
+constexpr u8 store[] = {0x48, 0xc7, 0x03, 43, 0, 0, 0};               // movq $43, (%rbx)
 static_assert((F::accessed | F::dirty) == 0x60 && F::writable == 2);
 
 // In one entry into guest mode the guest changes its own tables, and goes on. It flushes by INVLPG, one page each.
@@ -70,9 +70,9 @@ class Invalidations {
   void write(const char* what, const char* expected, std::initializer_list<std::span<const u8>> code)
   {
     const auto outcome = outcome_of(run(code));
-    rows_.push_back({what, expected,
-                     std::string(outcome_word(outcome)) + ", " + std::to_string(lab_.page(frame_page)[0]) +
-                         " stands there"});
+    rows_.push_back(
+        {what, expected,
+         std::string(outcome_word(outcome)) + ", " + std::to_string(lab_.page(frame_page)[0]) + " stands there"});
   }
   void late(const char* what, const char* expected, std::initializer_list<std::span<const u8>> code)
   {

@@ -105,11 +105,13 @@ class Comparison {
     if (engine_ != machine_ || engine_ == DeviceOutcome::unknown) return "the outcome";
     if (maker_.entries() != before_) return "an entry was changed";
     if (engine_ == DeviceOutcome::allowed) return difference_of_allowed();
-    return align_down(dma_.fault, page_bytes) == maker_.place() && dma_.access == want_.bits() ? "" : "the fault's record";
+    return align_down(dma_.fault, page_bytes) == maker_.place() && dma_.access == want_.bits() ? ""
+                                                                                               : "the fault's record";
   }
   void show(u64 number, const std::string& what) const
   {
-    std::printf("table %" PRIu64 ", %s at %#" PRIx64 ": %s; the engine says %s, the machine %s (result %u reason %u "
+    std::printf("table %" PRIu64 ", %s at %#" PRIx64
+                ": %s; the engine says %s, the machine %s (result %u reason %u "
                 "fault %#llx access %#x)\n",
                 number, want_.write() ? "write" : "read", maker_.place(), what.c_str(),
                 std::string(outcome_word(engine_)).c_str(), std::string(outcome_word(machine_)).c_str(), dma_.result,

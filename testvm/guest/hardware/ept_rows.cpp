@@ -41,8 +41,10 @@ void add_large(Rows<Stage>& rows, Lab& lab)
     rows.add(leaf_name(level) + ", --x", level, leaf_of<Stage>(lab, level, right_exec), each_right);
     rows.add(leaf_name(level) + ", memory type 2", level, (leaf & ~EptL4::memory_type) | 2 << type_shift, {right_read});
     rows.add(leaf_name(level) + " with bit 12", level, leaf | bit(12), {right_read});
-    rows.known_otherwise(outcome_word(WalkOutcome::allowed));  // Bochs 2.7 takes no notice of it, as if it were a process's PAT bit
-    rows.add(leaf_name(level) + " with the highest bit below its frame", level, leaf | bit(11 + 9u * level), {right_read});
+    rows.known_otherwise(
+        outcome_word(WalkOutcome::allowed));  // Bochs 2.7 takes no notice of it, as if it were a process's PAT bit
+    rows.add(leaf_name(level) + " with the highest bit below its frame", level, leaf | bit(11 + 9u * level),
+             {right_read});
   }
 }
 
@@ -96,7 +98,7 @@ Section unmarked_section()
 {
   Lab lab(lab_format<EptNoAd>);
   return marks_section<SecondStage<EptNoAd>>(lab, "What hardware sets without accessed and dirty flags (ept_no_ad)",
-                                "engine/format/ept.hpp");
+                                             "engine/format/ept.hpp");
 }
 
 Section own_tables_section()

@@ -27,15 +27,15 @@ void stay_on_cpu(int cpu)
 }
 
 // The guest reads a page, waits, and reads it again, all in one entry into guest mode: then nothing but the translation
-// that it has cached can be what it reads by. The page is unmapped in between. Nothing here maps the primary: a flush of
-// that would interrupt all CPUs of the process.
+// that it has cached can be what it reads by. The page is unmapped in between. Nothing here maps the primary: a flush
+// of that would interrupt all CPUs of the process.
 std::string unmapped_while_it_runs(const Walker& walker, const char* preset)
 {
-  constexpr u8 code[] = {0x48, 0x8b, 0x33,                    // mov (%rbx), %rsi
-                         0x48, 0xc7, 0x01, 1,    0, 0, 0,     // movq $1, (%rcx)
-                         0x48, 0x83, 0x79, 0x08, 0,           // 1: cmpq $0, 8(%rcx)
-                         0x74, 0xf9,                          // je 1b
-                         0x48, 0x8b, 0x03};                   // mov (%rbx), %rax
+  constexpr u8 code[] = {0x48, 0x8b, 0x33,                 // mov (%rbx), %rsi
+                         0x48, 0xc7, 0x01, 1,    0, 0, 0,  // movq $1, (%rcx)
+                         0x48, 0x83, 0x79, 0x08, 0,        // 1: cmpq $0, 8(%rcx)
+                         0x74, 0xf9,                       // je 1b
+                         0x48, 0x8b, 0x03};                // mov (%rbx), %rax
   Watched w(walker);
   w.touch(right_write, 0, 41);
   w.touch(right_write, flags_page, 0);

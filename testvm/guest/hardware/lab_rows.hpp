@@ -99,8 +99,8 @@ class Rows {
   {
     put(level, word);
     Stage::access(lab_, want, place(level, word));
-    rows_.push_back({what + ": " + std::string(right_word(want)), marks(expected),
-                     marks(entry_of<Stage>(lab_, level) & ~word)});
+    rows_.push_back(
+        {what + ": " + std::string(right_word(want)), marks(expected), marks(entry_of<Stage>(lab_, level) & ~word)});
   }
   std::vector<Row> take() { return std::move(rows_); }
 

@@ -105,7 +105,8 @@ class Maker {
     page_ = lab_first_free + static_cast<u32>(pick(random_, lab_pages - lab_first_free));
     choose_place();
     for (Level level = 3; level > leaf_level_; --level)
-      entry(level) = Mistakes::spoiled(taken(F::make_table({address(Stage::tables[level - 1])}, level)), level, random_);
+      entry(level) =
+          Mistakes::spoiled(taken(F::make_table({address(Stage::tables[level - 1])}, level)), level, random_);
     const u64 frame = align_down(address(page_), entry_bytes<F>(leaf_level_));
     const Rights rights = Rights::from_bits(static_cast<u8>(1 | pick(random_, 4) << 1));
     u64 word = F::make_leaf({frame}, leaf_level_, {rights, pick(random_, 2) != 0, pick(random_, 2) != 0});
@@ -174,7 +175,8 @@ class Comparison {
   }
   void show(const std::string& what) const
   {
-    std::printf("table %" PRIu64 ", right %u at %#" PRIx64 ": %s; the engine says %s, the machine %s (result %u "
+    std::printf("table %" PRIu64 ", right %u at %#" PRIx64
+                ": %s; the engine says %s, the machine %s (result %u "
                 "access %#x violation %#llx value %#llx exit %#llx)\n",
                 number_, want_.bits(), place_, what.c_str(), std::string(outcome_word(engine_)).c_str(),
                 std::string(outcome_word(machine_)).c_str(), run_.result, run_.access, run_.violation, run_.value,

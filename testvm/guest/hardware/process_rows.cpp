@@ -209,24 +209,23 @@ Section fault_section_of_process()
   constexpr const char* neighbour = "a page with 41, beside one with 42, read";
   constexpr const char* move = "a page full of 7 is moved, its first and its last word read";
   constexpr const char* harvest = "a written page is harvested, written again";
-  return {"Faults of the protocol",
-          "`inject preset`: what it says that hardware does. A hole is populated; the unmapped page had 41",
-          {fault_row(nullptr, "page unmapped, read", "reads 0", unmapped),
-           fault_row("lost-invalidation", "page unmapped, read", "reads 41", unmapped),
-           fault_row("dropped-flush", "page unmapped, read", "reads 41", unmapped),
-           fault_row("wrong-range", "page unmapped, read", "reads 41", unmapped),
-           fault_row("dropped-flush", "page unmapped, read; then flushed, read", "reads 41, then reads 0", flushed_late),
-           fault_row(nullptr, forbid, forbidden, made_read_only),
-           fault_row("lost-invalidation", forbid, "43 stands there", made_read_only),
-           fault_row("dropped-flush", forbid, "43 stands there", made_read_only),
-           fault_row(nullptr, fill, forbidden, filled_read_only),
-           fault_row("rights-widened", fill, "43 stands there", filled_read_only),
-           fault_row(nullptr, neighbour, "reads 41", beside),
-           fault_row("wrong-frame", neighbour, "reads 42", beside),
-           fault_row(nullptr, move, "reads 7, reads 7", moved),
-           fault_row("torn-copy", move, "reads 7, reads 0", moved),
-           fault_row(nullptr, harvest, "43 stands there, reported dirty", harvested),
-           fault_row("dropped-flush", harvest, "43 stands there, reported clean", harvested)}};
+  return {
+      "Faults of the protocol",
+      "`inject preset`: what it says that hardware does. A hole is populated; the unmapped page had 41",
+      {fault_row(nullptr, "page unmapped, read", "reads 0", unmapped),
+       fault_row("lost-invalidation", "page unmapped, read", "reads 41", unmapped),
+       fault_row("dropped-flush", "page unmapped, read", "reads 41", unmapped),
+       fault_row("wrong-range", "page unmapped, read", "reads 41", unmapped),
+       fault_row("dropped-flush", "page unmapped, read; then flushed, read", "reads 41, then reads 0", flushed_late),
+       fault_row(nullptr, forbid, forbidden, made_read_only),
+       fault_row("lost-invalidation", forbid, "43 stands there", made_read_only),
+       fault_row("dropped-flush", forbid, "43 stands there", made_read_only),
+       fault_row(nullptr, fill, forbidden, filled_read_only),
+       fault_row("rights-widened", fill, "43 stands there", filled_read_only),
+       fault_row(nullptr, neighbour, "reads 41", beside), fault_row("wrong-frame", neighbour, "reads 42", beside),
+       fault_row(nullptr, move, "reads 7, reads 7", moved), fault_row("torn-copy", move, "reads 7, reads 0", moved),
+       fault_row(nullptr, harvest, "43 stands there, reported dirty", harvested),
+       fault_row("dropped-flush", harvest, "43 stands there, reported clean", harvested)}};
 }
 
 }  // namespace

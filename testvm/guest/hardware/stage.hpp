@@ -8,15 +8,15 @@
 
 namespace morsel::guest {
 
-// Marks are seen in the lab's entries of these levels. The topmost one is a copy elsewhere: in the root that hardware is
-// given, or in the guest's PML4.
+// Marks are seen in the lab's entries of these levels. The topmost one is a copy elsewhere: in the root that hardware
+// is given, or in the guest's PML4.
 inline constexpr Level seen_levels = 3;
 
 template <class F>
 struct SecondStage {
   using Format = F;
   static constexpr u32 tables[] = {lab_level_0, lab_level_1, lab_level_2, lab_root};  // by level
-  static constexpr u32 index[] = {0, 0, 1, 0};  // the way to `place`
+  static constexpr u32 index[] = {0, 0, 1, 0};                                        // the way to `place`
   static constexpr u64 place = tested_place;
   static constexpr u64 first_place = u64{3} << 30, last_place = u64{1} << 39;  // where else there may be one
   static u64 address(const Lab& lab, u32 page) { return lab.address(page).value; }

@@ -47,10 +47,7 @@ TEST_F(IommuVm, PutsAnObjectsPagesOnTheDrive)
   for (std::size_t i = 0; i < words; ++i) ASSERT_EQ(found[i], 1000 + i) << i;
 }
 
-TEST_F(IommuVm, WalksViewsAsThePageAboutHardwareSays)
-{
-  expect_parts_of_hardware_page(hardware_matrix({"--vtd"}));
-}
+TEST_F(IommuVm, WalksViewsAsThePageAboutHardwareSays) { expect_parts_of_hardware_page(hardware_matrix({"--vtd"})); }
 
 TEST_F(IommuVm, AgreesWithTheInspectorOnRandomTables) { compare_random_tables(10000, "--vtd-oracle"); }
 

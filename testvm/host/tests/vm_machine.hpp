@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "testvm/host/vm_config.hpp"
 #include "testvm/host/tests/kernel_log.hpp"
+#include "testvm/host/vm_config.hpp"
 #include "testvm/host/vm_connection.hpp"
 
 namespace morsel::testvm {
