@@ -149,13 +149,32 @@ class HardwareJudges : public ModuleTest {
 
 TEST_F(HardwareJudges, RunsVirtualCpusOnViewsAndOnThePrimary)
 {
-  for (const char* suite : {"vcpu", "vcpu-running", "vcpu-switch", "vcpu-primary"}) run_suite(suite);
+  for (const char* suite : {"vcpu", "vcpu-wrong", "vcpu-running", "vcpu-switch", "vcpu-primary"}) run_suite(suite);
 }
 
 TEST_F(HardwareJudges, WalksViewsAsThePageAboutHardwareSays) { expect_parts_of_hardware_page(hardware_matrix()); }
 
 // Of each format: the second stage's, and AMD64 as the guest's own tables.
 TEST_F(HardwareJudges, AgreesWithTheInspectorOnRandomTables) { compare_random_tables(5000); }
+
+TEST_F(HardwareJudges, UnloadingLetsAVirtualCpuGoThatWaitsAtTheGateInAFill)
+{
+  request("object-create", {{"name", "gated"}, {"bytes", 4096}});
+  request("object-populate", {{"name", "gated"}, {"start", 0}, {"end", 4096}, {"rights", "rw"}});
+  const Json view = request("view-add", {{"name", "gated"}, {"format", "npt"}})["view"];
+  request("gate-stop");
+  NextStop stop(*machine);
+  auto access = std::async(std::launch::async, [&] {
+    return request("access", {{"name", "gated"}, {"view", view}, {"offset", 0}, {"rights", "r"}, {"touch", true}});
+  });
+  stop.wait();
+  request("module-unload");
+  const Json reply = access.get();
+  EXPECT_EQ(reply["walker"], "svm") << reply;
+  EXPECT_EQ(reply["result"], "filled") << reply;
+  request("module-load");
+  EXPECT_EQ(alarming_lines(), "");
+}
 
 TEST_F(HardwareJudges, UnloadsWithACleanLog)
 {
