@@ -90,6 +90,17 @@ TEST_F(BochsVm, AnEptViewIsFilledOnAccessAndFollowsThePrimary)
   machine.facts({"object", "destroy", "a"});
 }
 
+TEST_F(BochsVm, AnNptViewIsWalkedByTheEngineWhichSaysWhy)
+{
+  machine.facts({"object", "create", "n", "4M"});
+  machine.facts({"view", "add", "n", "npt"});
+  const Json access = machine.facts({"access", "n", "npt", "0x3008", "write", "--value", "7"});
+  EXPECT_EQ(access.at("outcome"), "populated");
+  EXPECT_NE(access.at("walker").get<std::string>().find("no virtual CPU: the CPU has no SVM"), std::string::npos)
+      << access;
+  machine.facts({"object", "destroy", "n"});
+}
+
 TEST_F(BochsVm, AProcessSeesWhatTheViewWrote) { expect_that_a_process_sees_what_a_view_wrote(machine); }
 
 TEST_F(BochsVm, TheTourHolds)

@@ -50,7 +50,7 @@ Lab::~Lab()
 
 void Lab::reset()
 {
-  std::fill_n(words_, u64{lab_pages} * 512, 0);
+  std::fill_n(words_, u64{lab_reset_pages} * 512, 0);  // the rest is never a table, and an emulated CPU is slow
   page(lab_root)[0] = format_.table(address(lab_level_2), 3);
   page(lab_level_2)[1] = format_.table(address(lab_level_1), 2);
   page(lab_level_1)[0] = format_.table(address(lab_level_0), 1);

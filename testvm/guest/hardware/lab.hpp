@@ -35,6 +35,7 @@ enum LabPage : u32 {
   lab_guest_pd,
   lab_guest_pt,
   lab_first_free = 10,
+  lab_reset_pages = 16,
   lab_pages = 512
 };
 
@@ -62,7 +63,7 @@ class Lab {
   Lab(const Lab&) = delete;
   Lab& operator=(const Lab&) = delete;
 
-  // Everything as at the beginning: the tables lead to level_0, which maps nothing.
+  // As at the beginning: the tables lead to level_0, which maps nothing; the first pages that are free are empty.
   void reset();
   u64* page(u32 number) { return words_ + u64{number} * 512; }
   PhysAddr address(u32 number) const { return {physical_ + u64{number} * page_bytes}; }

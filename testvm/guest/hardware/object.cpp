@@ -40,7 +40,7 @@ Object::Object() : device_(open("/dev/morsel", O_RDWR | O_CLOEXEC)), object_(mak
 
 Object::~Object()
 {
-  ioctl(device_.get(), MORSEL_IOC_INJECT_CLEAR, 0);
+  clear_injected();
   for (const auto& [tree, at] : mapped_) munmap(at, bytes);
 }
 
@@ -129,6 +129,8 @@ void Object::inject_preset(std::string_view name, FormatId format)
   if (preset->bits && !bits) throw std::runtime_error("this format has no bit for " + std::string(name));
   inject(static_cast<u32>(preset->point), preset->action, preset->where == session::Preset::Where::view ? 1 : 0, bits);
 }
+
+void Object::clear_injected() { ioctl(device_.get(), MORSEL_IOC_INJECT_CLEAR, 0); }
 
 void Object::inject(u32 point, u32 action, u32 tree, u64 bits)
 {

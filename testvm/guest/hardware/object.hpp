@@ -55,6 +55,7 @@ class Object {
   u64 harvest_dirty(u64 end);
   // Once, at the next chance that view 1, or the primary, gives: what `inject preset` would do (engine/session).
   void inject_preset(std::string_view name, FormatId format);
+  void clear_injected();
   // The same with a flush of view 1 that is about the range `bits` away.
   void flush_elsewhere(u64 bits) { inject(MORSEL_POINT_flush, MORSEL_FAULT_CORRUPT, 1, bits); }
   u64 frames();

@@ -93,7 +93,10 @@ class Maker {
   Maker(Lab& lab, u64 seed) : lab_(lab), random_(seed)
   {
     lab.reset();
-    for (u32 page = lab_first_free; page < lab_pages; ++page) lab.page(page)[0] = lab.numbered(page);
+    for (u32 page = lab_first_free; page < lab_pages; ++page) {
+      lab.page(page)[0] = lab.numbered(page);
+      lab.page(page)[1] = ~u64{0};
+    }
   }
 
   // A path of four words, one at each level, anywhere in its table; good or a little wrong. It leads from place() to
