@@ -6,10 +6,13 @@
 
 #include <chrono>
 
+#include "engine/abi/morsel_points.h"
+#include "engine/session/session.hpp"
 #include "scripts/morselctl/tests/machine.hpp"
 #include "testvm/host/runtime_folder.hpp"
 #include "testvm/host/tests/kernel_log.hpp"
 #include "testvm/host/vm_connection.hpp"
+#include "testvm/host/vm_target.hpp"
 
 namespace morsel::ctl {
 namespace {
@@ -99,6 +102,36 @@ TEST_F(BochsVm, AnNptViewIsWalkedByTheEngineWhichSaysWhy)
   EXPECT_NE(access.at("walker").get<std::string>().find("no virtual CPU: the CPU has no SVM"), std::string::npos)
       << access;
   machine.facts({"object", "destroy", "n"});
+}
+
+// The walker of an access, the vCPU in the journal, and presets whose consequence is the hardware's.
+TEST_F(BochsVm, ShowsASessionWhatHardwareDoes)
+{
+  session::Session session(std::make_unique<testvm::VmTarget>(VmConnection::attach(machine.name())));
+  const auto run = [&](const std::string& line) { return session.execute_line(line).facts; };
+  for (const char* line : {"object create s 4M", "object populate s 0..64K", "view add s ept"}) run(line);
+  session.target().journal()->record(true);
+  const Json access = run("access s ept 0x1000 read");
+  session.target().journal()->record(false);
+  EXPECT_EQ(access["walker"].get<std::string>().rfind("VMX with EPT, Bochs", 0), 0u) << access;
+  bool published = false;
+  const auto journal = session.target().journal()->read();
+  for (const auto& record : journal.records)
+    published |= record.point == MORSEL_POINT_publish && record.actor_kind == MORSEL_ACTOR_VCPU;
+  EXPECT_TRUE(published) << journal.records.size() << " records, none of a vCPU that fills";
+
+  run("object protect s 0x2000 r");
+  EXPECT_EQ(run("access s ept 0x2000 write --value 43")["outcome"], "denied");
+  run("view drop s ept");
+  run("view add s ept");
+  run("inject preset rights-widened s ept");
+  run("access s ept 0x2000 read");
+  run("access s ept 0x2000 write --value 43");
+  EXPECT_EQ(run("access s primary 0x2000 read")["value"], "0x2b");
+  run("inject preset reserved-bit s ept");
+  EXPECT_THROW(run("access s ept 0x3000 read"), session::Failure) << "no fill mends it";
+  run("inject clear");
+  run("object destroy s");
 }
 
 TEST_F(BochsVm, AProcessSeesWhatTheViewWrote) { expect_that_a_process_sees_what_a_view_wrote(machine); }
