@@ -97,7 +97,7 @@ class Faults {
   void filled_read_only(const char* preset, const char* expected)
   {
     Watched w(walker_);
-    w.words()[0] = 41;
+    w.touch(right_write, 0, 41);
     w.protect(0, page_bytes, right_read);
     inject(w, preset);
     w.guest(right_read, 0);
@@ -108,8 +108,8 @@ class Faults {
     Watched w(walker_);
     w.populate(0, 2 * mebibyte, 1);
     w.split(0, 2 * mebibyte);
-    w.words()[0] = 41;
-    w.words()[page_bytes / sizeof(u64)] = 42;
+    w.touch(right_write, 0, 41);
+    w.touch(right_write, page_bytes, 42);
     inject(w, preset);
     add(preset, "a page with 41, beside one with 42, read", expected, w.reading(0));
   }
@@ -117,7 +117,7 @@ class Faults {
   {
     constexpr u64 last = page_bytes - sizeof(u64);
     Watched w(walker_);
-    for (const u64 at : {u64{0}, last}) w.words()[at / sizeof(u64)] = 7;
+    for (const u64 at : {u64{0}, last}) w.touch(right_write, at, 7);
     w.guest(right_read, 0);
     inject(w, preset);
     w.migrate(0, page_bytes);
@@ -127,7 +127,7 @@ class Faults {
   void malformed(const char* preset)
   {
     Watched w(walker_);
-    w.words()[0] = 41;
+    w.touch(right_write, 0, 41);
     inject(w, preset);
     add(preset, "a page is filled, read", no_fill_mends_it, w.reading(0));
     for (const Rights right : {right_read, right_write})
@@ -140,7 +140,7 @@ class Faults {
  private:
   static void fill(Watched& w)
   {
-    w.words()[0] = 41;
+    w.touch(right_write, 0, 41);
     w.guest(right_read, 0);
     w.guest(right_write, 8, 1);
   }
@@ -156,7 +156,7 @@ class Faults {
   {
     const auto run = w.guest(right_write, 0, 43);
     add(preset, what, expected,
-        run.result == MORSEL_VCPU_DONE ? std::to_string(w.words()[0]) + " stands there" : Watched::text(run));
+        run.result == MORSEL_VCPU_DONE ? std::to_string(w.touch(right_read, 0)) + " stands there" : Watched::text(run));
   }
 
   const Walker& walker_;
@@ -169,6 +169,7 @@ Section fault_section(const Walker& walker)
 {
   constexpr const char* hole = "violation, and the primary has a hole";
   constexpr const char* forbidden = "violation, and the primary forbids it";
+  const Observed observed;
   Faults rows(walker);
   rows.unmapped(nullptr, hole);
   rows.unmapped("lost-invalidation", "reads 41");

@@ -35,6 +35,19 @@ class Descriptor {
   int fd_;
 };
 
+// While there is one the journal records: then a rule that is injected, or taken back, does not change the kernel's
+// code, which is what takes longest on an emulated CPU, and makes it forget what it has cached.
+class Observed {
+ public:
+  Observed() { switch_journal(true); }
+  ~Observed() { switch_journal(false); }
+  Observed(const Observed&) = delete;
+  Observed& operator=(const Observed&) = delete;
+
+ private:
+  void switch_journal(bool on);
+};
+
 class Object {
  public:
   static constexpr u64 bytes = u64{64} << 20;

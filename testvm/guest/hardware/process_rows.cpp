@@ -135,7 +135,6 @@ Row fault_row(const char* preset, const char* what, const char* expected, Work w
   return {std::string(preset ? preset : "nothing left out") + ": " + what, expected, seen};
 }
 
-// Arming rewrites the kernel's code, by a page table of its own: what is cached is cached again.
 std::string unmapped(Mapped& m, const Inject& inject)
 {
   m.word(0) = 41;
@@ -230,6 +229,10 @@ Section fault_section_of_process()
 
 }  // namespace
 
-std::vector<Section> process_sections() { return {fill_section(), sharing_section(), fault_section_of_process()}; }
+std::vector<Section> process_sections()
+{
+  const Observed observed;
+  return {fill_section(), sharing_section(), fault_section_of_process()};
+}
 
 }  // namespace morsel::guest
