@@ -15,7 +15,8 @@
 namespace morsel::guest {
 namespace {
 
-constexpr u64 flags_page = 8 * page_bytes;  // word 0: the guest waits; word 1: it is to go on
+constexpr u64 flags = 8 * page_bytes;  // behind the page: word 0: the guest waits; word 1: it is to go on
+constexpr u64 piece = 2 * mebibyte;
 constexpr int tries = 1000;
 
 void stay_on_cpu(int cpu)
@@ -29,7 +30,7 @@ void stay_on_cpu(int cpu)
 // The guest reads a page, waits, and reads it again, all in one entry into guest mode: then nothing but the translation
 // that it has cached can be what it reads by. The page is unmapped in between. Nothing here maps the primary: a flush
 // of that would interrupt all CPUs of the process.
-morsel_vcpu_run unmapped_while_it_runs(Watched& w)
+morsel_vcpu_run unmapped_while_it_runs(Watched& w, u64 page)
 {
   constexpr u8 code[] = {0x48, 0x8b, 0x33,                 // mov (%rbx), %rsi
                          0x48, 0xc7, 0x01, 1,    0, 0, 0,  // movq $1, (%rcx)
@@ -40,126 +41,131 @@ morsel_vcpu_run unmapped_while_it_runs(Watched& w)
   std::atomic<bool> over = false;
   std::jthread guest([&] {
     stay_on_cpu(1);
-    run = w.guest_code(code, 0, flags_page);
+    run = w.guest_code(code, page, page + flags);
     over = true;
   });
-  while (!over && !w.touch(right_read, flags_page)) {
+  while (!over && !w.touch(right_read, page + flags)) {
   }
-  w.unmap(0, page_bytes);
-  w.touch(right_write, flags_page + sizeof(u64), 1);
+  w.unmap(page, page + page_bytes);
+  w.touch(right_write, page + flags + sizeof(u64), 1);
   guest.join();
   return run;
 }
 
 // As often as it takes until no interrupt of the host comes between. `preset`: null: nothing is left out, and the flush
 // itself is one.
-std::string unmapped_while_it_runs(const Walker& walker, const char* preset)
+std::string unmapped_while_it_runs(Watched& w, u64 page, FormatId format, const char* preset)
 {
-  Watched w(walker);
   for (int i = 0; i < tries; ++i) {
-    w.touch(right_write, 0, 41);
-    for (const u64 word : {flags_page, flags_page + sizeof(u64)}) w.touch(right_write, word, 0);
-    w.guest(right_read, 0);
-    w.guest(right_write, flags_page, 0);
+    w.touch(right_write, page, 41);
+    for (const u64 word : {page + flags, page + flags + sizeof(u64)}) w.touch(right_write, word, 0);
+    w.guest(right_read, page);
+    w.guest(right_write, page + flags, 0);
     w.clear_injected();
-    if (preset) w.inject_preset(preset, walker.format.id);
-    const morsel_vcpu_run run = unmapped_while_it_runs(w);
+    if (preset) w.inject_preset(preset, format);
+    const morsel_vcpu_run run = unmapped_while_it_runs(w, page);
     if (!preset || run.interrupts == 0) return Watched::text(run);
   }
   return "interrupted again and again";
 }
 
+// Each row has a piece of the object to itself.
 class Faults {
  public:
-  explicit Faults(const Walker& walker) : walker_(walker) {}
+  explicit Faults(const Walker& walker) : format_(walker.format.id), w_(walker) {}
 
   // `preset`: null: nothing is left out.
   void unmapped(const char* preset, const char* expected)
   {
-    Watched w(walker_);
-    fill(w);
-    inject(w, preset);
-    w.unmap(0, page_bytes);
-    add(preset, "page unmapped, read", expected, w.reading(0));
+    const u64 page = filled_page();
+    inject(preset);
+    w_.unmap(page, page + page_bytes);
+    add(preset, "page unmapped, read", expected, w_.reading(page));
   }
   void unmapped_under_guest(const char* preset, const char* expected)
   {
-    add(preset, "page unmapped while the guest runs, read", expected, unmapped_while_it_runs(walker_, preset));
+    add(preset, "page unmapped while the guest runs, read", expected,
+        unmapped_while_it_runs(w_, next_piece(), format_, preset));
   }
   void made_read_only(const char* preset, const char* expected)
   {
-    Watched w(walker_);
-    fill(w);
-    inject(w, preset);
-    w.protect(0, page_bytes, right_read);
-    write(w, preset, "page made read-only, written", expected);
+    const u64 page = filled_page();
+    inject(preset);
+    w_.protect(page, page + page_bytes, right_read);
+    write(page, preset, "page made read-only, written", expected);
   }
   void filled_read_only(const char* preset, const char* expected)
   {
-    Watched w(walker_);
-    w.touch(right_write, 0, 41);
-    w.protect(0, page_bytes, right_read);
-    inject(w, preset);
-    w.guest(right_read, 0);
-    write(w, preset, "a page that is r-- in the primary, read, then written", expected);
+    const u64 page = next_piece();
+    w_.touch(right_write, page, 41);
+    w_.protect(page, page + page_bytes, right_read);
+    inject(preset);
+    w_.guest(right_read, page);
+    write(page, preset, "a page that is r-- in the primary, read, then written", expected);
   }
   void beside(const char* preset, const char* expected)
   {
-    Watched w(walker_);
-    w.populate(0, 2 * mebibyte, 1);
-    w.split(0, 2 * mebibyte);
-    w.touch(right_write, 0, 41);
-    w.touch(right_write, page_bytes, 42);
-    inject(w, preset);
-    add(preset, "a page with 41, beside one with 42, read", expected, w.reading(0));
+    const u64 page = next_piece();
+    w_.populate(page, page + piece, 1);
+    w_.split(page, page + piece);
+    w_.touch(right_write, page, 41);
+    w_.touch(right_write, page + page_bytes, 42);
+    inject(preset);
+    add(preset, "a page with 41, beside one with 42, read", expected, w_.reading(page));
   }
   void moved(const char* preset, const char* expected)
   {
-    constexpr u64 last = page_bytes - sizeof(u64);
-    Watched w(walker_);
-    for (const u64 at : {u64{0}, last}) w.touch(right_write, at, 7);
-    w.guest(right_read, 0);
-    inject(w, preset);
-    w.migrate(0, page_bytes);
+    const u64 page = next_piece(), last = page + page_bytes - sizeof(u64);
+    for (const u64 at : {page, last}) w_.touch(right_write, at, 7);
+    w_.guest(right_read, page);
+    inject(preset);
+    w_.migrate(page, page + page_bytes);
     add(preset, "a page full of 7 is moved, its first and its last word read", expected,
-        w.reading(0) + ", " + w.reading(last));
+        w_.reading(page) + ", " + w_.reading(last));
   }
   void malformed(const char* preset)
   {
-    Watched w(walker_);
-    w.touch(right_write, 0, 41);
-    inject(w, preset);
-    add(preset, "a page is filled, read", no_fill_mends_it, w.reading(0));
+    const u64 page = next_piece();
+    w_.touch(right_write, page, 41);
+    inject(preset);
+    add(preset, "a page is filled, read", no_fill_mends_it, w_.reading(page));
     for (const Rights right : {right_read, right_write})
       add(preset, right.write() ? "written without a fill" : "read without a fill", "malformed",
-          std::string(outcome_word(outcome_of(w.guest(right, 0, 0, MORSEL_VCPU_NO_FILL)))));
+          std::string(outcome_word(outcome_of(w_.guest(right, page, 0, MORSEL_VCPU_NO_FILL)))));
   }
-  bool offers(const char* preset) const { return session::find_preset(preset)->bits(walker_.format.id) != 0; }
+  bool offers(const char* preset) const { return session::find_preset(preset)->bits(format_) != 0; }
   std::vector<Row> take() { return std::move(rows_); }
 
  private:
-  static void fill(Watched& w)
+  u64 next_piece() { return pieces_++ * piece; }
+  u64 filled_page()
   {
-    w.touch(right_write, 0, 41);
-    w.guest(right_read, 0);
-    w.guest(right_write, 8, 1);
+    const u64 page = next_piece();
+    w_.touch(right_write, page, 41);
+    w_.guest(right_read, page);
+    w_.guest(right_write, page + 8, 1);
+    return page;
   }
-  void inject(Watched& w, const char* preset) const
+  void inject(const char* preset)
   {
-    if (preset) w.inject_preset(preset, walker_.format.id);
+    w_.clear_injected();
+    if (preset) w_.inject_preset(preset, format_);
   }
   void add(const char* preset, const char* what, const char* expected, std::string seen)
   {
     rows_.push_back({std::string(preset ? preset : "nothing left out") + ": " + what, expected, std::move(seen)});
   }
-  void write(Watched& w, const char* preset, const char* what, const char* expected)
+  void write(u64 page, const char* preset, const char* what, const char* expected)
   {
-    const auto run = w.guest(right_write, 0, 43);
+    const auto run = w_.guest(right_write, page, 43);
     add(preset, what, expected,
-        run.result == MORSEL_VCPU_DONE ? std::to_string(w.touch(right_read, 0)) + " stands there" : Watched::text(run));
+        run.result == MORSEL_VCPU_DONE ? std::to_string(w_.touch(right_read, page)) + " stands there"
+                                       : Watched::text(run));
   }
 
-  const Walker& walker_;
+  const FormatId format_;
+  Watched w_;
+  u64 pieces_ = 0;
   std::vector<Row> rows_;
 };
 
