@@ -21,9 +21,9 @@ struct SecondStage {
   static constexpr u64 first_place = u64{3} << 30, last_place = u64{1} << 39;  // where else there may be one
   static u64 address(const Lab& lab, u32 page) { return lab.address(page).value; }
   static inspect::PhysicalMemory memory(const Lab& lab) { return lab.memory(); }
-  static morsel_vcpu_run access(Lab& lab, Rights want, u64 place, u64 value = 0)
+  static morsel_vcpu_run access(Lab& lab, Rights want, u64 at, u64 value = 0)
   {
-    return lab.access(want, place, value);
+    return lab.access(want, at, value);
   }
 };
 
@@ -35,9 +35,9 @@ struct OwnStage {
   static constexpr u64 first_place = small_pages, last_place = u64{1} << 48;  // those of higher half are made canonical
   static u64 address(const Lab&, u32 page) { return lab_place + u64{page} * page_bytes; }
   static inspect::PhysicalMemory memory(const Lab& lab) { return lab.guest_memory(); }
-  static morsel_vcpu_run access(Lab& lab, Rights want, u64 place, u64 value = 0)
+  static morsel_vcpu_run access(Lab& lab, Rights want, u64 at, u64 value = 0)
   {
-    return lab.access_in_guest(want, lab.page(lab_guest_pml4)[Lab::top_index(place)], place, value);
+    return lab.access_in_guest(want, lab.page(lab_guest_pml4)[Lab::top_index(at)], at, value);
   }
 };
 
