@@ -87,6 +87,19 @@ TEST_F(VmCommands, AGuestProgramsOutputAndExitStatusPassThrough)
   EXPECT_EQ(machine.run({"run", "no-such-program"}).status, 2);
 }
 
+// The guest itself waits for the end of what nobody waits for any more.
+TEST_F(VmCommands, AProgramEndsWithTheCommandThatRanIt)
+{
+  {
+    const char* program = "echo $$ > /tmp/abandoned; exec tail -f /dev/null";
+    Running command({{"--vm", machine.name(), "run", "sh", "-c", program}, {}, {}, Terminal::no});
+    while (machine.run({"run", "test", "-s", "/tmp/abandoned"}).status != 0) {
+    }
+  }  // it is killed here
+  const char* wait = "pid=$(cat /tmp/abandoned) && while test -e /proc/$pid; do :; done";
+  EXPECT_EQ(machine.run({"run", "sh", "-c", wait}).status, 0);
+}
+
 TEST_F(VmCommands, AProcessSeesWhatTheViewWrote) { expect_that_a_process_sees_what_a_view_wrote(machine); }
 
 TEST_F(VmCommands, TablesThatLieAreNamedAndNotFollowed)
