@@ -384,6 +384,7 @@ Json Gate::shown(const morsel_gate_actor& actor, const Names& names, const char*
           {"state", state},
           {"who", names.who},
           {"object", names.object},
+          {"pid", actor.pid},
           {"cpu", actor.cpu},
           {"instruction_pointer", actor.instruction_pointer},
           {"fault_address", actor.fault_address}};

@@ -11,6 +11,9 @@
 namespace morsel::agent {
 namespace {
 
+// What a request costs at least.
+std::optional<Json> echo(Context&, const Arguments&) { return Json::object(); }
+
 std::optional<Json> greet(Context& context, const Arguments&) { return Json{{"morsel", greeting(context.module)}}; }
 
 std::optional<Json> run(Context& context, const Arguments& arguments)
@@ -100,6 +103,7 @@ std::optional<Json> power_off(Context& context, const Arguments&)
 std::span<const RequestKind> machine_requests()
 {
   static const RequestKind kinds[] = {
+      {"echo", {}, echo},
       {"greet", {}, greet},
       {"run", {"argv", "env", "detach", "tag", "client"}, run},
       {"wait", {"pid"}, wait},

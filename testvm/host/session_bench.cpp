@@ -124,7 +124,7 @@ Trips round_trips(VmTarget& target)
   std::vector<double> steps, echoes;
   for (int round = 0; round < 200; ++round) {
     steps.push_back(seconds([&] { stepping.step(actors[0].id, limit); }));
-    echoes.push_back(seconds([&] { target.connection().request("inject-list"); }));
+    echoes.push_back(seconds([&] { target.connection().request("echo"); }));
   }
   stepping.run();
   work.get();

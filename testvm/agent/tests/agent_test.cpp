@@ -39,6 +39,7 @@ TEST(Agent, EchoesIdsAsTheyCame)
 {
   Host host;
   host.receive_greeting();
+  EXPECT_EQ(host.done("echo"), Json::object());
   host.send("{\"execute\":\"greet\",\"id\":\"a text\"}\n");
   EXPECT_EQ(host.receive()["id"], "a text");
   host.send("{\"execute\":\"greet\"}\n");
