@@ -448,6 +448,8 @@ static long list_actors(void __user *argument)
 
 	if (error)
 		return error;
+	if (request.reserved)
+		return -EINVAL;
 	room = min_t(u64, request.room, MAX_ACTORS);
 	shown = kvcalloc(room + 1, sizeof(*shown), GFP_KERNEL_ACCOUNT);
 	if (!shown)
