@@ -3,8 +3,8 @@
  * morselfs: each object is a regular file, so that any program creates it by open and ftruncate, maps it by path, and
  * destroys it by unlink. There is one superblock for all mounts. As in any file system in memory, the objects last as
  * long as their links and somebody has the file system mounted; a descriptor from MORSEL_IOC_CREATE counts as a mount.
- * Objects have no read(2) and write(2): their contents are reached by mapping. There is one directory, and in it nothing
- * but objects.
+ * Objects have no read(2) and write(2): their contents are reached by mapping. There is one directory, and in it
+ * nothing but objects.
  */
 #include <linux/cred.h>
 #include <linux/file.h>

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later WITH Linux-syscall-note */
 /*
- * The one list of all requests, for who goes through them: X(name after MORSEL_IOC_, its structure, what it is asked of,
- * where its reserved field stands). Number and size are in the request itself (_IOC_NR, _IOC_SIZE). A test compares the
- * list with the headers (engine/abi/tests/abi_test.cpp).
+ * The one list of all requests, for who goes through them: X(name after MORSEL_IOC_, its structure, what it is asked
+ * of, where its reserved field stands). Number and size are in the request itself (_IOC_NR, _IOC_SIZE). A test compares
+ * the list with the headers (engine/abi/tests/abi_test.cpp).
  */
 #ifndef MORSEL_REQUESTS_H
 #define MORSEL_REQUESTS_H
-
-#ifndef __KERNEL__
-#include <stddef.h>
-#endif
 
 #include "engine/abi/morsel_device.h"
 #include "engine/abi/morsel_ioctl.h"
@@ -25,7 +21,7 @@ enum morsel_request_target {
 
 struct morsel_no_structure;		/* the argument is 0 */
 #define MORSEL_NO_FIELD 0		/* a structure begins with its size */
-#define MORSEL_RESERVED(structure) offsetof(struct structure, reserved)
+#define MORSEL_RESERVED(structure) __builtin_offsetof(struct structure, reserved)
 
 #define MORSEL_REQUESTS(X)                                                                          \
 	X(VERSION, morsel_version, MODULE, MORSEL_NO_FIELD)                                         \

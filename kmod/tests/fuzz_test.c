@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DEFAULT_ROUNDS 10000
+#define DEFAULT_ROUNDS 5000
 #define SLOTS 3
 #define NONE (-1)
 
@@ -341,8 +341,8 @@ static void send_random_requests(unsigned rounds)
 }
 
 /*
- * Any answer will do, but the kernel must stay whole: the harness looks at what is left, and who runs it at the log. The
- * seed is printed, and may be given as MORSEL_SEED, the number of requests as MORSEL_REQUESTS.
+ * Any answer will do, but the kernel must stay whole: the harness looks at what is left, and who runs it at the log.
+ * The seed is printed, and may be given as MORSEL_SEED, the number of requests as MORSEL_REQUESTS.
  */
 static void survives_random_requests(void)
 {

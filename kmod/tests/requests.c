@@ -234,8 +234,8 @@ void make_valid(const struct request *request, void *argument)
 static uint64_t odd_word(void)
 {
 	static const uint64_t words[] = {
-		0, 1, 8, PAGE, PAGE - 1, MIB(2), OBJECT_BYTES - PAGE, OBJECT_BYTES, GIB(512) - PAGE, GIB(512), 1ull << 32,
-		1ull << 63, ~0ull, ~0xfffull, 0x7fffffffffffffffull, MORSEL_VCPU_TABLES,
+		0, 1, 8, PAGE, PAGE - 1, MIB(2), OBJECT_BYTES - PAGE, OBJECT_BYTES, GIB(512) - PAGE, GIB(512),
+		1ull << 32, 1ull << 63, ~0ull, ~0xfffull, 0x7fffffffffffffffull, MORSEL_VCPU_TABLES,
 	};
 
 	return pick(4) ? words[pick(sizeof(words) / sizeof(words[0]))] : (uint64_t)random() << 32 ^ (uint64_t)random();
