@@ -267,7 +267,7 @@ static void do_nothing(int number)
 }
 
 /* Ends requests that wait: for a grace period that the closed gate holds up, for a guest that never ends. */
-static void interrupt_now_and_then(void)
+static timer_t interrupt_now_and_then(void)
 {
 	const struct itimerspec often = { .it_interval.tv_nsec = 20000000, .it_value.tv_nsec = 20000000 };
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
@@ -277,6 +277,7 @@ static void interrupt_now_and_then(void)
 	CHECK_EQ(sigaction(SIGUSR1, &interrupt, NULL), 0);
 	CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
 	CHECK_EQ(timer_settime(timer, 0, &often, NULL), 0);
+	return timer;
 }
 
 static unsigned number_of(const char *variable, unsigned otherwise)
@@ -315,9 +316,10 @@ static void send_random_requests(unsigned rounds)
 {
 	struct pool pool = open_pool();
 	unsigned taken[64] = { 0 }, i;
+	timer_t timer;
 
 	neighbour = start_neighbour(pool.fds[MORSEL_OF_OBJECT][0]);
-	interrupt_now_and_then();
+	timer = interrupt_now_and_then();
 	for (i = 0; i < rounds; i++) {
 		const unsigned which = pick(request_count);
 		const struct request *request = &requests[which];
@@ -336,6 +338,7 @@ static void send_random_requests(unsigned rounds)
 	}
 	for (i = 0; i < request_count; i++)
 		printf("# %s: %u\n", requests[i].name, taken[i]);
+	CHECK_EQ(timer_delete(timer), 0);
 	kill((pid_t)neighbour, SIGKILL);
 	CHECK_EQ(exit_status_of((pid_t)neighbour), -SIGKILL);
 }
