@@ -152,6 +152,14 @@ static void valid_actors(struct morsel_gate_actors *actors)
 	actors->room = pick(8);
 }
 
+/* Those that hardware walks more often than the others. */
+static void valid_view(struct morsel_view_add *view)
+{
+	static const unsigned walked[] = { MORSEL_FORMAT_NPT, MORSEL_FORMAT_EPT, MORSEL_FORMAT_VTD_SECOND_STAGE };
+
+	view->format = pick(2) ? walked[pick(3)] : MORSEL_FORMAT_AMD64 + pick(MORSEL_FORMAT_LAST);
+}
+
 static void valid_attachment(unsigned long number, struct morsel_device_attach *attachment)
 {
 	attachment->view = number == MORSEL_IOC_DEVICE ? 1 + pick(2) : 0;
@@ -197,8 +205,7 @@ static void fill_in(unsigned long number, void *argument)
 	case MORSEL_IOC_RANGES:
 		return valid_ranges(argument);
 	case MORSEL_IOC_VIEW_ADD:
-		((struct morsel_view_add *)argument)->format = MORSEL_FORMAT_AMD64 + pick(MORSEL_FORMAT_LAST);
-		return;
+		return valid_view(argument);
 	case MORSEL_IOC_VIEW_DROP:
 	case MORSEL_IOC_MAP_VIEW:
 		((struct morsel_view_drop *)argument)->view = 1 + pick(2);
