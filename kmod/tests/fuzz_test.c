@@ -253,12 +253,17 @@ static void keep_made(struct pool *pool, const struct request *request)
 	}
 }
 
-static void remove_by_chance(void)
+/* A name, and a vCPU or a device: there may be one device only. */
+static void remove_by_chance(struct pool *pool)
 {
+	int *slot = any_slot(pool, MORSEL_OF_VCPU + pick(2));
 	char path[64];
 
 	snprintf(path, sizeof(path), "/morsel/random-%u", pick(4));
 	unlink(path);
+	if (*slot != NONE)
+		close(*slot);
+	*slot = NONE;
 }
 
 static void do_nothing(int number)
@@ -327,6 +332,8 @@ static struct pool open_pool(void)
 	for (i = 0; i < SLOTS; i++)
 		pool.fds[MORSEL_OF_MODULE][i] = open_device();
 	pool.fds[MORSEL_OF_OBJECT][0] = open_object("random", OBJECT_BYTES);
+	add_view(pool.fds[MORSEL_OF_OBJECT][0], MORSEL_FORMAT_VTD_SECOND_STAGE);
+	add_view(pool.fds[MORSEL_OF_OBJECT][0], MORSEL_FORMAT_NPT);
 	return pool;
 }
 
@@ -351,8 +358,8 @@ static void send_random_requests(unsigned rounds)
 			continue;
 		taken[which]++;
 		keep_made(&pool, request);
-		if (!pick(4))
-			remove_by_chance();
+		if (!pick(8))
+			remove_by_chance(&pool);
 	}
 	for (i = 0; i < request_count; i++)
 		printf("# %s: %u\n", requests[i].name, taken[i]);
