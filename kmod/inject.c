@@ -158,6 +158,8 @@ int morsel_inject_list(struct morsel_inject *rule)
 {
 	int error = -ENOENT;
 
+	if (rule->reserved)
+		return -EINVAL;
 	spin_lock(&rules_lock);
 	if (rule->rule && rule->rule <= rule_count) {
 		*rule = rules[rule->rule - 1].request;
