@@ -126,7 +126,7 @@ struct morsel_user {
 	unsigned int granularity;	/* highest level of an entry that is attached: 0 none, 1 PMD, 2 PUD */
 };
 
-DECLARE_STATIC_KEY_FALSE(morsel_observed_key);	/* inject.c */
+DECLARE_STATIC_KEY_FALSE(morsel_observed_key);	/* observe.c */
 
 static inline struct morsel_object *morsel_of(const struct inode *inode)
 {
@@ -219,9 +219,11 @@ extern const struct file_operations morsel_device_operations;
 long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long argument);
 int morsel_get_request(void *request, size_t size, const void __user *from);
 
-/* inject.c */
+/* observe.c; both may sleep */
 int morsel_observe_on(void);
 void morsel_observe_off(void);
+
+/* inject.c */
 int morsel_inject_add(struct morsel_inject *rule);
 int morsel_inject_list(struct morsel_inject *rule);
 int morsel_inject_fired(struct morsel_fired *fired);
