@@ -1,68 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Trees written by hand into a small memory, so that every cell is known.
-#include "engine/session/aligned.hpp"
-
-#include <gtest/gtest.h>
-
-#include "engine/morsel/object.hpp"
+#include "engine/session/tests/hand_made_trees.hpp"
 
 namespace morsel::session {
 namespace {
 
 using inspect::DiffState;
 
-constexpr u64 mib2 = u64{2} << 20;
-
-// Physical memory of 64 pages at address 0; page n is table n.
-class Memory {
- public:
-  Memory() : words_(64 * 512) {}
-  template <class F>
-  void table(u64 page, u32 index, u64 to)
-  {
-    words_[page * 512 + index] = F::make_table(PhysAddr{to * page_bytes});
-  }
-  template <class F>
-  void leaf(u64 page, u32 index, u64 frame, Level level = 0, Rights rights = rights_rw)
-  {
-    words_[page * 512 + index] = F::make_leaf(PhysAddr{frame}, level, {rights});
-  }
-  void word(u64 page, u32 index, u64 value) { words_[page * 512 + index] = value; }
-  inspect::PhysicalMemory memory() const
-  {
-    return inspect::PhysicalMemory({{0, words_.size() * 8, reinterpret_cast<const std::byte*>(words_.data())}});
-  }
-
- private:
-  std::vector<u64> words_;
-};
-
-// A 4-MiB object with a PMD root in page 1, its first PTE table in page 2; an EPT view with a PML4 root in page 10.
-class AlignedTreeTest : public ::testing::Test {
- protected:
-  AlignedTreeTest()
-  {
-    object_.name = "a";
-    object_.bytes = 2 * mib2;
-    object_.root = PhysAddr{page_bytes};
-    object_.root_level = 1;
-    object_.views.push_back({1, FormatId::ept, PhysAddr{10 * page_bytes}, 3, 0});
-    memory_.table<Amd64L4>(1, 0, 2);
-    for (u32 n = 0; n < 8; ++n) memory_.leaf<Amd64L4>(2, n, 0x100000 + n * page_bytes);
-    memory_.table<EptL4>(10, 0, 11);
-    memory_.table<EptL4>(11, 0, 12);
-    memory_.table<EptL4>(12, 0, 13);
-    for (u32 n = 0; n < 4; ++n) memory_.leaf<EptL4>(13, n, 0x100000 + n * page_bytes);
-  }
-  AlignedTree tree(std::optional<Range> range = {}) const
-  {
-    return AlignedTree::capture(memory_.memory(), object_, range);
-  }
-
-  Memory memory_;
-  ObjectState object_;
-};
+using AlignedTreeTest = HandMadeTrees;
 
 TEST_F(AlignedTreeTest, StartsAtTheHighestRootAndOpensOntoTheShallowerTree)
 {

@@ -4,6 +4,7 @@
 #include "engine/session/journal_file.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <filesystem>
@@ -143,6 +144,14 @@ TEST_F(SavedJournal, IsRefusedWhenItsDescriptionIsDamaged)
   EXPECT_NE(refusal().find("level-9 root"), std::string::npos);
   replaced("\"bytes\":1073741824", "\"bytes\":1973741824");
   EXPECT_NE(refusal().find("object of 1973741824 bytes"), std::string::npos);
+}
+
+TEST(JournalFile, APipeIsRefusedThoughNobodyWritesToIt)
+{
+  const std::string path = testing::TempDir() + "/journal-pipe-" + std::to_string(::getpid());
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_THROW(load_journal(path), Failure);
+  std::filesystem::remove(path);
 }
 
 TEST(JournalFile, ThatIsNotThereOrNoFileIsRefused)

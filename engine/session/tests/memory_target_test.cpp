@@ -122,6 +122,16 @@ TEST_F(MemoryTargetTest, FindsTheOtherProcess)
   EXPECT_EQ(run("object list").facts["objects"].size(), 1u);
 }
 
+TEST_F(MemoryTargetTest, LeavesANameThatIsTakenToItsOwner)
+{
+  run("root add p1 0x102000");
+  const Json roots = run("root find cpu0 --add").facts["roots"];
+  ASSERT_EQ(roots.size(), 2u);
+  EXPECT_EQ(roots[1]["name"], "p2");
+  EXPECT_EQ(run("root find cpu0 --add").facts["roots"], roots) << "it has its name already";
+  EXPECT_EQ(run("object show p1").facts["root"], "0x102000");
+}
+
 TEST_F(MemoryTargetTest, TextIsRenderedFromTheJsonAlone)
 {
   for (const char* line : {"root add a cpu0", "root add a 0x109000 --beside", "root find cpu0", "object list", "tree a",
