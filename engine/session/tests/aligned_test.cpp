@@ -202,6 +202,36 @@ TEST_F(AlignedTreeTest, NeverFoldsOverADifference)
                                        {0x8000, mib2}}));
 }
 
+TEST_F(AlignedTreeTest, FoldsSmallLeavesBesideALargeOne)
+{
+  memory_.word(1, 1, Amd64L4::make_leaf(PhysAddr{2 * mib2}, 1, {rights_rw}));
+  memory_.table<EptL4>(12, 1, 14);
+  for (u32 n = 0; n < 512; ++n) memory_.leaf<EptL4>(14, n, 2 * mib2 + n * page_bytes);
+  const std::vector<FoldedRow> rows = fold(tree());
+  EXPECT_EQ(rows.back().span(), (Range{mib2, 2 * mib2}));
+  EXPECT_EQ(rows.back().count, 512u);
+  EXPECT_FALSE(rows.back().scattered[0] || rows.back().scattered[1]);
+}
+
+TEST_F(AlignedTreeTest, FoldsReservationsThatAreStaleAlike)
+{
+  for (u32 n = 0; n < 4; ++n)
+    memory_.word(13, n, software::make_reserved(n + 1, n < 2 ? software::Stale::no : software::Stale::yes));
+  std::vector<Range> spans;
+  for (const FoldedRow& row : fold(tree()))
+    if (row.first.level == 0 && row.first.offset < 0x4000) spans.push_back(row.span());
+  EXPECT_EQ(spans, (std::vector<Range>{{0, 0x2000}, {0x2000, 0x4000}}));
+}
+
+TEST_F(AlignedTreeTest, SaysThatARootCannotBeRead)
+{
+  object_.views[0].root = PhysAddr{1000 * page_bytes};
+  const AlignedTree t = tree();
+  EXPECT_FALSE(t.cell(t.root(0), 1).readable);
+  EXPECT_EQ(t.cell({0, 0}, 1).worst, DiffState::format);
+  EXPECT_FALSE(t.clean());
+}
+
 TEST_F(AlignedTreeTest, FoldsManyScatteredFramesAndSaysSo)
 {
   for (u32 n = 0; n < 8; ++n) memory_.leaf<Amd64L4>(2, n, 0x100000 + (n ^ 1) * page_bytes);

@@ -64,4 +64,24 @@ class HandMadeTrees : public ::testing::Test {
   ObjectState object_;
 };
 
+// Each page with a difference of its own: what is wrong with the view there.
+class TreesThatDiffer : public HandMadeTrees {
+ protected:
+  TreesThatDiffer()
+  {
+    object_.bytes = 4 * mib2;
+    memory_.leaf<EptL4>(13, 1, 0x30000);
+    memory_.word(2, 2, 0);
+    memory_.word(2, 8, software::make_moving({PhysAddr{0x108000}, rights_rw, 1}));
+    memory_.leaf<EptL4>(13, 8, 0x108000);
+    memory_.word(13, 4, software::make_reserved(9, software::Stale::no));
+    memory_.leaf<Amd64L4>(2, 6, 0x106000, 0, right_read);
+    memory_.leaf<EptL4>(13, 6, 0x106000);
+    memory_.word(13, 7, 2);  // to be written and not to be read: there is no such entry
+    memory_.table<Amd64L4>(1, 1, 3);
+    memory_.leaf<Amd64L4>(3, 0, 0x200000);
+    memory_.table<EptL4>(12, 1, 1000);  // outside memory
+  }
+};
+
 }  // namespace morsel::session

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "engine/session/session.hpp"
 #include "engine/session/tests/record_fixture.hpp"
 
 namespace morsel::session {
@@ -112,6 +113,61 @@ TEST_F(SavedJournal, IsRefusedWhenAChangeDoesNotFindWhatItSays)
 {
   words[changes_at() + 2] ^= 0x1000;  // before
   EXPECT_NE(refusal().find("change 0 finds"), std::string::npos);
+}
+
+TEST_F(SavedJournal, IsRefusedWhenAPageLiesOutsideMemory)
+{
+  ASSERT_GT(header().pages, 0u);
+  words[sizeof(JournalFileHeader) / 8 + (header().text_bytes + 7) / 8] = 0x10;
+  EXPECT_NE(refusal().find("a page at 0x10 lies outside"), std::string::npos);
+}
+
+TEST_F(SavedJournal, KeepsWhatIsMissingBeforeItsFirstRecordAndWhatIsDoubtful)
+{
+  Chronicle first{"a machine made by hand", Journal{}, nullptr};
+  first.history = std::make_unique<History>(machine.memory(), std::vector{machine.state()});
+  first.history->append(first.journal.append({{change(4, 0, 0x3000, leaf(1), leaf(2))}, 3, 0}), {machine.state()},
+                        first.journal.gaps()[0].before, machine.memory());
+  ASSERT_FALSE(first.history->doubts().empty());
+  save_journal(first, path);
+  const Chronicle again = load_journal(path);
+  ASSERT_EQ(again.journal.gaps().size(), 1u);
+  EXPECT_EQ(again.journal.gaps()[0].before, 0u);
+  EXPECT_EQ(again.journal.gaps()[0].lost, 3u);
+  EXPECT_EQ(again.journal.lost, 3u);
+  ASSERT_EQ(again.history->doubts().size(), first.history->doubts().size());
+  EXPECT_EQ(again.history->doubts()[0].to, first.history->doubts()[0].to);
+}
+
+// As in docs/journal.md: what is not known is told.
+TEST_F(SavedJournal, ASessionTellsWhatIsMissing)
+{
+  Session session{std::unique_ptr<Target>{}};
+  session.execute_line("journal load '" + path + "'");
+  const Reply status = session.execute_line("journal status");
+  EXPECT_EQ(status.facts["gaps"], Json::parse(R"([{"after":2,"lost":2}])")) << status.text;
+  EXPECT_NE(status.text.find("2 records missing after record 2"), std::string::npos) << status.text;
+  EXPECT_NE(status.text.find("not known exactly at"), std::string::npos) << status.text;
+  const Reply records = session.execute_line("journal --object small");
+  EXPECT_EQ(records.facts["records"].size(), 3u);
+  EXPECT_EQ(records.facts["gaps"], Json::parse(R"([{"before":5,"lost":2}])"));
+  EXPECT_NE(records.text.find("2 records lost"), std::string::npos) << records.text;
+  EXPECT_THROW(session.execute_line("goto 6"), Failure);
+  EXPECT_THROW(session.execute_line("journal --object tall"), Failure);
+}
+
+TEST_F(SavedJournal, SaysWhyItCannotBeWritten)
+{
+  try {
+    save_journal(chronicle, "/nowhere/at/all");
+    ADD_FAILURE() << "it was written";
+  } catch (const Failure& failure) {
+    EXPECT_EQ(failure.found(), "No such file or directory");
+  }
+  std::filesystem::create_directory(path + ".d");
+  EXPECT_THROW(save_journal(chronicle, path + ".d"), Failure) << "a folder is not replaced";
+  EXPECT_FALSE(std::filesystem::exists(path + ".d.part"));
+  std::filesystem::remove(path + ".d");
 }
 
 TEST_F(SavedJournal, IsRefusedWhenAChangeLeavesMemory)

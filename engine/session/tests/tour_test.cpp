@@ -159,6 +159,13 @@ TEST(Tour, NoticesAnUnmapThatDidNotHappen)
   EXPECT_EQ(broken(outcome.facts)[0], "unmapped pages left in the primary");
 }
 
+TEST(Tour, SaysWhatItLeavesBehind)
+{
+  Session session(sim::make_embedded_target());
+  EXPECT_NE(session.execute_line("tour --keep").text.find("The object 'tour' stays"), std::string::npos);
+  EXPECT_EQ(session.execute_line("tour").text.find("stays"), std::string::npos);
+}
+
 TEST(Tour, SaysOnTheTerminalWhichExpectationBroke)
 {
   Session session(std::make_unique<DeafTarget>(sim::make_embedded_target()));

@@ -54,11 +54,13 @@ TEST(EventLog, CanLeaveNumbersOutAndCountAnew)
 TEST(EventLog, CallsWhatATargetTellsByTheProtocolsNames)
 {
   using Kind = Event::Kind;
-  const std::pair<Kind, const char*> names[] = {
-      {Kind::object_changed, "OBJECT_CHANGED"}, {Kind::program_ended, "PROGRAM_ENDED"},
-      {Kind::target_lost, "TARGET_LOST"},       {Kind::stopped, "STOP"},
-      {Kind::resumed, "RESUME"},                {Kind::fault_fired, "FAULT_FIRED"},
-      {Kind::command_finished, "COMMAND_FINISHED"}};
+  const std::pair<Kind, const char*> names[] = {{Kind::object_changed, "OBJECT_CHANGED"},
+                                                {Kind::program_ended, "PROGRAM_ENDED"},
+                                                {Kind::target_lost, "TARGET_LOST"},
+                                                {Kind::stopped, "STOP"},
+                                                {Kind::resumed, "RESUME"},
+                                                {Kind::fault_fired, "FAULT_FIRED"},
+                                                {Kind::command_finished, "COMMAND_FINISHED"}};
   for (const auto& [kind, name] : names) EXPECT_EQ(event_name(kind), name);
   EXPECT_EQ(event_data({Kind::fault_fired, "a", "drop", 3, 7}),
             (Json{{"object", "a"}, {"text", "drop"}, {"actor", 3}, {"rule", 7}}));
