@@ -60,6 +60,18 @@ TEST(Journal, ForgetsTheOldestWhenFull)
   EXPECT_EQ(journal.records().front().sequence, 76u);
 }
 
+TEST(TableImage, KnowsWhereEachWordStandsInMemory)
+{
+  const TableImage image({{0x1000, 2 * page_bytes}, {0x9000, page_bytes}});
+  for (const u64 at : {0x1000, 0x2ff8, 0x9000, 0x9008}) {
+    const auto index = image.index({at});
+    ASSERT_TRUE(index) << at;
+    EXPECT_EQ(image.address(*index).value, at);
+  }
+  EXPECT_FALSE(image.index({0x3000}));
+  EXPECT_FALSE(image.index({0x2ff8}, 2));
+}
+
 class HistoryOfRecords : public testing::Test {
  protected:
   void append(const std::vector<JournalRecord>& records, std::optional<std::size_t> gap = {})

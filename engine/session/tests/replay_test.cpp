@@ -277,6 +277,13 @@ TEST_F(ReplayCommand, SaysWhichEntryStandsElsewhereAndWhichCommandFails)
   }
 }
 
+TEST_F(ReplayCommand, AStageThatCannotBeSetKeepsNobodyWaiting)
+{
+  EXPECT_THROW(run("replay drop_view+populate:p0+fill:p0+--+unmap:p0@u1 --how live"), Failure);
+  EXPECT_EQ(facts("actors")["stopped"], false);
+  EXPECT_TRUE(facts("actors")["actors"].empty());
+}
+
 TEST_F(ReplayCommand, IsForThePresent)
 {
   run("journal on");
@@ -329,6 +336,7 @@ TEST_F(ReplayCommand, NamesWhatOnlyTheExplorerHas)
        {std::pair("populate:p0+--+fill:p0+unmap:p0+blind:publish@sa17b21a2", "blind:publish"),
         std::pair("populate:p0+fill:p0+invalidate:p0+--+fill:p0+unmap:p0@u1", "invalidate:p0"),
         std::pair("populate:p0+--+fill:p0+resize:p0@u1", "resize:p0"),
+        std::pair("populate:p0+--+fill:p0+harvest:p0@u1", "harvest"),
         std::pair("walked+populate:p0+--+unmap:p0+unmap:p0@u1", "walked"),
         std::pair("populate:p0+--+fill:p0+unmap:p0+same_token@u1", "same_token"),
         std::pair("populate:p0+fill:p0+--+unmap:p0+unmap:p0+drop:read_pending@sa13b16a6", "read_pending"),

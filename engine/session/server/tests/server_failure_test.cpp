@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // A server whose door, whose target or whose clients fail, and how it ends.
+#include <boost/asio/executor_work_guard.hpp>
 #include <csignal>
 #include <stdexcept>
 
+#include "engine/session/server/session_thread.hpp"
 #include "engine/session/server/tests/door.hpp"
 #include "engine/session/tests/forwarding_target.hpp"
 #include "engine/sim/embedded_target.hpp"
@@ -79,6 +81,20 @@ TEST_F(FailingDoor, EndsThoughAClientDoesNotReadItsLastWords)
   thread_.join();
   EXPECT_EQ(ended_.status, Exit::done);
   EXPECT_FALSE(ended_.busy);
+}
+
+// What comes behind it tells why, and so has to come.
+TEST(SessionThread, GoesOnBehindWorkBesideItThatThrows)
+{
+  boost::asio::io_context loop;
+  SessionThread thread(loop);
+  bool went_on = false;
+  thread.beside([] { throw Failure(Exit::target_lost, "open the gate", "it does not answer"); },
+                [&] { went_on = true; });
+  const auto waits_for_it = boost::asio::make_work_guard(loop);
+  while (!went_on) loop.run_one();
+  thread.join();
+  EXPECT_TRUE(went_on);
 }
 
 }  // namespace
