@@ -103,5 +103,14 @@ TEST_F(InjectCommands, AFormatWithoutSuchABitHasNoSuchFault)
             "a leaf of npt has no bit for 'ept-misconfiguration'");
 }
 
+TEST_F(InjectCommands, AnInvalidationThatHappensTwiceHarmsNobody)
+{
+  for (const char* line : {"object create a 4M", "view add a ept", "access a ept 0 write"}) run(line);
+  run("inject add invalidate duplicate --view 1");
+  EXPECT_EQ(run("object unmap a 0").facts["changed_pages"], 1);
+  EXPECT_EQ(run("inject list").facts["rules"][0]["fired"], 1);
+  EXPECT_EQ(run("verify").status, 0);
+}
+
 }  // namespace
 }  // namespace morsel::session

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <tuple>
 
 #include "engine/session/session.hpp"
 #include "engine/session/tests/dump_builder.hpp"
@@ -108,6 +109,31 @@ TEST_F(MemoryTargetTest, ComparesTwoRoots)
   EXPECT_EQ(pages["same"], 512 + 4) << diff.text;  // the kernel's
   EXPECT_EQ(pages["unfilled"], 1) << diff.text;
   EXPECT_EQ(run("tree cpu0").facts["columns"].size(), 2u);
+}
+
+TEST_F(MemoryTargetTest, ComparesTheRightsOfTwoRoots)
+{
+  SmallSpace space;  // the other process may only read the page
+  space.put(SmallSpace::base + 0xa000, 0, (SmallSpace::base + 0xd000) | 0x67);
+  space.put(SmallSpace::base + 0xd000, 2, (SmallSpace::base + 0xe000) | 0x67);
+  space.put(SmallSpace::base + 0xe000, 0, SmallSpace::frame | 0x8000'0000'0000'0065);
+  DumpBuilder dump;
+  dump.memory(SmallSpace::base, space.words);
+  const std::vector<u8> bytes = dump.build();
+  std::ofstream(path, std::ios::binary | std::ios::trunc)
+      .write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
+  session.emplace(open_dump(path, {}));
+  for (const auto& [first, second, status] :
+       {std::tuple("0x101000", "0x109000", 0), std::tuple("0x109000", "0x101000", 1)}) {
+    run(std::string("root add a ") + first);
+    run(std::string("root add a ") + second + " --beside");
+    const Reply diff = run("diff a --range 0x400000 --behind");
+    EXPECT_EQ(diff.status, status) << "only what the other allows more is unclean";
+    ASSERT_EQ(diff.facts["views"][0]["runs"].size(), 1u);
+    EXPECT_EQ(diff.facts["views"][0]["runs"][0]["state"], "rights");
+    EXPECT_EQ(diff.facts["views"][0]["runs"][0]["widened"], status == 1);
+    run("root drop a");
+  }
 }
 
 TEST_F(MemoryTargetTest, FindsTheOtherProcess)

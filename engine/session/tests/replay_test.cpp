@@ -256,7 +256,9 @@ TEST_F(ReplayCommand, FollowsAccessesThatThePlanPutsOff)
 {
   for (const char* const token :
        {"populate:p0+--+fill:p0+protect:p0,r@u3", "populate:p0+fill:p0+--+unmap:p0+late:flush~leave@sa22",
-        "populate:p0+fill:p0+--+unmap:p0+unmap:p0+late:flush~unpend@sa13b19a6"}) {
+        "populate:p0+fill:p0+--+unmap:p0+unmap:p0+late:flush~unpend@sa13b19a6",
+        "populate:p0+fill:p0,w+write:p0+--+unmap:p0+late:carry~leave@sa24",
+        "populate:p0+fill:p0+--+drop_view+unmap:p0+late:flush~unlist@sa2571b13"}) {
     SCOPED_TRACE(token);
     const Reply reply = run("replay " + std::string(token) + " --how live");
     EXPECT_TRUE(reply.facts["difference"].is_null()) << reply.text;

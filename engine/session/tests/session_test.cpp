@@ -89,7 +89,10 @@ class FragileTarget : public ForwardingTarget, public Stepping, public JournalSo
   }
   std::vector<ActorState> actors() override { return machine_.stepping()->actors(); }
   ActorState step(u32 actor, Milliseconds limit) override { return machine_.stepping()->step(actor, limit); }
-  UntilReply until(const StopCondition& c, Milliseconds limit) override { return machine_.stepping()->until(c, limit); }
+  UntilReply until(const StopCondition& condition, Milliseconds limit) override
+  {
+    return ended_otherwise ? *ended_otherwise : machine_.stepping()->until(condition, limit);
+  }
 
   void record(bool on) override
   {
@@ -113,7 +116,8 @@ class FragileTarget : public ForwardingTarget, public Stepping, public JournalSo
     machine_.stepping()->run();
   }
 
-  static inline bool gave_up = false;  // outlives the target
+  static inline bool gave_up = false;           // outlives the target
+  std::optional<UntilReply> ended_otherwise{};  // `until`
   bool lost = false, lost_by_unmap = false, gate_is_stuck = false, journal_is_lost = false;
 
  private:
@@ -205,6 +209,16 @@ TEST_F(FragileSession, ARecordingThatCannotBeginIsSwitchedOffAgain)
   EXPECT_FALSE(target->recording());
   target->lost = false;
   EXPECT_EQ(facts("journal status")["recording"], false);
+}
+
+TEST_F(FragileSession, UntilThatSomebodyElseEndsNamesThoseThatStillRun)
+{
+  target->ended_otherwise = UntilReply{{}, false, {"morsel-touch (pid 71)"}};
+  const Reply reply = session->execute_line("until flush");
+  EXPECT_EQ(reply.status, 1);
+  EXPECT_EQ(reply.facts["programs"], Json::array({"morsel-touch (pid 71)"}));
+  EXPECT_NE(reply.text.find("before anybody came there\nmorsel-touch (pid 71) still runs\n"), std::string::npos)
+      << reply.text;
 }
 
 }  // namespace

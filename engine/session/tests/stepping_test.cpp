@@ -171,6 +171,31 @@ TEST_F(Stepped, UntilNamesWhomItMeans)
   EXPECT_EQ(met["finished"].size() + facts("run")["finished"].size(), 2u);
 }
 
+TEST_F(Stepped, ChangesOfAnObjectsViewsWaitForEachOther)
+{
+  facts("stop");
+  const u64 first = begin("view add a npt");
+  const Json second = facts("view add a riscv_sv39")["waits_at"];
+  EXPECT_EQ(second["waits"], "for_grace");
+  EXPECT_EQ(second["waits_for"], Json::array({first}));
+  EXPECT_EQ(facts("run")["finished"].size(), 2u);
+  EXPECT_EQ(facts("view list a")["views"].size(), 3u);
+}
+
+TEST_F(Stepped, OfTwoObjectsOfOneNameTheSecondIsTakenBack)
+{
+  facts("stop");
+  begin("object create x 4M");
+  begin("object create x 8M");
+  const Json finished = facts("run")["finished"];
+  EXPECT_EQ(finished[0]["status"], 0);
+  EXPECT_NE(finished[1]["text"].get<std::string>().find("one of this name exists"), std::string::npos);
+  EXPECT_EQ(facts("object show x")["bytes"], u64{4} << 20);
+  facts("object destroy x");
+  facts("object destroy a");
+  EXPECT_EQ(facts("counters")["tables"], 0);
+}
+
 TEST(Stepping, ATargetWithoutItSaysSo)
 {
   Session session(std::make_unique<ForwardingTarget>(sim::make_embedded_target(u64{64} << 20)));
