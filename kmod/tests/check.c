@@ -29,7 +29,8 @@ static const struct suite suites[] = {
 	{ "pages", pages_tests }, { "vcpu", vcpu_tests },
 	{ "vcpu-running", vcpu_running_tests }, { "vcpu-switch", vcpu_switch_tests },
 	{ "vcpu-primary", vcpu_primary_tests }, { "kvm", kvm_tests },
-	{ "device", device_tests }, { "drive", drive_tests },
+	{ "device", device_tests }, { "drive", drive_tests }, { "fuzz", fuzz_tests },
+	{ "fs", fs_tests }, { "dead-device", dead_device_tests },
 };
 
 static void fail(const char *file, int line, const char *text)

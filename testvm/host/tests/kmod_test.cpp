@@ -43,6 +43,15 @@ TEST_F(KernelModule, ReshapesMovesAndHarvestsPagesAtEachGranularity)
 
 TEST_F(KernelModule, RefusesWrongRequests) { run_suite("request"); }
 
+TEST_F(KernelModule, HasAFileSystemOfObjects) { run_suite("fs"); }
+
+TEST_F(KernelModule, SurvivesRandomRequestsOfEveryKind)
+{
+  run_suite("fuzz");
+  EXPECT_EQ(what_the_module_holds(), "");
+  EXPECT_EQ(alarming_lines(), "");
+}
+
 TEST_F(KernelModule, HoldsActorsAtItsGate) { run_suite("gate"); }
 
 TEST_F(KernelModule, EndsWhoIsKilledWhileTheGateHoldsUpItsGracePeriod) { run_suite("grace"); }

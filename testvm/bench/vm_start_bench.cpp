@@ -6,19 +6,15 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-
+#include "testvm/bench/bench.hpp"
 #include "testvm/host/domain_xml.hpp"
 #include "testvm/host/libvirt_daemons.hpp"
 #include "testvm/host/vm_connection.hpp"
 
-namespace morsel::testvm {
+namespace morsel::bench {
 namespace {
 
-using session::Exit;
-using session::Failure;
+using namespace testvm;
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
@@ -118,12 +114,6 @@ Times start_through_libvirt(const VmConfig& config)
   return {Seconds(ready - start).count(), Seconds(Clock::now() - ready).count()};
 }
 
-double median(std::vector<double> values)
-{
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 void run()
 {
   VmConfig config = config_of_build("bench-" + std::to_string(getpid()));
@@ -138,24 +128,11 @@ void run()
     ours.push_back(times.start);
     stops.push_back(times.stop);
   }
-  std::printf(R"({"name": "start of a VM against plain QEMU", "value": %.3f, "unit": "s", "baseline": %.3f})"
-              "\n",
-              median(ours), median(plain));
-  std::printf(R"({"name": "stop of a VM", "value": %.3f, "unit": "s"})"
-              "\n",
-              median(stops));
+  print_row("start of a VM against plain QEMU", median(ours), "s", median(plain));
+  print_row("stop of a VM", median(stops), "s");
 }
 
 }  // namespace
-}  // namespace morsel::testvm
+}  // namespace morsel::bench
 
-int main()
-{
-  try {
-    morsel::testvm::run();
-    return 0;
-  } catch (const morsel::session::Failure& failure) {
-    std::fprintf(stderr, "%s\n", failure.what());
-    return static_cast<int>(failure.code());
-  }
-}
+int main() { return morsel::bench::run_bench(morsel::bench::run); }
