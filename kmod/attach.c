@@ -89,6 +89,13 @@ void kernel_flush(struct engine_actor *actor, unsigned int number, engine_u64 st
 	morsel_devices_flush(tree, start, end);
 }
 
+/* Only of those who flush no more than the range. */
+void kernel_flush_devices(struct engine_actor *actor, unsigned int number, engine_u64 start, engine_u64 end)
+{
+	morsel_count(MORSEL_FLUSHES, 1);
+	morsel_devices_flush(&actor->object->trees[number], start, end);
+}
+
 /* ---- processes ---- */
 
 static DECLARE_WAIT_QUEUE_HEAD(context_freed);

@@ -307,7 +307,7 @@ class KernelPlatform {
       event.after = static_cast<u32>(event.before) + by;
     });
   }
-  // The kernel flushes whole trees. A flush of another range must not make anybody forget the right one.
+  // CPUs flush whole trees: those of another range must not make them forget the right one. Devices flush ranges.
   [[gnu::noinline, gnu::cold]] void watched_flush(SyncPoint at, TreeId tree, Range range)
   {
     Event event = event_of(at, tree, ENGINE_OTHER, nullptr, range.end);
@@ -318,6 +318,8 @@ class KernelPlatform {
       done.after ^= done.bits;
       if (!done.bits || Range{done.before, done.after}.overlaps(range))
         kernel_flush(actor_, tree, done.before, done.after);
+      else
+        kernel_flush_devices(actor_, tree, done.before, done.after);
     });
   }
   [[gnu::noinline, gnu::cold]] void watched_carry(SyncPoint at, PhysAddr frame, Level level)

@@ -188,6 +188,7 @@ engine_u64 kernel_exchange(engine_u64 *word, engine_u64 desired);
 int kernel_compare_exchange(engine_u64 *word, engine_u64 expected, engine_u64 desired);
 void kernel_leaf_changed(struct engine_actor *actor, engine_u64 frame);	/* a leaf of the primary was taken or changed */
 void kernel_flush(struct engine_actor *actor, unsigned int tree, engine_u64 start, engine_u64 end);
+void kernel_flush_devices(struct engine_actor *actor, unsigned int tree, engine_u64 start, engine_u64 end);
 void kernel_carry(struct engine_actor *actor, engine_u64 frame, unsigned int level);
 int kernel_is_dirty(engine_u64 frame);		/* the dirty log's bit of a 4-KiB frame */
 int kernel_take_dirty(engine_u64 frame);	/* the same, and clear it */

@@ -61,7 +61,8 @@ enum morsel_dma_result {
 	MORSEL_DMA_HOLE = 2,		/* the primary has no page there, and none was to be populated */
 	MORSEL_DMA_FAULT = 3,		/* the tables do not allow it, and were not to be filled (always in a lab) */
 	MORSEL_DMA_OUTSIDE = 4,		/* behind the object's end */
-	MORSEL_DMA_STUCK = 5,		/* the engine finds it allowed by the view, the IOMMU goes on refusing */
+	MORSEL_DMA_STUCK = 5,		/* the engine finds it allowed by the view, the IOMMU goes on refusing: it is
+					 * broken, no entry is known that they read so differently */
 };
 #define MORSEL_DMA_POPULATE 1u		/* a hole in the primary is populated */
 #define MORSEL_DMA_NO_FILL 2u		/* the first fault ends it */

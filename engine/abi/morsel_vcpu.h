@@ -67,9 +67,10 @@ enum morsel_vcpu_result {
 	MORSEL_VCPU_HOLE = 2,		/* the primary has no page there, and none was to be populated */
 	MORSEL_VCPU_VIOLATION = 3,	/* the tables do not allow it, and were not to be filled (always in a lab) */
 	MORSEL_VCPU_OUTSIDE = 4,	/* behind the object's end, or nothing is ever there */
-	MORSEL_VCPU_REFUSED = 5,	/* the engine finds it allowed by the view, hardware goes on refusing */
+	MORSEL_VCPU_REFUSED = 5,	/* the engine finds it allowed by the view, hardware goes on refusing: it is
+					 * broken, no entry is known that they read so differently */
 	MORSEL_VCPU_EXCEPTION = 6,	/* of the guest itself: `exit_code` is its vector */
-	MORSEL_VCPU_SHUTDOWN = 7,	/* triple fault */
+	MORSEL_VCPU_SHUTDOWN = 7,	/* triple fault: each exception ends the run before, unless hardware is broken */
 	MORSEL_VCPU_FORBIDDEN = 8,	/* an instruction that is kept from the guest */
 	MORSEL_VCPU_TIMEOUT = 9,
 };

@@ -34,9 +34,10 @@ u64 reserved_bits(FormatId format)
   return refused_bit(format, leaf, ~leaf);
 }
 
-// A right that the others need: write without read.
+// A right that the others need: write without read. Where others than EPT forbid it, no misconfiguration comes of it.
 u64 misconfiguring_bits(FormatId format)
 {
+  if (!find_format(format)->name.starts_with("ept")) return 0;
   const u64 leaf = sample_leaf(format, rights_rw);
   const u64 read = leaf & sample_leaf(format, right_read) & ~sample_leaf(format, {});
   return refused_bit(format, leaf, read);
@@ -67,16 +68,18 @@ constexpr std::array<Preset, 9> table{{
      "I1, I2, I3"},
     {"dropped-flush", Where::view, SyncPoint::flush, MORSEL_FAULT_DROP, nullptr,
      "The entry goes, but nobody is told to forget it.",
-     "A TLB or IOTLB that holds the translation uses it until it happens to be evicted. (A walker that caches nothing, "
-     "as the embedded machine's, shows it in the journal only.)",
+     "A TLB or IOTLB that holds the translation uses it until it happens to be evicted. (The journal shows it, "
+     "'access' does not: the embedded machine's walker caches nothing, and hardware forgets between two accesses of a "
+     "session.)",
      "I2, I3"},
     {"wrong-range", Where::view, SyncPoint::flush, MORSEL_FAULT_CORRUPT, shifted_range,
      "The flush is about another range than the one that changed.",
-     "As with a dropped flush; what it did flush is walked again.", "I2, I3"},
+     "As with a dropped flush. What it did flush is walked again, where hardware flushes by range: INVLPG, an IOTLB.",
+     "I2, I3"},
     {"reserved-bit", Where::view, SyncPoint::publish, MORSEL_FAULT_CORRUPT, reserved_bits,
      "The leaf that a fill publishes has a bit set that has to be zero.",
-     "The walk ends in a fault that says so (a page fault with RSVD, an EPT misconfiguration, an IOMMU's or Arm's "
-     "translation fault), and no fill mends it.",
+     "The walk ends in a fault that says so (an EPT misconfiguration, an IOMMU's or Arm's translation fault), and no "
+     "fill mends it. A leaf of AMD64 or NPT has no such bit below the CPU's physical addresses.",
      "I1"},
     {"ept-misconfiguration", Where::view, SyncPoint::publish, MORSEL_FAULT_CORRUPT, misconfiguring_bits,
      "The leaf that a fill publishes may be written and not read.",

@@ -34,6 +34,26 @@ void start_code(struct spinner *spinner, int vcpu, const void *code, size_t byte
 	CHECK_EQ(pthread_create(&spinner->thread, NULL, spin, spinner), 0);
 }
 
+void start_waiting_on(int cpu, struct spinner *spinner, int vcpu, volatile uint64_t *words, uint64_t expected)
+{
+	static const unsigned char wait_for_rcx[] = {
+		0x48, 0xc7, 0x43, 0x08, 1, 0, 0, 0,	/* movq $1, 8(%rbx) */
+		0x48, 0x39, 0x0b, 0x75, 0xfb,		/* 1: cmp %rcx, (%rbx); jne 1b */
+	};
+	static struct code code;
+	cpu_set_t all;
+
+	code = ended(wait_for_rcx, sizeof(wait_for_rcx));
+	words[1] = 0;
+	CHECK_EQ(pthread_getaffinity_np(pthread_self(), sizeof(all), &all), 0);
+	CHECK(CPU_COUNT(&all) > 1);	/* else nothing here would show anything */
+	pin_thread(pthread_self(), cpu);	/* the thread that it starts stays there */
+	start_code(spinner, vcpu, code.bytes, code.size, 0, expected);
+	CHECK_EQ(pthread_setaffinity_np(pthread_self(), sizeof(all), &all), 0);
+	while (!words[1])
+		sched_yield();
+}
+
 unsigned end_of(struct spinner *spinner)
 {
 	CHECK_EQ(pthread_join(spinner->thread, NULL), 0);

@@ -17,6 +17,11 @@ struct spinner {
 void start_spinner(struct spinner *spinner, int vcpu, uint64_t offset, uint64_t expected);
 void start_code(struct spinner *spinner, int vcpu, const void *code, size_t bytes, uint64_t offset,
 		uint64_t expected);
+/*
+ * A guest that is in guest mode on this CPU by now, and waits for `expected` in the first word of the object, which it
+ * has told by its second word (`words`). The caller goes back to all CPUs.
+ */
+void start_waiting_on(int cpu, struct spinner *spinner, int vcpu, volatile uint64_t *words, uint64_t expected);
 unsigned end_of(struct spinner *spinner);	/* waits; enum morsel_vcpu_result */
 void join_spinner(struct spinner *spinner);	/* it ends well */
 void pin_thread(pthread_t thread, int cpu);

@@ -238,8 +238,8 @@ static void record(int device, unsigned on)
 }
 
 /*
- * The kernel patches its code for each switch, while others run there. QEMU 7.2 had the CPUs caught in what stands there
- * meanwhile (kmod/observe.c).
+ * The kernel patches its code for each switch, while others run there. QEMU 7.2 had the CPUs caught in what stands
+ * there meanwhile (kmod/observe.c).
  */
 static void observation_is_switched_while_others_work(void)
 {

@@ -3,11 +3,11 @@
  * What the module's virtual CPUs cost, medians:
  *   a violation for a page that is already there, until the guest goes on, against KVM's: the same program in the same
  *   mode, one violation for each 4-KiB page. KVM has the pages in a memfd, the module in the primary, under an empty
- *   NPT view. They take turns, because each needs the CPUs' virtualisation for itself. What the program costs without
- *   violations is subtracted on both sides;
- *   mapping a populated object into the guest by attaching the primary, against faulting in its pages through a view,
- *   one by one, and against the same for a smaller object.
- * KVM's modules are not in the usual image: vm up --load kvm-amd.
+ *   view of the format that the CPU walks. They take turns, because each needs the CPUs' virtualisation for itself. What
+ *   the program costs without violations is subtracted on both sides;
+ *   where the CPU walks the primary's format: mapping a populated object into the guest by attaching the primary, against
+ *   faulting in its pages through a view, one by one, and against the same for a smaller object.
+ * KVM's modules are not in the usual image: vm up --load kvm-amd, or vm up --machine bochs --load kvm-intel.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -31,8 +31,18 @@
 
 /* 1: mov (%rbx), %rax; add $4096, %rbx; cmp %rcx, %rbx; jb 1b */
 #define TOUCH_PAGES 0x48, 0x8b, 0x03, 0x48, 0x81, 0xc3, 0x00, 0x10, 0x00, 0x00, 0x48, 0x39, 0xcb, 0x72, 0xf1
-static const unsigned char until_vmmcall[] = { TOUCH_PAGES, 0x0f, 0x01, 0xd9 };
 static const unsigned char until_hlt[] = { TOUCH_PAGES, 0xf4 };
+
+/* The format that this CPU walks. */
+static const struct walker {
+	unsigned format;
+	const char *violations;
+} walkers[] = {
+	{ MORSEL_FORMAT_NPT, "violation of a vCPU until it goes on, against KVM's" },
+	{ MORSEL_FORMAT_EPT, "violation of a vCPU by EPT until it goes on, against KVM's" },
+};
+static const struct walker *walker;
+static unsigned char until_end[] = { TOUCH_PAGES, 0, 0, 0 };
 
 static int new_vcpu(int object, unsigned view)
 {
@@ -43,9 +53,29 @@ static int new_vcpu(int object, unsigned view)
 	return request.fd;
 }
 
+static void find_walker(void)
+{
+	const int device = open("/dev/morsel", O_RDWR | O_CLOEXEC);
+	struct morsel_vcpu_create lab = { .reason = "" };
+	size_t i;
+	int k;
+
+	for (i = 0; !walker && i < sizeof(walkers) / sizeof(walkers[0]); i++) {
+		lab = (struct morsel_vcpu_create){ .size = sizeof(lab), .format = walkers[i].format };
+		if (!ioctl(device, MORSEL_IOC_VCPU_LAB, &lab))
+			walker = &walkers[i];
+	}
+	close(device);
+	if (!walker)
+		die(lab.reason);
+	close(lab.fd);
+	for (k = 0; k < MORSEL_VCPU_ENDING_BYTES; k++)
+		until_end[sizeof(until_end) - MORSEL_VCPU_ENDING_BYTES + k] = (unsigned char)(lab.ending >> 8 * k);
+}
+
 static unsigned add_view(int object)
 {
-	struct morsel_view_add request = { .size = sizeof(request), .format = MORSEL_FORMAT_NPT };
+	struct morsel_view_add request = { .size = sizeof(request), .format = walker->format };
 
 	if (ioctl(object, MORSEL_IOC_VIEW_ADD, &request))
 		die("MORSEL_IOC_VIEW_ADD");
@@ -80,8 +110,8 @@ static void run_vcpu(int vcpu, struct morsel_vcpu_run *run, uint64_t violations)
 static double touch_by_vcpu(int vcpu, size_t bytes, uint64_t violations)
 {
 	struct morsel_vcpu_run run = {
-		.program = MORSEL_VCPU_RUN_CODE, .expected = bytes, .code = (uintptr_t)until_vmmcall,
-		.code_bytes = sizeof(until_vmmcall),
+		.program = MORSEL_VCPU_RUN_CODE, .expected = bytes, .code = (uintptr_t)until_end,
+		.code_bytes = sizeof(until_end),
 	};
 	const double start = now_ms();
 
@@ -144,8 +174,7 @@ static void compare_violations(int object)
 	}
 	munmap(memory, TOUCHED_BYTES);
 	close(memfd);
-	report("violation of a vCPU until it goes on, against KVM's", "us", median(module, TURNS), median(kvm, TURNS),
-	       0);
+	report(walker->violations, "us", median(module, TURNS), median(kvm, TURNS), 0);
 }
 
 static double attach(int object)
@@ -199,8 +228,10 @@ int main(void)
 {
 	const int small = new_object("/morsel/small-bench", SMALL_BYTES);
 
+	find_walker();
 	compare_violations(small);
-	compare_attachments(small, new_object("/morsel/bench", GIB));
+	if (walker->format == MORSEL_FORMAT_NPT)
+		compare_attachments(small, new_object("/morsel/bench", GIB));
 	unlink("/morsel/bench");
 	unlink("/morsel/small-bench");
 	return 0;

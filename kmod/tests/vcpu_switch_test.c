@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The CPUs' virtualisation: on while there is a virtual CPU, and other hypervisors' between. */
 #define _GNU_SOURCE
-#include "kmod/tests/guest.h"
+#include "kmod/tests/spinner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -117,6 +118,22 @@ static void the_module_cannot_be_unloaded_under_a_guest(void)
 	CHECK_EQ(vcpu_count(), 0);
 }
 
+/* And the guest goes on. */
+static void nor_under_one_that_runs(void)
+{
+	int fd = open_object("guest-unload", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
+	volatile uint64_t *words = (volatile uint64_t *)map(fd, MIB(2), PROT_READ | PROT_WRITE);
+	struct spinner spinner;
+	int i;
+
+	start_waiting_on(1, &spinner, vcpu, words, 1);
+	for (i = 0; i < 20; i++)
+		CHECK_ERRNO(syscall(SYS_delete_module, "morsel", O_NONBLOCK), EAGAIN);
+	words[0] = 1;
+	join_spinner(&spinner);
+	CHECK_EQ(guest_read(vcpu, 8), 1);
+}
+
 static void set_system(const char *path, const char *value)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -156,6 +173,7 @@ static void the_machine_sleeps_without_guests_only(void)
 const struct test vcpu_switch_tests[] = {
 	{ "another_hypervisor_has_its_turn", another_hypervisor_has_its_turn },
 	{ "the_module_cannot_be_unloaded_under_a_guest", the_module_cannot_be_unloaded_under_a_guest },
+	{ "nor_under_one_that_runs", nor_under_one_that_runs },
 	{ "the_machine_sleeps_without_guests_only", the_machine_sleeps_without_guests_only },
 	{ NULL, NULL },
 };

@@ -62,7 +62,6 @@ class DeviceLab {
   u64& entry(Level level);  // on the way to the place under test
   u64& tested() { return entry(0); }
   inspect::PhysicalMemory memory() const;
-  bool caching_mode() const { return device_.reply().caching_mode != 0; }
 
   // One block at `place`, by what is cached from before; `fresh`: by nothing.
   morsel_dma access(Rights right, u64 place, bool fresh);

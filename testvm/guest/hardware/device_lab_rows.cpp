@@ -215,37 +215,12 @@ Section writing_section(DeviceLab& lab)
   return section;
 }
 
-// The presets of fault injection that change the leaf which a fill publishes.
-Section corruption_section(DeviceLab& lab)
-{
-  Section section{"Wrong leaves", "`inject preset`: what the flipped bit means to the format", {}};
-  const auto prepare = [&](u64 word) {
-    lab.reset();
-    lab.prepare_write(43);
-    lab.page(frame_page)[0] = 41;
-    lab.page(other_page)[0] = 42;
-    lab.tested() = word;
-  };
-  prepare(leaf_of(lab, 0, right_read) ^ F::write);
-  lab.access(right_write, DeviceLab::tested_place, true);
-  section.rows.push_back({"rights-widened: a page that is r-- in the primary, written", "43 stands there",
-                          std::to_string(lab.page(frame_page)[0]) + " stands there"});
-  // The bit that the preset flips in this format: the highest that has to be zero.
-  prepare(leaf_of(lab, 0, rights_rw) ^ bit(62));
-  section.rows.push_back({"reserved-bit: read", "malformed", reading(lab, DeviceLab::tested_place, true)});
-  static_assert(frame_page % 2 == 0);
-  prepare(leaf_of(lab, 0, rights_rw) ^ page_bytes);
-  section.rows.push_back(
-      {"wrong-frame: the page beside it, read", "reads 42", reading(lab, DeviceLab::tested_place, true)});
-  return section;
-}
-
 }  // namespace
 
 std::vector<Section> device_lab_sections(DeviceLab& lab)
 {
-  return {entry_section(lab),        marks_section(lab),   reshaping_section(lab),
-          invalidation_section(lab), writing_section(lab), corruption_section(lab)};
+  return {entry_section(lab), marks_section(lab), reshaping_section(lab), invalidation_section(lab),
+          writing_section(lab)};
 }
 
 }  // namespace morsel::guest

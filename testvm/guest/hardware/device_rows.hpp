@@ -9,6 +9,7 @@ namespace morsel::guest {
 
 std::vector<Section> device_lab_sections(DeviceLab& lab);
 std::vector<Section> device_object_sections();
+Section device_fault_section();
 
 // Random tables, valid and broken, walked by the IOMMU and by the engine's inspector. Prints the seed, the outcomes and
 // every table on which the two differ. 0: they agree, and every outcome came up often enough to mean something; else 1.

@@ -50,7 +50,7 @@ Lab::~Lab()
 
 void Lab::reset()
 {
-  std::fill_n(words_, u64{lab_pages} * 512, 0);
+  std::fill_n(words_, u64{lab_reset_pages} * 512, 0);  // the rest is never a table, and an emulated CPU is slow
   page(lab_root)[0] = format_.table(address(lab_level_2), 3);
   page(lab_level_2)[1] = format_.table(address(lab_level_1), 2);
   page(lab_level_1)[0] = format_.table(address(lab_level_0), 1);
@@ -95,23 +95,22 @@ morsel_vcpu_run Lab::access(Rights right, u64 place, u64 value, u32 flags)
   return run(request);
 }
 
-// What stands at the address is one instruction: the end. It is written over itself, and jumped to.
-morsel_vcpu_run Lab::access_in_guest(Rights right, u64 top, u64 address)
+morsel_vcpu_run Lab::access_in_guest(Rights right, u64 top, u64 address, u64 value)
 {
   constexpr u8 load[] = {0x48, 0x8b, 0x03}, store[] = {0x48, 0x89, 0x03}, jump[] = {0xff, 0xe3};
-  page(lab_first_free)[0] = ending_;
   const std::span<const u8> code = right.write()  ? std::span<const u8>(store)
                                    : right.exec() ? std::span<const u8>(jump)
                                                   : std::span<const u8>(load);
-  return run_code(code, ending_, address, top, MORSEL_VCPU_USER);
+  return run_code(code, value, address, {top, top_index(address)}, MORSEL_VCPU_USER);
 }
 
-morsel_vcpu_run Lab::run_code(std::span<const u8> code, u64 rax, u64 rbx, u64 top, u32 flags)
+morsel_vcpu_run Lab::run_code(std::span<const u8> code, u64 rax, u64 rbx, TopEntry top, u32 flags)
 {
-  // The fourth entry of the guest's PML4 leads to the small pages: rcx has what is put there.
-  std::vector<u8> whole{0x48, 0xbe, 0x18, 0x20, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00,  // mov $PML4 + 24, %rsi
-                        0x48, 0x89, 0x0e};                                           // mov %rcx, (%rsi)
-  static_assert(MORSEL_VCPU_TABLES == 0x8000002000);
+  // The entry of the guest's PML4 that leads to its small pages, or to what is tested: rcx has what is put there.
+  std::vector<u8> whole{0x48, 0xbe};  // mov $entry, %rsi
+  const u64 entry = MORSEL_VCPU_TABLES + u64{top.index} * sizeof(u64);
+  for (unsigned byte = 0; byte < sizeof entry; ++byte) whole.push_back(static_cast<u8>(entry >> 8 * byte));
+  for (const u8 byte : std::initializer_list<u8>{0x48, 0x89, 0x0e}) whole.push_back(byte);  // mov %rcx, (%rsi)
   whole.insert(whole.end(), code.begin(), code.end());
   for (u32 i = 0; i < MORSEL_VCPU_ENDING_BYTES; ++i) whole.push_back(static_cast<u8>(ending_ >> 8 * i));
   morsel_vcpu_run request{};
@@ -120,7 +119,7 @@ morsel_vcpu_run Lab::run_code(std::span<const u8> code, u64 rax, u64 rbx, u64 to
   request.code_bytes = static_cast<u32>(whole.size());
   request.value = rax;
   request.offset = rbx;
-  request.expected = top;
+  request.expected = top.word;
   request.flags = MORSEL_VCPU_FLUSH | flags;
   return run(request);
 }

@@ -35,6 +35,7 @@ enum LabPage : u32 {
   lab_guest_pd,
   lab_guest_pt,
   lab_first_free = 10,
+  lab_reset_pages = 16,
   lab_pages = 512
 };
 
@@ -62,7 +63,7 @@ class Lab {
   Lab(const Lab&) = delete;
   Lab& operator=(const Lab&) = delete;
 
-  // Everything as at the beginning: the tables lead to level_0, which maps nothing.
+  // As at the beginning: the tables lead to level_0, which maps nothing; the first pages that are free are empty.
   void reset();
   u64* page(u32 number) { return words_ + u64{number} * 512; }
   PhysAddr address(u32 number) const { return {physical_ + u64{number} * page_bytes}; }
@@ -75,22 +76,31 @@ class Lab {
 
   // An access at guest-physical `place`, with nothing cached from before unless `flags` say otherwise.
   morsel_vcpu_run access(Rights right, u64 place, u64 value = 0, u32 flags = MORSEL_VCPU_FLUSH);
-  // An access in user mode at a guest-virtual address among the small pages: `top` is the PML4's entry for them.
-  morsel_vcpu_run access_in_guest(Rights right, u64 top, u64 address);
+  // An access in user mode at a guest-virtual address: `top` is the PML4's entry for it, from the fourth on. What is
+  // executed is the end of the program, which a page has to begin with (`numbered`).
+  morsel_vcpu_run access_in_guest(Rights right, u64 top, u64 address, u64 value = 0);
+  static constexpr u32 top_index(u64 address) { return address >> 39 & 511; }
+  // A word that names a page, and is the end of a program.
+  u64 numbered(u32 number) const { return u64{number} << 24 | ending_; }
   // A program of one entry into guest mode, without its ending: it is tried again when an interrupt of the host has cut
-  // it in two. `prepare` puts things into place before each try. The guest has its small pages then.
+  // it in two. `prepare` puts things into place before each try. The guest has its small pages then. rdx points to the
+  // scratch page, whose first word is in the reply.
   template <class Prepare>
   morsel_vcpu_run uninterrupted(std::span<const u8> code, u64 rax, u64 rbx, Prepare prepare)
   {
     for (;;) {
       prepare();
-      const morsel_vcpu_run run = run_code(code, rax, rbx, small_pages_entry(), 0);
+      const morsel_vcpu_run run = run_code(code, rax, rbx, {small_pages_entry(), top_index(small_pages)}, 0);
       if (run.interrupts == 0) return run;
     }
   }
 
  private:
-  morsel_vcpu_run run_code(std::span<const u8> code, u64 rax, u64 rbx, u64 top, u32 flags);
+  struct TopEntry {
+    u64 word;
+    u32 index;
+  };
+  morsel_vcpu_run run_code(std::span<const u8> code, u64 rax, u64 rbx, TopEntry top, u32 flags);
   morsel_vcpu_run run(morsel_vcpu_run request);
 
   const LabFormat format_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Rows on tables made by hand: one word at one level, and accesses through it. What is the same for each format; its
-// entries have a file of their own (npt_rows.cpp, ept_rows.cpp).
+// Rows on tables made by hand: one word at one level, and accesses through it. What is the same for each stage; entries
+// have a file of their own for each format (amd64_rows.cpp, npt_rows.cpp, ept_rows.cpp).
 #pragma once
 #include <cpuid.h>
 
@@ -13,12 +13,19 @@
 
 #include "testvm/guest/hardware/outcome.hpp"
 #include "testvm/guest/hardware/row.hpp"
+#include "testvm/guest/hardware/stage.hpp"
 
 namespace morsel::guest {
 
 inline constexpr u32 frame_page = lab_first_free, other_page = lab_first_free + 1;
+inline constexpr std::initializer_list<Rights> each_right{right_read, right_write, right_exec};
 
 inline std::string_view right_word(Rights right) { return right.write() ? "write" : right.exec() ? "fetch" : "read"; }
+inline std::string leaf_name(Level level)
+{
+  constexpr const char* sizes[] = {"4-KiB", "2-MiB", "1-GiB"};
+  return std::string(sizes[level]) + " leaf";
+}
 
 template <class F>
 WalkOutcome expected_of(u64 word, Level level, Rights want)
@@ -31,57 +38,83 @@ WalkOutcome expected_of(u64 word, Level level, Rights want)
   }
 }
 
-template <class F>
+template <class Stage>
+u64& entry_of(Lab& lab, Level level)
+{
+  return lab.page(Stage::tables[level])[Stage::index[level]];
+}
+
+template <class Stage>
+u64 leaf_of(const Lab& lab, Level level, Rights rights, u32 page = frame_page)
+{
+  using F = typename Stage::Format;
+  const u64 frame = level == 0 ? Stage::address(lab, page) : align_down(Stage::address(lab, 0), entry_bytes<F>(level));
+  return F::make_leaf({frame}, level, {rights, true, true});
+}
+
+template <class Stage>
+u64 table_of(const Lab& lab, Level level)
+{
+  return Stage::Format::make_table({Stage::address(lab, Stage::tables[level - 1])}, level);
+}
+
+// The way to the place under test, good; the page there can be executed.
+template <class Stage>
+void prepare(Lab& lab)
+{
+  lab.reset();
+  for (Level level = 3; level > 0; --level) entry_of<Stage>(lab, level) = table_of<Stage>(lab, level);
+  entry_of<Stage>(lab, 0) = leaf_of<Stage>(lab, 0, rights_all);
+  lab.page(frame_page)[0] = lab.numbered(frame_page);
+}
+
+template <class Stage>
 class Rows {
  public:
+  using F = typename Stage::Format;
   explicit Rows(Lab& lab) : lab_(lab) {}
 
   // Each access starts with the word as it is given.
   void add(const std::string& what, Level level, u64 word, std::initializer_list<Rights> wanted)
   {
     for (const Rights want : wanted) {
-      prepare(level, word);
-      const auto seen = outcome_of(lab_.access(want, place(level, word)));
+      put(level, word);
+      const auto seen = outcome_of(Stage::access(lab_, want, place(level, word)));
       rows_.push_back({what + ": " + std::string(right_word(want)),
                        std::string(outcome_word(expected_of<F>(word, level, want))), std::string(outcome_word(seen))});
     }
   }
   // Of the row that was added last.
-  void known_otherwise(WalkOutcome seen) { rows_.back().known = outcome_word(seen); }
+  void known_otherwise(std::string_view seen) { rows_.back().known = seen; }
   // What the format cannot know.
   void add_malformed(const std::string& what, Level level, u64 word)
   {
-    prepare(level, word);
-    const auto seen = outcome_of(lab_.access(right_read, place(level, word)));
+    put(level, word);
+    const auto seen = outcome_of(Stage::access(lab_, right_read, place(level, word)));
     rows_.push_back(
         {what + ": read", std::string(outcome_word(WalkOutcome::malformed)), std::string(outcome_word(seen))});
   }
   // What hardware sets in the word: the bits, whether the format has them or calls them ignored.
   void add_marks(const std::string& what, Level level, u64 word, Rights want, u64 expected)
   {
-    prepare(level, word);
-    lab_.access(want, place(level, word));
-    rows_.push_back({what + ": " + std::string(right_word(want)), marks(expected), marks(entry(level) & ~word)});
+    put(level, word);
+    Stage::access(lab_, want, place(level, word));
+    rows_.push_back(
+        {what + ": " + std::string(right_word(want)), marks(expected), marks(entry_of<Stage>(lab_, level) & ~word)});
   }
   std::vector<Row> take() { return std::move(rows_); }
 
  private:
-  u64& entry(Level level)
+  void put(Level level, u64 word)
   {
-    constexpr u32 tables[] = {lab_level_0, lab_level_1, lab_level_2, lab_root};
-    return lab_.page(tables[level])[level == 2 ? 1 : 0];
+    prepare<Stage>(lab_);
+    entry_of<Stage>(lab_, level) = word;
   }
-  void prepare(Level level, u64 word)
-  {
-    lab_.reset();
-    lab_.tested() = F::make_leaf(lab_.address(frame_page), 0, {rights_all, true, true});
-    entry(level) = word;
-  }
-  // A leaf that is larger than the lab is accessed where the lab lies in it.
+  // A large leaf is accessed where the lab's page lies in it.
   u64 place(Level level, u64 word) const
   {
-    if (level != 2 || F::kind(word, level) == EntryKind::table) return tested_place;
-    return tested_place + (lab_.address(frame_page).value & (entry_bytes<F>(2) - 1));
+    if (level == 0 || level == 3 || F::kind(word, level) == EntryKind::table) return Stage::place;
+    return Stage::place + (Stage::address(lab_, frame_page) & (entry_bytes<F>(level) - 1));
   }
   static std::string marks(u64 word)
   {
@@ -102,29 +135,55 @@ inline u32 physical_address_bits()
   return eax & 0xff;
 }
 
-template <class F>
-u64 leaf_of(const Lab& lab, Level level, Rights rights)
+// Of the address bits that the format has, the CPU has the lower ones.
+template <class Stage>
+void add_addresses_beyond(Rows<Stage>& rows, const Lab& lab)
 {
-  const u64 frame =
-      level == 0 ? lab.address(frame_page).value : align_down(lab.address(0).value, entry_bytes<F>(level));
-  return F::make_leaf({frame}, level, {rights, true, true});
+  const u64 beyond = u64{1} << physical_address_bits();
+  for (const Level level : {Level{0}, Level{1}})
+    rows.add_malformed(leaf_name(level) + " whose frame lies beyond the CPU's physical addresses", level,
+                       leaf_of<Stage>(lab, level, rights_rw) | beyond);
 }
 
-template <class F>
+// Leaves of AMD64 and NPT: the eight entries of the PAT, which both formats can name, and large ones.
+template <class Stage>
+void add_pat_and_large(Rows<Stage>& rows, const Lab& lab)
+{
+  using F = typename Stage::Format;
+  for (unsigned entry = 0; entry < 8; ++entry)
+    rows.add("4-KiB leaf, PAT " + std::to_string(entry), 0,
+             leaf_of<Stage>(lab, 0, rights_rw) | (entry & 3) << 3 | (entry & 4) << 5, {right_read, right_write});
+  for (const Level level : {Level{1}, Level{2}}) {
+    const u64 leaf = leaf_of<Stage>(lab, level, rights_rw);
+    rows.add(leaf_name(level) + ", rw-", level, leaf, each_right);
+    rows.add(leaf_name(level) + ", r-x", level, leaf_of<Stage>(lab, level, right_read | right_exec), each_right);
+    rows.add(leaf_name(level) + ", PAT 7", level, leaf | F::memory_type_mask(level), {right_read});
+    rows.add(leaf_name(level) + " with bit 13", level, leaf | bit(13), {right_read});
+    rows.add(leaf_name(level) + " with the highest bit below its frame", level, leaf | bit(11 + 9u * level),
+             {right_read});
+  }
+}
+
+template <class Stage>
 Section marks_section(Lab& lab, const char* title, const char* header)
 {
-  Rows<F> rows(lab);
+  using F = typename Stage::Format;
+  Rows<Stage> rows(lab);
   constexpr u64 both = F::accessed | F::dirty, set_by_write = F::accessed_bit | F::dirty_bit;
-  for (const Level level : {Level{0}, Level{1}}) {
-    const std::string leaf = level == 0 ? "4-KiB leaf" : "2-MiB leaf";
-    const u64 word = leaf_of<F>(lab, level, rights_rw) & ~both;
+  for (Level level = 0; level < 3; ++level) {
+    const std::string leaf = leaf_name(level);
+    const u64 word = leaf_of<Stage>(lab, level, rights_rw) & ~both;
     rows.add_marks(leaf, level, word, right_read, F::accessed_bit);
     rows.add_marks(leaf, level, word, right_write, set_by_write);
     rows.add_marks(leaf + ", accessed", level, word | F::accessed, right_write, F::dirty_bit);
-    rows.add_marks(leaf + ", r--", level, leaf_of<F>(lab, level, right_read) & ~both, right_write, 0);
+    rows.add_marks(leaf + ", r--", level, leaf_of<Stage>(lab, level, right_read) & ~both, right_write, 0);
+    // QEMU 7.2 marks an entry of that level as a table's before it sees that it is a leaf.
+    if (level == 2 && has_present_bit<F>) rows.known_otherwise("accessed");
   }
-  rows.add_marks("table", 1, F::make_table(lab.address(lab_level_0)) & ~both, right_read, F::accessed_bit);
-  rows.add_marks("table", 1, F::make_table(lab.address(lab_level_0)) & ~both, right_write, F::accessed_bit);
+  for (Level level = 1; level < seen_levels; ++level)
+    for (const Rights want : {right_read, right_write})
+      rows.add_marks("table at level " + std::to_string(level), level, table_of<Stage>(lab, level) & ~both, want,
+                     F::accessed_bit);
   return {title, std::string(header) + ": accessed_bit, dirty_bit", rows.take()};
 }
 
@@ -135,119 +194,39 @@ inline std::string read_text(const morsel_vcpu_run& run)
 }
 
 // A 2-MiB leaf over the lab becomes 4-KiB leaves of the same frames, and one leaf again.
-template <class F>
+template <class Stage>
 Section reshaping_section(Lab& lab)
 {
+  using F = typename Stage::Format;
   Section section{"Split and merge", "the same frames are mapped before and after", {}};
-  lab.reset();
-  lab.page(lab_level_1)[0] = leaf_of<F>(lab, 1, rights_rw);
+  prepare<Stage>(lab);
+  u64& entry = entry_of<Stage>(lab, 1);
+  u64* const below = lab.page(Stage::tables[0]);
+  entry = leaf_of<Stage>(lab, 1, rights_rw);
   lab.page(frame_page)[0] = 41;
   lab.page(other_page)[0] = 42;
-  const u64 first = tested_place + u64{frame_page} * page_bytes, second = first + page_bytes;
-  const auto look = [&](const char* what) {
-    section.rows.push_back({std::string(what) + ": first page", "reads 41", read_text(lab.access(right_read, first))});
-    section.rows.push_back(
-        {std::string(what) + ": second page", "reads 42", read_text(lab.access(right_read, second))});
+  const u64 first = Stage::place + u64{frame_page} * page_bytes, second = first + page_bytes;
+  const auto look = [&](const std::string& what) {
+    section.rows.push_back({what + ": first page", "reads 41", read_text(Stage::access(lab, right_read, first))});
+    section.rows.push_back({what + ": second page", "reads 42", read_text(Stage::access(lab, right_read, second))});
   };
   look("one 2-MiB leaf");
-  for (u32 i = 0; i < lab_pages; ++i)
-    lab.page(lab_level_0)[i] = F::make_leaf(lab.address(i), 0, {rights_rw, false, false});
-  lab.page(lab_level_1)[0] = F::make_table(lab.address(lab_level_0));
+  for (u32 i = 0; i < lab_pages; ++i) below[i] = F::make_leaf({Stage::address(lab, i)}, 0, {rights_rw, false, false});
+  entry = table_of<Stage>(lab, 1);
   look("split into 512");
-  const auto marked = [&](u32 page) { return lab.page(lab_level_0)[page] & F::accessed_bit ? "yes" : "no"; };
+  const auto marked = [&](u32 page) { return below[page] & F::accessed_bit ? "yes" : "no"; };
   section.rows.push_back({"split: the page that was read is marked accessed", "yes", marked(frame_page)});
   section.rows.push_back({"split: its neighbour is marked accessed", "no", marked(frame_page - 1)});
-  lab.page(lab_level_1)[0] = leaf_of<F>(lab, 1, rights_rw);
+  entry = leaf_of<Stage>(lab, 1, rights_rw);
   look("merged again");
   return section;
 }
 
-// How a format's hardware is flushed, in words.
-struct Flushing {
-  const char* source;
-  const char* flushed;
-  const char* after_invlpg;  // what is read when only the guest's own stage was flushed
-};
-
-// Within one entry into guest mode the guest changes its own leaf, and goes on: entering would flush.
-template <class F>
-Section invalidation_section(Lab& lab, const Flushing& words)
+inline std::vector<u8> together(std::initializer_list<std::span<const u8>> parts)
 {
-  constexpr u64 kept = ~(F::accessed | F::dirty);
-  constexpr u8 clear_leaf[] = {0x48, 0x8b, 0x13,               // mov (%rbx), %rdx
-                               0x48, 0xc7, 0x00, 0, 0, 0, 0};  // movq $0, (%rax)
-  constexpr u8 clear_marks[] = {0x48,        0x89,
-                                0x13,  // mov %rdx, (%rbx)
-                                0x48,        0x81,
-                                0x20,  // andq $kept, (%rax)
-                                kept & 0xff, kept >> 8 & 0xff,
-                                0xff,        0xff};
-  constexpr u8 flush_in_guest[] = {0x0f, 0x01, 0x3b};               // invlpg (%rbx)
-  constexpr u8 flush_beside[] = {0x0f, 0x01, 0xbb, 0, 0x20, 0, 0};  // invlpg 0x2000(%rbx)
-  constexpr u8 load[] = {0x48, 0x8b, 0x03}, store[] = {0x48, 0x89, 0x13};
-  const auto together = [](std::initializer_list<std::span<const u8>> parts) {
-    std::vector<u8> code;
-    for (const auto part : parts) code.insert(code.end(), part.begin(), part.end());
-    return code;
-  };
-  const auto prepare = [&] {
-    lab.reset();
-    lab.tested() = F::make_leaf(lab.address(frame_page), 0, {rights_rw, false, false});
-    lab.page(frame_page)[0] = 41;
-  };
-  Section section{
-      "Invalidation", std::string(words.source) + ": what was changed without a flush may still be used", {}};
-  const u64 leaf = lab.small_address(lab.tested());
-  const auto row = [&](const char* what, const char* expected, const std::vector<u8>& code) {
-    section.rows.push_back({what, expected, read_text(lab.uninterrupted(code, leaf, small_pages, prepare))});
-  };
-  row("dropped-flush: leaf cleared, read", "reads 41", together({clear_leaf, load}));
-  row("wrong-range: leaf cleared, another page flushed, read", "reads 41", together({clear_leaf, flush_beside, load}));
-  row("leaf cleared, the guest's stage flushed (INVLPG), read", words.after_invlpg,
-      together({clear_leaf, flush_in_guest, load}));
-  lab.uninterrupted(together({clear_leaf}), leaf, small_pages, prepare);
-  section.rows.push_back({"leaf cleared, " + std::string(words.flushed) + ", read", "absent",
-                          read_text(lab.access(right_read, tested_place))});
-  prepare();
-  lab.access(right_read, tested_place);
-  lab.tested() = 0;
-  section.rows.push_back({"leaf cleared between two entries into guest mode, read", "absent or reads 41",
-                          read_text(lab.access(right_read, tested_place, 0, 0))});
-  const std::string early = read_text(lab.uninterrupted(together({clear_leaf, load}), leaf, small_pages, prepare));
-  section.rows.push_back({"too late: leaf cleared, read, " + std::string(words.flushed) + ", read",
-                          "reads 41, then absent",
-                          early + ", then " + read_text(lab.access(right_read, tested_place))});
-  const auto dirty = [&](const std::string& what, const char* expected) {
-    section.rows.push_back({what, expected, lab.tested() & F::dirty_bit ? "dirty" : "the bit is lost"});
-  };
-  lab.uninterrupted(together({clear_marks, store}), leaf, small_pages, prepare);
-  dirty("dirty bit cleared, no flush: written again", "the bit is lost");
-  lab.uninterrupted(together({clear_marks}), leaf, small_pages, prepare);
-  lab.access(right_write, tested_place);
-  dirty("dirty bit cleared, " + std::string(words.flushed) + ": written again", "dirty");
-  return section;
-}
-
-// The presets of fault injection that change the leaf which a fill publishes.
-template <class F>
-Section corruption_section(Lab& lab, u64 write_right)
-{
-  Section section{"Wrong leaves", "`inject preset`: what the flipped bit means to the format", {}};
-  const auto prepare = [&](u64 word) {
-    lab.reset();
-    lab.page(frame_page)[0] = 41;
-    lab.page(other_page)[0] = 42;
-    lab.tested() = word;
-  };
-  prepare(leaf_of<F>(lab, 0, right_read) ^ write_right);
-  lab.access(right_write, tested_place, 43);
-  section.rows.push_back({"rights-widened: a page that is r-- in the primary, written", "43 stands there",
-                          std::to_string(lab.page(frame_page)[0]) + " stands there"});
-  static_assert(frame_page % 2 == 0);
-  prepare(leaf_of<F>(lab, 0, rights_rw) ^ page_bytes);
-  section.rows.push_back(
-      {"wrong-frame: the page beside it, read", "reads 42", read_text(lab.access(right_read, tested_place))});
-  return section;
+  std::vector<u8> code;
+  for (const auto part : parts) code.insert(code.end(), part.begin(), part.end());
+  return code;
 }
 
 }  // namespace morsel::guest

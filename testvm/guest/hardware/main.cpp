@@ -27,6 +27,7 @@
 namespace {
 
 using namespace morsel::guest;
+using morsel::FormatId;
 using morsel::u64;
 
 constexpr Walker walkers[] = {
@@ -87,10 +88,19 @@ int print_part(const std::string& title, std::initializer_list<std::vector<Secti
   return differing != known;
 }
 
+// AMD64 first: a process's tables are the same on each machine, and Linux's own; so one machine shows them.
 int matrix(const Walker& walker)
 {
-  return print_part(std::string(walker.name) + ", walked by " + walker.machine,
-                    {walker.lab_sections(), object_sections(walker)});
+  const std::string machine = walker.machine;
+  int status = print_part("amd64, walked for a guest in user mode, its own tables over " + machine,
+                          {own_stage_sections(walker.format)});
+  std::printf("\n");
+  if (walker.format.id == FormatId::npt) {
+    status |= print_part("amd64, walked for a process", {process_sections()});
+    std::printf("\n");
+  }
+  return status | print_part(std::string(walker.name) + ", walked by " + machine,
+                             {walker.lab_sections(), object_sections(walker)});
 }
 
 int device_matrix()

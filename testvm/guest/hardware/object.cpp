@@ -10,6 +10,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "engine/session/presets.hpp"
+
 namespace morsel::guest {
 namespace {
 
@@ -38,8 +40,8 @@ Object::Object() : device_(open("/dev/morsel", O_RDWR | O_CLOEXEC)), object_(mak
 
 Object::~Object()
 {
-  ioctl(device_.get(), MORSEL_IOC_INJECT_CLEAR, 0);
-  if (words_) munmap(words_, bytes);
+  clear_injected();
+  for (const auto& [tree, at] : mapped_) munmap(at, bytes);
 }
 
 u32 Object::add_view(morsel_format format)
@@ -68,16 +70,47 @@ u64 Object::frames()
   return info.frames;
 }
 
-volatile u64* Object::words()
+u64 Object::fills()
 {
-  if (!words_) {
-    words_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd(), 0);
-    if (words_ == MAP_FAILED) throw std::runtime_error(std::string("mapping the object: ") + std::strerror(errno));
-  }
-  return static_cast<volatile u64*>(words_);
+  auto counters = sized<morsel_counters>();
+  request(device_.get(), MORSEL_IOC_COUNTERS, &counters, "asking for the counters");
+  return counters.fills_total;
 }
 
-void Object::change(unsigned long code, u64 start, u64 end, u32 leaf_level, Rights rights)
+u64 Object::touch(Rights right, u64 offset, u64 value)
+{
+  auto access = sized<morsel_access>();
+  access.offset = offset;
+  access.rights = right.bits();
+  access.flags = MORSEL_ACCESS_POPULATE | MORSEL_ACCESS_TOUCH;
+  access.value = value;
+  request(fd(), MORSEL_IOC_ACCESS, &access, "accessing the primary");
+  return access.value;
+}
+
+void Object::migrate(u64 start, u64 end)
+{
+  if (change(MORSEL_IOC_MIGRATE, start, end, 0, {}) != (end - start) / page_bytes)
+    throw std::runtime_error("pages could not be moved");
+}
+
+volatile u64* Object::words() { return map(0); }
+
+volatile u64* Object::map_view(u32 view) { return map(view); }
+
+volatile u64* Object::map(u32 tree)
+{
+  if (const auto found = mapped_.find(tree); found != mapped_.end()) return static_cast<volatile u64*>(found->second);
+  auto which = sized<morsel_map_view>();
+  which.view = tree;
+  request(fd(), MORSEL_IOC_MAP_VIEW, &which, "choosing a tree");
+  void* const at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd(), 0);
+  if (at == MAP_FAILED) throw std::runtime_error(std::string("mapping the object: ") + std::strerror(errno));
+  mapped_.emplace(tree, at);
+  return static_cast<volatile u64*>(at);
+}
+
+u64 Object::change(unsigned long code, u64 start, u64 end, u32 leaf_level, Rights rights)
 {
   auto range = sized<morsel_range>();
   range.start = start;
@@ -85,14 +118,26 @@ void Object::change(unsigned long code, u64 start, u64 end, u32 leaf_level, Righ
   range.leaf_level = leaf_level;
   range.rights = rights.bits();
   request(fd(), code, &range, "changing the object");
+  return range.changed_pages;
 }
 
-void Object::inject(morsel_point point, u32 action, u64 bits)
+void Object::inject_preset(std::string_view name, FormatId format)
+{
+  const session::Preset* const preset = session::find_preset(name);
+  if (!preset) throw std::runtime_error("there is no preset " + std::string(name));
+  const u64 bits = preset->bits ? preset->bits(format) : 0;
+  if (preset->bits && !bits) throw std::runtime_error("this format has no bit for " + std::string(name));
+  inject(static_cast<u32>(preset->point), preset->action, preset->where == session::Preset::Where::view ? 1 : 0, bits);
+}
+
+void Object::clear_injected() { ioctl(device_.get(), MORSEL_IOC_INJECT_CLEAR, 0); }
+
+void Object::inject(u32 point, u32 action, u32 tree, u64 bits)
 {
   auto rule = sized<morsel_inject>();
   rule.point = point;
   rule.action = action;
-  rule.view = 1;
+  rule.view = tree;
   rule.nth = rule.times = rule.interval = 1;
   rule.probability = 100;
   rule.bits = bits;

@@ -1,62 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Rows on objects and their views, filled by the protocol: how often, and what happens when a step of it is left out.
-#include <cerrno>
-
-#include "engine/abi/morsel_points.h"
-#include "testvm/guest/hardware/object.hpp"
-#include "testvm/guest/hardware/outcome.hpp"
-#include "testvm/guest/hardware/row.hpp"
+// Rows on objects and their views, filled by the protocol: how often. (What happens when a step of it is left out:
+// fault_rows.cpp.)
+#include "testvm/guest/hardware/watched.hpp"
 
 namespace morsel::guest {
 namespace {
-
-
-// An object, a view of it, and a vCPU on that.
-class Watched : public Object {
- public:
-  explicit Watched(const Walker& walker) : vcpu_(make_vcpu(walker)) {}
-
-  morsel_vcpu_run guest(Rights right, u64 offset, u64 value = 0)
-  {
-    auto run = sized<morsel_vcpu_run>();
-    run.program = right.write() ? MORSEL_VCPU_WRITE : MORSEL_VCPU_READ;
-    run.offset = offset;
-    run.value = value;
-    run.timeout_ms = 20'000;
-    request(vcpu_.get(), MORSEL_IOC_VCPU_RUN, &run, "running the vCPU");
-    return run;
-  }
-  u64 violations_of_reads(u64 start, u64 end)
-  {
-    u64 sum = 0;
-    for (u64 at = start; at < end; at += page_bytes) sum += guest(right_read, at).violations;
-    return sum;
-  }
-
- private:
-  int make_vcpu(const Walker& walker)
-  {
-    auto vcpu = sized<morsel_vcpu_create>();
-    vcpu.view = add_view(static_cast<morsel_format>(walker.format.id));
-    if (ioctl(fd(), MORSEL_IOC_VCPU, &vcpu)) throw NoVcpu{errno, vcpu.reason};
-    return vcpu.fd;
-  }
-
-  Descriptor vcpu_;
-};
-
-std::string count(u64 number, const char* what) { return std::to_string(number) + " " + what; }
-
-std::string reading(const morsel_vcpu_run& run)
-{
-  switch (run.result) {
-    case MORSEL_VCPU_DONE: return "reads " + std::to_string(run.value);
-    case MORSEL_VCPU_HOLE: return "violation, and the primary has a hole";
-    case MORSEL_VCPU_DENIED: return "violation, and the primary forbids it";
-    default: return "result " + std::to_string(run.result);
-  }
-}
 
 Section fill_section(const Walker& walker)
 {
@@ -77,7 +26,7 @@ Section fill_section(const Walker& walker)
   w.protect(0, page_bytes, right_read);
   w.guest(right_read, 0);
   section.rows.push_back({"a write to a page that has become read-only", "violation, and the primary forbids it",
-                          reading(w.guest(right_write, 0))});
+                          Watched::text(w.guest(right_write, 0))});
   w.protect(0, page_bytes, rights_rw);
   section.rows.push_back({"a write after the right has come back", "1 violations",
                           count(w.guest(right_write, 0).violations, "violations")});
@@ -104,47 +53,6 @@ Section sharing_section(const Walker& walker)
       {"the same pages written by the guest, read by the process", "256 right", count(right, "right")});
   section.rows.push_back(
       {"frames that the object has more than before", "0 frames", count(w.frames() - frames, "frames")});
-  return section;
-}
-
-Section fault_section(const Walker& walker)
-{
-  Section section{"Faults of the protocol", "`inject preset`: what hardware does when a step is left out", {}};
-  const auto filled = [](Watched& w) {
-    w.words()[0] = 41;
-    w.guest(right_read, 0);
-    w.guest(right_write, 8, 1);
-  };
-  {
-    Watched w(walker);
-    filled(w);
-    w.unmap(0, page_bytes);
-    section.rows.push_back({"nothing left out: page unmapped, read", "violation, and the primary has a hole",
-                            reading(w.guest(right_read, 0))});
-  }
-  {
-    Watched w(walker);
-    filled(w);
-    w.drop_next(MORSEL_POINT_invalidate);
-    w.unmap(0, page_bytes);
-    section.rows.push_back({"lost-invalidation: page unmapped, read", "reads 41", reading(w.guest(right_read, 0))});
-  }
-  {
-    Watched w(walker);
-    filled(w);
-    w.protect(0, page_bytes, right_read);
-    section.rows.push_back({"nothing left out: page made read-only, written", "violation, and the primary forbids it",
-                            reading(w.guest(right_write, 0, 43))});
-  }
-  {
-    Watched w(walker);
-    filled(w);
-    w.drop_next(MORSEL_POINT_invalidate);
-    w.protect(0, page_bytes, right_read);
-    w.guest(right_write, 0, 43);
-    section.rows.push_back({"lost-invalidation: page made read-only, written", "43 stands there",
-                            std::to_string(w.words()[0]) + " stands there"});
-  }
   return section;
 }
 

@@ -35,5 +35,11 @@ std::vector<Section> npt_lab_sections();
 std::vector<Section> ept_lab_sections();
 // Through a view of that walker's format.
 std::vector<Section> object_sections(const Walker& walker);
+Section fault_section(const Walker& walker);
+// AMD64: the guest's own tables over such a second stage, and those that the CPU walks for this process.
+std::vector<Section> own_stage_sections(const LabFormat& second_stage);
+std::vector<Section> process_sections();
+
+inline std::string count(u64 number, const char* what) { return std::to_string(number) + " " + what; }
 
 }  // namespace morsel::guest

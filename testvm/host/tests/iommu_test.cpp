@@ -56,12 +56,9 @@ TEST_F(IommuVm, PutsAnObjectsPagesOnTheDrive)
   for (std::size_t i = 0; i < words; ++i) ASSERT_EQ(found[i], 1000 + i) << i;
 }
 
-TEST_F(IommuVm, WalksViewsAsThePageAboutHardwareSays)
-{
-  expect_part_of_hardware_page(hardware_matrix({"--vtd"}));
-}
+TEST_F(IommuVm, WalksViewsAsThePageAboutHardwareSays) { expect_parts_of_hardware_page(hardware_matrix({"--vtd"})); }
 
-TEST_F(IommuVm, AgreesWithTheInspectorOnRandomTables) { run({"morsel-hardware", "--vtd-oracle", "10000"}); }
+TEST_F(IommuVm, AgreesWithTheInspectorOnRandomTables) { compare_random_tables(10000, "--vtd-oracle"); }
 
 // Bound again, everything works as before; and after all of it nothing is left, and the kernel has not complained.
 TEST_F(IommuVm, UnloadsAndLoadsAgainWithACleanLog)

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -13,6 +14,25 @@ namespace morsel::testvm {
 namespace {
 
 constexpr Milliseconds hang_guard{900'000};
+constexpr const char* next_heading = "\n## ";
+
+std::string whole_file(const std::filesystem::path& path)
+{
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// From each heading up to the next one.
+std::vector<std::string> parts_of(const std::string& matrix)
+{
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at < matrix.size();) {
+    const std::size_t end = std::min(matrix.find(next_heading, at), matrix.size());
+    parts.push_back(matrix.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
 
 }  // namespace
 
@@ -40,14 +60,6 @@ void ModuleTest::run_suite(const std::string& suite, const std::string& granular
   run({"morsel-kmod-test", suite});
 }
 
-std::string ModuleTest::vcpu_lacks()
-{
-  constexpr int none = 77;
-  if (machine->info().accelerator != "KVM") return "";
-  const Json result = request("run", {{"argv", {"morsel-hardware", "--oracle", "0"}}});
-  return result.value("exit_status", -1) == none ? result.value("stderr", "") : "";
-}
-
 std::string ModuleTest::hardware_matrix(const std::vector<std::string>& options)
 {
   std::vector<std::string> words{"morsel-hardware"};
@@ -58,24 +70,30 @@ std::string ModuleTest::hardware_matrix(const std::vector<std::string>& options)
   return matrix;
 }
 
-void ModuleTest::expect_part_of_hardware_page(const std::string& matrix)
+void ModuleTest::expect_parts_of_hardware_page(const std::string& matrix)
 {
-  const char* const path = std::getenv("MORSEL_HARDWARE_PAGE");
-  ASSERT_NE(path, nullptr);
-  std::ifstream file(path);
-  const std::string page{std::istreambuf_iterator<char>(file), {}}, next_heading = "\n## ";
-  const std::string heading = matrix.substr(0, matrix.find('\n'));
-  ASSERT_TRUE(heading.starts_with("## ")) << matrix;
-  const std::size_t at = page.find(heading), end = page.find(next_heading, at);
-  ASSERT_NE(at, std::string::npos) << "docs/hardware.md has no part '" << heading << "'. This is it:\n" << matrix;
-  EXPECT_EQ(page.substr(at, end - at), matrix) << "docs/hardware.md: put this in place of the part with this heading";
+  const char* const page = std::getenv("MORSEL_HARDWARE_PAGE");
+  const char* const folder = std::getenv("MORSEL_HARDWARE_PARTS");
+  ASSERT_NE(page, nullptr);
+  ASSERT_TRUE(matrix.starts_with("## ")) << matrix;
+  const std::string before = whole_file(page);
+  for (const std::string& part : parts_of(matrix)) {
+    const std::string heading = part.substr(0, part.find('\n'));
+    if (folder) {
+      std::ofstream(std::filesystem::path(folder) / heading.substr(3)) << part;
+      continue;
+    }
+    const std::size_t at = before.find(heading + "\n");
+    ASSERT_NE(at, std::string::npos) << "docs/hardware.md has no part '" << heading << "': scripts/hardware-page";
+    EXPECT_EQ(before.substr(at, before.find(next_heading, at) - at), part) << "scripts/hardware-page makes it anew";
+  }
 }
 
-void ModuleTest::compare_random_tables(unsigned long tables)
+void ModuleTest::compare_random_tables(unsigned long tables, const std::string& option)
 {
   const char* const asked = std::getenv("MORSEL_TABLES");
   const char* const seed = std::getenv("MORSEL_SEED");
-  std::vector<std::string> words{"morsel-hardware", "--oracle", asked ? asked : std::to_string(tables)};
+  std::vector<std::string> words{"morsel-hardware", option, asked ? asked : std::to_string(tables)};
   if (seed) words.insert(words.end(), {"--seed", seed});
   run(words);
 }

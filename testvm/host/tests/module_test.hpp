@@ -23,14 +23,14 @@ class ModuleTest : public testing::Test {
   static void run(const std::vector<std::string>& words);
   static void run_suite(const std::string& suite, const std::string& granularity = "1g");
 
-  // Why there is no virtual CPU in this machine's VMs; empty: there is one. Under TCG, and in Bochs, there always is.
-  static std::string vcpu_lacks();
   // What morsel-hardware prints; it has to find no difference but those that are known.
   static std::string hardware_matrix(const std::vector<std::string>& options = {});
-  // That docs/hardware.md has it, from its heading up to the next one.
-  static void expect_part_of_hardware_page(const std::string& matrix);
-  // MORSEL_TABLES, if it is set, is the number; MORSEL_SEED the seed.
-  static void compare_random_tables(unsigned long tables);
+  // That docs/hardware.md has each part of it, from its heading up to the next one. If MORSEL_HARDWARE_PARTS names a
+  // folder, they are put there instead, for scripts/hardware-page.
+  static void expect_parts_of_hardware_page(const std::string& matrix);
+  // `option` of morsel-hardware: --oracle or --vtd-oracle. MORSEL_TABLES, if it is set, is the number; MORSEL_SEED the
+  // seed.
+  static void compare_random_tables(unsigned long tables, const std::string& option = "--oracle");
 
   // Objects, views and what else is left of them; empty: nothing.
   static std::string what_the_module_holds();

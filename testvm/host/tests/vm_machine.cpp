@@ -6,8 +6,6 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <regex>
-#include <sstream>
 
 #include "testvm/host/event_loop.hpp"
 #include "testvm/host/libvirt.hpp"
@@ -106,18 +104,6 @@ std::string remains_of(const VmInfo& vm)
   if (!process_ends(vm.process)) remains += "QEMU ";
   if (!domain_goes(vm)) remains += vm.domain;
   return remains;
-}
-
-std::string alarming_lines(VmConnection& connection)
-{
-  static const std::regex alarm(
-      "BUG|WARNING|Oops|Call Trace|RIP:|Bad page|bad pmd|bad pud|corrupt|refcount_t|INFO: task|stall|"
-      "non-zero|morsel: (the|[0-9a-f]{4}:)");
-  std::istringstream log(connection.request("kernel-log").at("text").get<std::string>());
-  std::string found;
-  for (std::string line; std::getline(log, line);)
-    if (std::regex_search(line, alarm)) found += line + "\n";
-  return found;
 }
 
 pid_t daemon_of_keeper()

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "testvm/host/tests/kernel_log.hpp"
 #include "testvm/host/vm_config.hpp"
 #include "testvm/host/vm_connection.hpp"
 
@@ -28,9 +29,6 @@ bool domain_goes(const VmInfo& vm);
 bool process_ends(pid_t pid);
 // Waits until the holder and its guardian have let go of the VM's lock, then says what is left of it, in words.
 std::string remains_of(const VmInfo& vm);
-
-// What a kernel's log must not have, line by line.
-std::string alarming_lines(VmConnection& connection);
 
 // The libvirtd that a keeper of ours started; 0 if another one runs.
 pid_t daemon_of_keeper();
