@@ -119,12 +119,14 @@ TEST(ActorFacts, SayWhereItsInstructionFaulted)
 {
   ActorState a = waiting_actor();
   EXPECT_FALSE(actor_facts(a, {}).contains("cpu"));
+  a.pid = 71;
   a.cpu = 1;
   a.instruction_pointer = 0x401000;
   a.fault_address = 0x7000;
   const Json facts = actor_facts(a, {});
   EXPECT_EQ(facts["kind"], "vcpu");
-  EXPECT_NE(actor_text(facts, {}).find("cpu 1, ip 0x401000, faulted at 0x7000"), std::string::npos);
+  EXPECT_EQ(facts["pid"], 71);
+  EXPECT_NE(actor_text(facts, {}).find("  cpu 1  ip 0x401000, faulted at 0x7000"), std::string::npos);
 }
 
 // It may have been destroyed meanwhile, or have changed its views.
