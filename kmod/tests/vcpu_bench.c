@@ -3,10 +3,10 @@
  * What the module's virtual CPUs cost, medians:
  *   a violation for a page that is already there, until the guest goes on, against KVM's: the same program in the same
  *   mode, one violation for each 4-KiB page. KVM has the pages in a memfd, the module in the primary, under an empty
- *   view of the format that the CPU walks. They take turns, because each needs the CPUs' virtualisation for itself. What
- *   the program costs without violations is subtracted on both sides;
- *   where the CPU walks the primary's format: mapping a populated object into the guest by attaching the primary, against
- *   faulting in its pages through a view, one by one, and against the same for a smaller object.
+ *   view of the format that the CPU walks. They take turns, because each needs the CPUs' virtualisation for itself.
+ *   What the program costs without violations is subtracted on both sides;
+ *   where the CPU walks the primary's format: mapping a populated object into the guest by attaching the primary,
+ *   against faulting in its pages through a view, one by one, and against the same for a smaller object.
  * KVM's modules are not in the usual image: vm up --load kvm-amd, or vm up --machine bochs --load kvm-intel.
  */
 #define _GNU_SOURCE
