@@ -14,8 +14,8 @@ add_compile_options("$<$<AND:$<CONFIG:Release>,$<COMPILE_LANG_AND_ID:CXX,GNU>>:-
 # which cost a quarter of the time. With them: cmake --preset dev -DCMAKE_BUILD_TYPE=Debug
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
 set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O1 -g1")
-# scripts/coverage: every line keeps its own counter.
-set(CMAKE_CXX_FLAGS_COVERAGE "-O0 -g --coverage")
+# scripts/coverage: every line keeps its own counter. Not --coverage, which a target could not switch off again.
+set(CMAKE_CXX_FLAGS_COVERAGE "-O0 -g -fprofile-arcs -ftest-coverage")
 set(CMAKE_EXE_LINKER_FLAGS_COVERAGE "--coverage")
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Kind of build" FORCE)

@@ -172,6 +172,12 @@ static long show_fired(void __user *argument)
 	return copy_to_user(argument, &fired, sizeof(fired)) ? -EFAULT : 0;
 }
 
+static long clear_rules(void)
+{
+	morsel_inject_clear();
+	return 0;
+}
+
 static long switch_journal(void __user *argument)
 {
 	struct morsel_journal_switch request;
@@ -205,8 +211,7 @@ static long device_ioctl(struct file *file, unsigned int command, unsigned long 
 	case MORSEL_IOC_INJECT_FIRED:
 		return show_fired(user);
 	case MORSEL_IOC_INJECT_CLEAR:
-		morsel_inject_clear();
-		return 0;
+		return argument ? -EINVAL : clear_rules();
 	case MORSEL_IOC_JOURNAL:
 		return switch_journal(user);
 	case MORSEL_IOC_GATE:

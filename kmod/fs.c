@@ -3,7 +3,8 @@
  * morselfs: each object is a regular file, so that any program creates it by open and ftruncate, maps it by path, and
  * destroys it by unlink. There is one superblock for all mounts. As in any file system in memory, the objects last as
  * long as their links and somebody has the file system mounted; a descriptor from MORSEL_IOC_CREATE counts as a mount.
- * Objects have no read(2) and write(2): their contents are reached by mapping.
+ * Objects have no read(2) and write(2): their contents are reached by mapping. There is one directory, and in it
+ * nothing but objects.
  */
 #include <linux/cred.h>
 #include <linux/file.h>
@@ -13,6 +14,7 @@
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
+#include <linux/statfs.h>
 
 #include "kmod/shim.h"
 
@@ -125,10 +127,18 @@ static int tmpfile(struct user_namespace *ns, struct inode *directory, struct fi
 	return finish_open_simple(file, 0);
 }
 
+/* Names are as long as MORSEL_IOC_CREATE takes them and MORSEL_IOC_INFO tells them. */
+static struct dentry *lookup(struct inode *directory, struct dentry *dentry, unsigned int flags)
+{
+	if (dentry->d_name.len >= MORSEL_NAME_BYTES)
+		return ERR_PTR(-ENAMETOOLONG);
+	return simple_lookup(directory, dentry, flags);
+}
+
 static const struct inode_operations directory_operations = {
 	.create = create,
 	.tmpfile = tmpfile,
-	.lookup = simple_lookup,
+	.lookup = lookup,
 	.link = simple_link,
 	.unlink = simple_unlink,
 	.rename = simple_rename,
@@ -142,8 +152,16 @@ static void evict(struct inode *inode)
 		morsel_object_free(morsel_of(inode));
 }
 
+static int statfs(struct dentry *dentry, struct kstatfs *status)
+{
+	const int error = simple_statfs(dentry, status);
+
+	status->f_namelen = MORSEL_NAME_BYTES - 1;
+	return error;
+}
+
 static const struct super_operations super_operations = {
-	.statfs = simple_statfs,
+	.statfs = statfs,
 	.drop_inode = generic_delete_inode,
 	.evict_inode = evict,
 };

@@ -446,8 +446,8 @@ static long list_actors(void __user *argument)
 	u64 room;
 	int error = morsel_get_request(&request, sizeof(request), argument);
 
-	if (error)
-		return error;
+	if (error || request.reserved)
+		return error ?: -EINVAL;
 	room = min_t(u64, request.room, MAX_ACTORS);
 	shown = kvcalloc(room + 1, sizeof(*shown), GFP_KERNEL_ACCOUNT);
 	if (!shown)

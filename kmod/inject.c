@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Observation of the engine's accesses: fault injection and tracepoints; the journal (kmod/journal.c) is told from
- * here. All are behind one static key, which is off unless a rule exists, a tracepoint is enabled or the journal
- * records.
+ * here. All are behind one static key (kmod/observe.c).
  *
  * When a rule fires is the engine's to say (engine/platform/fault_count.hpp), as in the embedded machine. Not every
  * access may be spoilt here: this is a live kernel, and an operation that believes to have unlinked or linked something
  * would free or lose it. So faults are offered where what goes wrong stays within the views: then frames of the object
  * are kept until it goes, because stale entries may name them.
  */
-#include <linux/jump_label.h>
 #include <linux/kernel.h>
 #include <linux/poll.h>
 #include <linux/reboot.h>
@@ -24,9 +22,6 @@
 #define MAX_FIRED 64
 #define MAX_LOST_EXCHANGES 4096		/* who always loses a compare-and-swap tries for ever */
 
-/* For the engine: extern "C" struct morsel_static_key morsel_observed_key. */
-DEFINE_STATIC_KEY_FALSE(morsel_observed_key);
-
 struct rule {
 	struct morsel_inject request;
 	u64 seen;
@@ -37,18 +32,6 @@ static struct morsel_fired fired_log[MAX_FIRED];
 static u64 last_fired, last_told;
 static DEFINE_SPINLOCK(rules_lock);
 static DECLARE_WAIT_QUEUE_HEAD(fired_watchers);
-
-/* Tracepoints want an int. */
-int morsel_observe_on(void)
-{
-	static_branch_inc(&morsel_observed_key);
-	return 0;
-}
-
-void morsel_observe_off(void)
-{
-	static_branch_dec(&morsel_observed_key);
-}
 
 /* Drop, delay, duplicate. */
 static bool may_spoil(unsigned int point)
@@ -158,6 +141,8 @@ int morsel_inject_list(struct morsel_inject *rule)
 {
 	int error = -ENOENT;
 
+	if (rule->reserved)
+		return -EINVAL;
 	spin_lock(&rules_lock);
 	if (rule->rule && rule->rule <= rule_count) {
 		*rule = rules[rule->rule - 1].request;

@@ -308,6 +308,8 @@ static long describe(struct file *file, struct morsel_object *object, void __use
 
 	if (error)
 		return error;
+	if (info.reserved)
+		return -EINVAL;
 	memset(&info, 0, sizeof(info));
 	info.size = sizeof(info);
 	info.object_id = object->id;

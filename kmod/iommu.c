@@ -31,8 +31,9 @@ DEFINE_MUTEX(morsel_devices_mutex);
 DEFINE_MUTEX(morsel_transfers_mutex);
 const struct morsel_iommu_ops *const morsel_iommu = &morsel_vtd_ops;
 static unsigned int users;		/* morsel_devices_mutex */
+static bool paused;			/* the machine is about to sleep; morsel_devices_mutex */
 
-/* Bus mastering goes off for good, so that nobody waits for what does not come any more. */
+/* Bus mastering goes off, so that nobody waits for what does not come any more, until the driver is bound anew. */
 void morsel_device_dead(struct morsel_device *device, const char *what)
 {
 	pci_clear_master(device->pci);
@@ -51,16 +52,16 @@ int morsel_device_invalidate(struct morsel_device *device, u64 start, u64 end)
 	return error;
 }
 
-/* morsel_devices_mutex held. */
-void morsel_device_refresh(struct morsel_device *device)
+/* morsel_devices_mutex held. Returns whether there was something to renew: then all of the domain is forgotten. */
+bool morsel_device_refresh(struct morsel_device *device)
 {
 	const u64 entry = READ_ONCE(*device->view_root);
 
-	if (device->stage[OBJECT_ENTRY] != entry) {
-		WRITE_ONCE(device->stage[OBJECT_ENTRY], entry);
-		morsel_device_invalidate(device, 0, MORSEL_DEVICE_SPAN);
-	}
-	morsel_iommu->publish();
+	if (device->stage[OBJECT_ENTRY] == entry)
+		return false;
+	WRITE_ONCE(device->stage[OBJECT_ENTRY], entry);
+	morsel_device_invalidate(device, 0, MORSEL_DEVICE_SPAN);
+	return true;
 }
 
 void morsel_devices_flush(struct morsel_tree *tree, u64 start, u64 end)
@@ -76,8 +77,8 @@ void morsel_devices_flush(struct morsel_tree *tree, u64 start, u64 end)
 	spin_unlock(&tree->lock);
 	mutex_lock(&morsel_devices_mutex);
 	list_for_each_entry(device, &tree->devices, attached) {
-		morsel_device_refresh(device);
-		morsel_device_invalidate(device, start, end);
+		if (!morsel_device_refresh(device))
+			morsel_device_invalidate(device, start, end);
 		keeps |= device->ops->keeps_translations;
 	}
 	mutex_unlock(&morsel_devices_mutex);
@@ -164,8 +165,13 @@ static void disconnect(struct morsel_device *device)
 
 static int connect(struct morsel_device *device, struct file *file, struct morsel_tree *tree, const char **reason)
 {
-	int error = users ? 0 : morsel_iommu->switch_on(reason);
+	int error;
 
+	if (paused) {
+		*reason = "the machine is about to sleep";
+		return -EBUSY;
+	}
+	error = users ? 0 : morsel_iommu->switch_on(reason);
 	if (error)
 		return error;
 	users++;
@@ -175,6 +181,18 @@ static int connect(struct morsel_device *device, struct file *file, struct morse
 	if (error && !--users)
 		morsel_iommu->switch_off();
 	return error;
+}
+
+/* As morsel_vcpus_pause(), because sleep takes the IOMMU's state and the devices' away. */
+bool morsel_devices_pause(bool pause)
+{
+	bool idle;
+
+	mutex_lock(&morsel_devices_mutex);
+	idle = !users;
+	paused = pause && idle;
+	mutex_unlock(&morsel_devices_mutex);
+	return idle || !pause;
 }
 
 /* The last step, after which nothing of the object is held any more. */
@@ -401,26 +419,6 @@ long morsel_device_tell_state(void __user *argument)
 
 /* ---- one access through a view ---- */
 
-static int access_result(const struct morsel_dma *dma, struct morsel_access *request)
-{
-	switch (dma->result) {
-	case MORSEL_DMA_DONE:
-		request->result = dma->outcome;
-		if (request->rights == MORSEL_READ)
-			request->value = dma->value;
-		return 0;
-	case MORSEL_DMA_DENIED:
-		request->result = MORSEL_ACCESS_DENIED;
-		return 0;
-	case MORSEL_DMA_HOLE:
-		return -ENXIO;
-	case MORSEL_DMA_OUTSIDE:
-		return -ERANGE;
-	default:
-		return -EIO;
-	}
-}
-
 /* False: there is no device for it right now, or none does that: the engine's own walker has to do it. */
 bool morsel_device_access(struct file *file, struct morsel_tree *tree, struct morsel_access *request, int *error)
 {
@@ -443,7 +441,7 @@ bool morsel_device_access(struct file *file, struct morsel_tree *tree, struct mo
 	request->walker = morsel_iommu->walker;
 	*error = morsel_dma_run(device, &dma);
 	if (!*error)
-		*error = access_result(&dma, request);
+		*error = morsel_access_result(request, dma.result, dma.outcome, dma.value);
 	detach(device);
 	return true;
 }

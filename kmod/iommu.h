@@ -6,7 +6,7 @@
  *
  * Locks, in this order: device->running > morsel_transfers_mutex > morsel_devices_mutex. The second is held while a
  * device does DMA, the third while somebody is attached or the IOMMU is told something. Nobody who holds one of these
- * two calls the engine or touches user memory: a flush may take both.
+ * two begins an operation of the engine or touches user memory: a flush may take both.
  */
 #ifndef MORSEL_KMOD_IOMMU_H
 #define MORSEL_KMOD_IOMMU_H
@@ -42,7 +42,7 @@ struct morsel_dma_fault {
 	u64 address;			/* of the page, as the device has it */
 };
 
-/* The machine's IOMMU. All but switch_on and switch_off are called with morsel_devices_mutex held. */
+/* The machine's IOMMU. All but caches_non_present are called with morsel_devices_mutex held. */
 struct morsel_iommu_ops {
 	unsigned int walker;		/* enum morsel_walker */
 	unsigned int format;		/* enum morsel_format that it walks */
@@ -56,7 +56,7 @@ struct morsel_iommu_ops {
 	void (*detach)(struct morsel_device *device);
 	/* Before a transfer: it must not walk older tables than the CPUs see. */
 	void (*publish)(void);
-	/* Forget what was cached of the range for the domain; DMA that used it is over. */
+	/* Forget what was cached of the range for the domain; DMA that used it is over. It publishes, too. */
 	int (*invalidate)(unsigned int domain, u64 start, u64 end);
 	/* What was recorded for the device since the last call. */
 	struct morsel_dma_fault (*take_fault)(struct morsel_device *device);
@@ -71,7 +71,7 @@ struct morsel_device_ops {
 	 * reaches it, so a flush waits for the end.
 	 */
 	bool keeps_translations;
-	int (*start)(struct morsel_device *device);	/* bus mastering is on */
+	int (*start)(struct morsel_device *device);	/* switches bus mastering on */
 	void (*stop)(struct morsel_device *device);
 	int (*check)(const struct morsel_device *device, const struct morsel_dma *dma);
 	/* Only the second concerns the object, and is done again after a fault. */
@@ -99,7 +99,7 @@ struct morsel_device {
 	void *own;			/* MORSEL_OWN_PAGES */
 	struct page *lab;
 	unsigned int domain;
-	bool dead;			/* it, or the IOMMU, has stopped answering: bus mastering is off for good */
+	bool dead;			/* it, or the IOMMU, does not answer: off the bus until it is bound anew */
 	wait_queue_head_t interrupted;
 	void *hardware;			/* of the operations */
 	u64 block_bytes, blocks;	/* of a drive */
@@ -118,7 +118,7 @@ extern const struct morsel_iommu_ops *const morsel_iommu;
 
 /* iommu.c */
 void morsel_device_dead(struct morsel_device *device, const char *what);
-void morsel_device_refresh(struct morsel_device *device);
+bool morsel_device_refresh(struct morsel_device *device);
 int morsel_device_invalidate(struct morsel_device *device, u64 start, u64 end);
 
 /* iommu_run.c */

@@ -37,7 +37,11 @@ static irqreturn_t edu_interrupt(int irq, void *data)
 
 static int edu_start(struct morsel_device *device)
 {
-	return morsel_device_enable(device, edu_interrupt);
+	const int error = morsel_device_enable(device, edu_interrupt);
+
+	if (!error)
+		pci_set_master(device->pci);
+	return error;
 }
 
 static int edu_check(const struct morsel_device *device, const struct morsel_dma *dma)

@@ -187,6 +187,7 @@ static int start_controller(struct morsel_device *device)
 	error = set_ready(device, 0);
 	if (error)
 		return error;
+	pci_set_master(device->pci);	/* now that it has no queues of somebody else's, firmware's perhaps */
 	writel((QUEUE_ENTRIES - 1) << 16 | (QUEUE_ENTRIES - 1), device->registers + NVME_REG_AQA);
 	writeq(morsel_own_address(PAGE_ADMIN_COMMANDS), device->registers + NVME_REG_ASQ);
 	writeq(morsel_own_address(PAGE_ADMIN_ANSWERS), device->registers + NVME_REG_ACQ);

@@ -69,7 +69,8 @@ static void remove(struct pci_dev *pci)
 {
 	struct morsel_device *device = pci_get_drvdata(pci);
 
-	wait_event(device->given_back, leave_list(device));
+	while (!leave_list(device))	/* who takes it again meanwhile is waited for, too */
+		wait_event(device->given_back, !READ_ONCE(device->taken));
 	kfree(device);
 }
 
@@ -103,9 +104,10 @@ struct morsel_device *morsel_device_take(unsigned int kind, unsigned int address
 		if (device->ops->kind != kind ||
 		    (address != MORSEL_DEVICE_ANY && pci_dev_id(device->pci) != address))
 			continue;
-		if (device->taken) {
-			*reason = "the device is attached already";
-			found = ERR_PTR(-EBUSY);
+		if (device->taken || device->dead) {
+			*reason = device->dead ? "the device has stopped answering: unbind it, and bind it again" :
+						 "the device is attached already";
+			found = ERR_PTR(device->dead ? -EIO : -EBUSY);
 			continue;
 		}
 		device->taken = true;
@@ -119,18 +121,20 @@ struct morsel_device *morsel_device_take(unsigned int kind, unsigned int address
 void morsel_device_give_back(struct morsel_device *device)
 {
 	mutex_lock(&morsel_devices_mutex);
-	device->taken = false;
+	WRITE_ONCE(device->taken, false);
 	wake_up_all(&device->given_back);
 	mutex_unlock(&morsel_devices_mutex);
 }
 
-/* Its registers, its interrupt, and bus mastering, in this order. Undone by the next one, also after a failure. */
+/*
+ * Its registers and its interrupt. Bus mastering is its own driver's to switch on: when it does nothing any more that
+ * somebody else has told it. Undone by the next one, also after a failure.
+ */
 int morsel_device_enable(struct morsel_device *device, irq_handler_t handler)
 {
 	struct pci_dev *pci = device->pci;
 	int error = pci_enable_device_mem(pci);
 
-	device->dead = false;
 	device->interrupts = 0;
 	if (error)
 		return error;
@@ -145,12 +149,8 @@ int morsel_device_enable(struct morsel_device *device, irq_handler_t handler)
 	if (error < 0)
 		goto unmap;
 	error = request_irq(pci_irq_vector(pci, 0), handler, 0, "morsel", device);
-	if (error)
-		goto vectors;
-	pci_set_master(pci);
-	return 0;
-
-vectors:
+	if (!error)
+		return 0;
 	pci_free_irq_vectors(pci);
 unmap:
 	iounmap(device->registers);

@@ -9,8 +9,6 @@
 
 #include "kmod/iommu.h"
 
-#define MAX_REFUSALS 16		/* in a row, of pages that the engine says are allowed */
-
 static void forget(struct morsel_device *device, u64 start, u64 end)
 {
 	mutex_lock(&morsel_devices_mutex);
@@ -34,7 +32,8 @@ static int try_once(struct morsel_device *device, struct morsel_dma *dma, struct
 
 	mutex_lock(&morsel_transfers_mutex);
 	mutex_lock(&morsel_devices_mutex);
-	morsel_device_refresh(device);
+	if (!morsel_device_refresh(device))
+		morsel_iommu->publish();
 	morsel_iommu->take_fault(device);	/* of before: nobody's */
 	mutex_unlock(&morsel_devices_mutex);
 	error = device->dead ? -EIO : device->ops->transfer(device, dma);
@@ -92,7 +91,7 @@ static bool fill(struct morsel_device *device, struct morsel_dma *dma, unsigned 
 	}
 	forget(device, start, end);	/* it may go on refusing by what it has cached */
 	dma->result = MORSEL_DMA_STUCK;
-	return ++*refusals == MAX_REFUSALS;
+	return ++*refusals == MORSEL_MAX_REFUSALS;
 }
 
 static bool faulted(struct morsel_device *device, struct morsel_dma *dma, const struct morsel_dma_fault *fault,

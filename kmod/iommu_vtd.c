@@ -293,7 +293,7 @@ static void vtd_switch_off(void)
 static int start_unit(void)
 {
 	vtd_publish();
-	writel(FSTS_QUEUE_ERRORS, unit.registers + FSTS);	/* of before: each is cleared by writing it */
+	writel(FSTS_QUEUE_ERRORS | FSTS_PFO, unit.registers + FSTS);	/* of before: cleared by writing them */
 	writeq(0, unit.registers + IQT);
 	writeq(__pa(page(PAGE_QUEUE)), unit.registers + IQA);
 	writeq(__pa(page(PAGE_ROOT)), unit.registers + RTADDR);
@@ -434,6 +434,16 @@ static struct morsel_dma_fault read_record(unsigned int number)
 	return fault;
 }
 
+/* Faults came while no record was free (7.3.1): whose they were is not known. Returns whether it was so. */
+static bool take_overflow(void)
+{
+	if (!(readl(unit.registers + FSTS) & FSTS_PFO))
+		return false;
+	writel(FSTS_PFO, unit.registers + FSTS);
+	pr_warn_ratelimited("morsel: more DMA was refused than the IOMMU has records for\n");
+	return true;
+}
+
 static struct morsel_dma_fault vtd_take_fault(struct morsel_device *device)
 {
 	struct morsel_dma_fault found = {};
@@ -445,7 +455,8 @@ static struct morsel_dma_fault vtd_take_fault(struct morsel_device *device)
 		if (fault.class && fault.source == pci_dev_id(device->pci) && !found.class)
 			found = fault;
 	}
-	writel(FSTS_PFO, unit.registers + FSTS);
+	if (take_overflow() && !found.class)
+		found.class = MORSEL_DMA_BROKEN;	/* it may have been the device's: its transfer is not done */
 	return found;
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What vCPUs and devices on tables of the caller's own share: a lab, 2 MiB of memory that the caller maps; and handing
- * out the descriptor.
+ * What vCPUs and devices share: on tables of the caller's own a lab, 2 MiB of memory that he maps; handing out the
+ * descriptor; how one access ended.
  */
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/uaccess.h>
 
+#include "engine/abi/morsel_device.h"
 #include "engine/abi/morsel_vcpu.h"
 #include "kmod/shim.h"
 
@@ -52,4 +53,29 @@ int morsel_give_file(struct file *file, s32 *fd, const void *reply, size_t size,
 	}
 	fd_install(*fd, file);
 	return 0;
+}
+
+/* `result` is an enum morsel_vcpu_result or an enum morsel_dma_result. Returns what the request for the access does. */
+int morsel_access_result(struct morsel_access *request, u32 result, u32 outcome, u64 value)
+{
+	BUILD_BUG_ON((int)MORSEL_VCPU_DONE != (int)MORSEL_DMA_DONE ||
+		     (int)MORSEL_VCPU_DENIED != (int)MORSEL_DMA_DENIED ||
+		     (int)MORSEL_VCPU_HOLE != (int)MORSEL_DMA_HOLE ||
+		     (int)MORSEL_VCPU_OUTSIDE != (int)MORSEL_DMA_OUTSIDE);
+	switch (result) {
+	case MORSEL_VCPU_DONE:
+		request->result = outcome;
+		if (request->rights == MORSEL_READ)
+			request->value = value;
+		return 0;
+	case MORSEL_VCPU_DENIED:
+		request->result = MORSEL_ACCESS_DENIED;
+		return 0;
+	case MORSEL_VCPU_HOLE:
+		return -ENXIO;
+	case MORSEL_VCPU_OUTSIDE:
+		return -ERANGE;
+	default:
+		return -EIO;
+	}
 }

@@ -91,11 +91,16 @@ static int __init morsel_init(void)
 	error = morsel_devices_start();
 	if (error)
 		goto filesystem;
-	error = misc_register(&device);
+	error = morsel_sleep_start();
 	if (error)
 		goto devices;
+	error = misc_register(&device);
+	if (error)
+		goto sleep;
 	return 0;
 
+sleep:
+	morsel_sleep_stop();
 devices:
 	morsel_devices_stop();
 filesystem:
@@ -120,6 +125,7 @@ static void expect_nothing_held(void)
 static void __exit morsel_exit(void)
 {
 	misc_deregister(&device);
+	morsel_sleep_stop();
 	morsel_devices_stop();
 	unregister_filesystem(&morsel_fs_type);
 	morsel_inject_clear();

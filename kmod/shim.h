@@ -2,9 +2,13 @@
 /*
  * What the module's C files share: objects, their trees, and the processes that map them.
  *
- * Locks, in this order: mmap_lock > attach_mutex > object->lock; context->lock > page-table locks; tree->lock alone.
- * None is held when the engine is called, except mmap_lock in the places that kmod/fault.c lists. A flush takes those
- * of kmod/iommu.h, for which nobody waits who holds one of the others but mmap_lock.
+ * Locks, in this order: mmap_lock > attach_mutex > object->lock; context->lock > page-table locks. Within tree->lock
+ * nothing is taken; it is taken by who holds morsel_devices_mutex (kmod/iommu.h), too.
+ *
+ * Held when the engine is called: mmap_lock in the places that kmod/fault.c lists; attach_mutex while a tree is marked;
+ * the inode's lock by a resize and a migration, the directory's by who makes an object; for engine_describe(), which
+ * only looks, any. A flush takes the locks of kmod/iommu.h, for which nobody waits who holds one of the others but
+ * those.
  */
 #ifndef MORSEL_KMOD_SHIM_H
 #define MORSEL_KMOD_SHIM_H
@@ -32,6 +36,7 @@
 
 #define MORSEL_PRIMARY_ROOT MORSEL_ROOT_PUD	/* of objects made by open(2) */
 #define MORSEL_ANY_TREE 0xffffffffu
+#define MORSEL_MAX_REFUSALS 16	/* by hardware, in a row, of an access that the engine says is allowed */
 
 /* What the module holds: MORSEL_OBJECTS and so on. */
 enum morsel_counter {
@@ -121,7 +126,7 @@ struct morsel_user {
 	unsigned int granularity;	/* highest level of an entry that is attached: 0 none, 1 PMD, 2 PUD */
 };
 
-DECLARE_STATIC_KEY_FALSE(morsel_observed_key);	/* inject.c */
+DECLARE_STATIC_KEY_FALSE(morsel_observed_key);	/* observe.c */
 
 static inline struct morsel_object *morsel_of(const struct inode *inode)
 {
@@ -214,9 +219,11 @@ extern const struct file_operations morsel_device_operations;
 long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long argument);
 int morsel_get_request(void *request, size_t size, const void __user *from);
 
-/* inject.c */
+/* observe.c; both may sleep */
 int morsel_observe_on(void);
 void morsel_observe_off(void);
+
+/* inject.c */
 int morsel_inject_add(struct morsel_inject *rule);
 int morsel_inject_list(struct morsel_inject *rule);
 int morsel_inject_fired(struct morsel_fired *fired);
@@ -256,6 +263,7 @@ struct page *morsel_lab_new(const char **reason);
 void morsel_lab_free(struct page *lab);
 int morsel_lab_map(struct page *lab, struct vm_area_struct *vma);
 int morsel_give_file(struct file *file, s32 *fd, const void *reply, size_t size, void __user *argument);
+int morsel_access_result(struct morsel_access *request, u32 result, u32 outcome, u64 value);
 
 /* vcpu.c, vcpu_run.c: kmod/vcpu.h */
 long morsel_vcpu_create(struct file *file, void __user *argument);
@@ -263,6 +271,7 @@ long morsel_vcpu_create_lab(void __user *argument);
 long morsel_vcpu_tell_state(void __user *argument);
 bool morsel_vcpu_access(struct file *file, struct morsel_tree *tree, struct morsel_access *request, int *error);
 void morsel_vcpus_flush(struct morsel_tree *tree);
+bool morsel_vcpus_pause(bool pause);
 
 /* iommu.c, iommu_pci.c: kmod/iommu.h */
 long morsel_device_attach(struct file *file, void __user *argument);
@@ -270,8 +279,13 @@ long morsel_device_attach_lab(void __user *argument);
 long morsel_device_tell_state(void __user *argument);
 bool morsel_device_access(struct file *file, struct morsel_tree *tree, struct morsel_access *request, int *error);
 void morsel_devices_flush(struct morsel_tree *tree, u64 start, u64 end);
+bool morsel_devices_pause(bool pause);
 int morsel_devices_start(void);
 void morsel_devices_stop(void);
+
+/* sleep.c */
+int morsel_sleep_start(void);
+void morsel_sleep_stop(void);
 
 /* journal.c */
 int morsel_journal_switch(struct morsel_journal_switch *request);

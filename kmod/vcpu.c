@@ -18,7 +18,8 @@
 
 static const struct morsel_vcpu_ops *const kinds[] = { &morsel_svm_ops, &morsel_vmx_ops };
 static unsigned int users[ARRAY_SIZE(kinds)];
-static DEFINE_MUTEX(switching);		/* of `users`, and of what they switch */
+static bool paused;			/* the machine is about to sleep */
+static DEFINE_MUTEX(switching);		/* of both, and of what they switch */
 static atomic64_t last_id;
 static atomic_t vcpus;
 
@@ -37,7 +38,9 @@ static int switch_on(unsigned int kind, unsigned int format, const char **reason
 	int error;
 
 	mutex_lock(&switching);
-	error = kinds[kind]->check(format, reason);
+	error = paused ? -EBUSY : kinds[kind]->check(format, reason);
+	if (paused)
+		*reason = "the machine is about to sleep";
 	if (!error && !users[kind])
 		error = kinds[kind]->switch_on(reason);
 	if (!error)
@@ -52,6 +55,43 @@ static void switch_off(unsigned int kind)
 	if (!--users[kind])
 		kinds[kind]->switch_off();
 	mutex_unlock(&switching);
+}
+
+/*
+ * One CPU, for the operations of a kind of hardware: `switch_on` gets a page for the CPU's own use, and keeps it if it
+ * succeeds. Interrupts are off: another hypervisor switches virtualisation on by one.
+ */
+int morsel_vcpu_online(int (*switch_on)(struct page *page))
+{
+	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	unsigned long flags;
+	int error;
+
+	if (!page)
+		return -ENOMEM;
+	local_irq_save(flags);
+	error = switch_on(page);
+	local_irq_restore(flags);
+	if (error)
+		__free_page(page);
+	return error;
+}
+
+/*
+ * Before the machine sleeps, which takes the CPUs' virtualisation away. False: there are vCPUs. Else there will be
+ * none until it is called again with false.
+ */
+bool morsel_vcpus_pause(bool pause)
+{
+	unsigned int i;
+	bool idle = true;
+
+	mutex_lock(&switching);
+	for (i = 0; i < ARRAY_SIZE(users); i++)
+		idle &= !users[i];
+	paused = pause && idle;
+	mutex_unlock(&switching);
+	return idle || !pause;
 }
 
 /* Its memory, and what hardware needs; on no view yet. */
@@ -341,26 +381,6 @@ long morsel_vcpu_tell_state(void __user *argument)
 
 /* ---- one access through a view ---- */
 
-static int access_result(const struct morsel_vcpu_run *run, struct morsel_access *request)
-{
-	switch (run->result) {
-	case MORSEL_VCPU_DONE:
-		request->result = run->outcome;
-		if (request->rights == MORSEL_READ)
-			request->value = run->value;
-		return 0;
-	case MORSEL_VCPU_DENIED:
-		request->result = MORSEL_ACCESS_DENIED;
-		return 0;
-	case MORSEL_VCPU_HOLE:
-		return -ENXIO;
-	case MORSEL_VCPU_OUTSIDE:
-		return -ERANGE;
-	default:
-		return -EIO;
-	}
-}
-
 /* False: the engine's own walker has to do it. There is no hardware for it, or the primary would be attached. */
 bool morsel_vcpu_access(struct file *file, struct morsel_tree *tree, struct morsel_access *request, int *error)
 {
@@ -385,7 +405,7 @@ bool morsel_vcpu_access(struct file *file, struct morsel_tree *tree, struct mors
 	request->walker = vcpu->ops->walker;
 	*error = morsel_vcpu_run(vcpu, &run);
 	if (!*error)
-		*error = access_result(&run, request);
+		*error = morsel_access_result(request, run.result, run.outcome, run.value);
 	morsel_vcpu_free(vcpu);
 	return true;
 }

@@ -26,7 +26,6 @@
 #include "kmod/vcpu.h"
 
 #define OBJECT_SPAN (1ull << 39)
-#define MAX_REFUSALS 16		/* in a row, of one address that the engine says is allowed */
 
 static bool is_in_guest_mode(int cpu, void *data)
 {
@@ -100,7 +99,7 @@ static bool refuses(struct morsel_vcpu *vcpu, unsigned int *refusals)
 	*refusals = flushes == vcpu->refused_at ? *refusals + 1 : 1;
 	vcpu->refused_at = flushes;
 	WRITE_ONCE(vcpu->outdated, true);	/* it may do so by what it has cached */
-	return *refusals == MAX_REFUSALS;
+	return *refusals == MORSEL_MAX_REFUSALS;
 }
 
 /* Returns whether the run is over, with its result. */
@@ -235,6 +234,8 @@ int morsel_vcpu_run(struct morsel_vcpu *vcpu, struct morsel_vcpu_run *run)
 	run->access = run->outcome = 0;
 	run->violation = run->entries = run->interrupts = run->violations = 0;
 	error = run_until_over(vcpu, run, &exit);
+	if (run->program == MORSEL_VCPU_RUN_CODE)
+		WRITE_ONCE(vcpu->outdated, true);	/* it may have changed its own tables, which are made anew */
 	run->scratch = *(const u64 *)(vcpu->guest + MORSEL_GUEST_SCRATCH * PAGE_SIZE);
 	run->exit_code = exit.code;
 	run->instruction_pointer = exit.rip;

@@ -92,7 +92,6 @@ static int svm_check(unsigned int format, const char **reason)
 
 /* ---- on and off: EFER.SVME (15.4) on each CPU, by the hotplug machinery, so that later ones are covered, too ---- */
 
-/* Interrupts are off: another hypervisor switches it on by one. */
 static int switch_cpu_on(struct page *page)
 {
 	u64 efer;
@@ -110,18 +109,7 @@ static int switch_cpu_on(struct page *page)
 
 static int svm_online(unsigned int cpu)
 {
-	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	unsigned long flags;
-	int error;
-
-	if (!page)
-		return -ENOMEM;
-	local_irq_save(flags);
-	error = switch_cpu_on(page);
-	local_irq_restore(flags);
-	if (error)
-		__free_page(page);
-	return error;
+	return morsel_vcpu_online(switch_cpu_on);
 }
 
 static int svm_offline(unsigned int cpu)

@@ -56,13 +56,13 @@ failed:
 	return -EIO;
 }
 
-/* Interrupts are off: another hypervisor switches it on by one. */
 static int switch_cpu_on(struct page *page)
 {
 	if (__read_cr4() & X86_CR4_VMXE)
 		return -EBUSY;
 	if (!morsel_vmx_is_allowed())
 		return -ENODEV;
+	*(u32 *)page_address(page) = morsel_vmx_revision();
 	cr4_set_bits(X86_CR4_VMXE);
 	intel_pt_handle_vmx(1);		/* some CPUs cannot trace meanwhile: 26.5.4 */
 	if (vmxon(page_to_phys(page))) {
@@ -77,19 +77,7 @@ static int switch_cpu_on(struct page *page)
 
 static int vmx_online(unsigned int cpu)
 {
-	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	unsigned long flags;
-	int error;
-
-	if (!page)
-		return -ENOMEM;
-	*(u32 *)page_address(page) = morsel_vmx_revision();
-	local_irq_save(flags);
-	error = switch_cpu_on(page);
-	local_irq_restore(flags);
-	if (error)
-		__free_page(page);
-	return error;
+	return morsel_vcpu_online(switch_cpu_on);
 }
 
 static int vmx_offline(unsigned int cpu)

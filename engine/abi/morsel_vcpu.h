@@ -70,7 +70,7 @@ enum morsel_vcpu_result {
 	MORSEL_VCPU_REFUSED = 5,	/* the engine finds it allowed by the view, hardware goes on refusing: it is
 					 * broken, no entry is known that they read so differently */
 	MORSEL_VCPU_EXCEPTION = 6,	/* of the guest itself: `exit_code` is its vector */
-	MORSEL_VCPU_SHUTDOWN = 7,	/* triple fault: unless hardware is broken, an exception ends the run before */
+	MORSEL_VCPU_SHUTDOWN = 7,	/* triple fault: each exception ends the run before, if hardware is sound */
 	MORSEL_VCPU_FORBIDDEN = 8,	/* an instruction that is kept from the guest */
 	MORSEL_VCPU_TIMEOUT = 9,
 };

@@ -3,6 +3,8 @@
 // root add|drop|find: which address spaces of a dump or a foreign guest are looked at.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "engine/inspect/find_roots.hpp"
 #include "engine/session/commands.hpp"
 #include "engine/session/dump_file.hpp"
@@ -28,6 +30,15 @@ inspect::TreeSource root_of_cpu(Roots& roots, const Arguments& arguments, const 
                               hex(cpus[number].cr4)),
                   "Give the root's address and its format.");
   return *tables;
+}
+
+// "p1" for the second of those found; the next one if somebody has called another root so.
+std::string free_name(const std::vector<ObjectState>& objects, std::size_t number)
+{
+  for (;; ++number) {
+    std::string name = fmt::format("p{}", number);
+    if (std::none_of(objects.begin(), objects.end(), [&](const ObjectState& o) { return o.name == name; })) return name;
+  }
 }
 
 }  // namespace
@@ -87,12 +98,13 @@ Outcome root_find(Session& session, const Arguments& arguments)
   Json list = Json::array();
   for (const inspect::FoundRoot& found : inspect::find_roots(session.target().memory(), like.source())) {
     Json facts{{"root", hex(found.root.value)}, {"user_entries", found.user_entries}};
-    for (const ObjectState& o : session.target().objects())
+    const std::vector<ObjectState> objects = session.target().objects();
+    for (const ObjectState& o : objects)
       if (o.root == found.root && !facts.contains("name")) facts["name"] = o.name;
     if (arguments.has("--add") && !facts.contains("name")) {
       inspect::TreeSource source = like.source();
       source.root = found.root;
-      facts["name"] = roots.add_root(fmt::format("p{}", list.size()), source).name;
+      facts["name"] = roots.add_root(free_name(objects, list.size()), source).name;
     }
     list.push_back(std::move(facts));
   }

@@ -201,7 +201,7 @@ std::string render_tree(const Json& facts, const Style& style)
 
 std::string render_diff(const Json& facts, const Style& style)
 {
-  std::string out = anomalies_text(facts["primary_anomalies"], facts["primary_anomalies"].size(), "primary");
+  std::string out = anomalies_text(facts["primary_anomalies"], facts["primary_anomaly_count"].get<u64>(), "primary");
   for (const Json& v : facts["views"]) {
     out += fmt::format("{} view {} ({}): {}; {}\n", style.bold(facts["object"].get<std::string>()),
                        v["view"].get<u64>(), v["format"].get<std::string>(), pages_text(v["pages"], style),

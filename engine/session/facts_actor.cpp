@@ -89,8 +89,9 @@ Json actor_facts(const ActorState& actor, const std::vector<ObjectState>& object
              {"waits", waits_word(actor.waits)}};
   if (actor.waits == ActorWaits::at_point) facts["next"] = next_facts(actor, objects);
   if (actor.waits == ActorWaits::for_grace) facts["waits_for"] = actor.waits_for;
+  if (actor.pid) facts["pid"] = *actor.pid;
+  if (actor.cpu) facts["cpu"] = *actor.cpu;
   if (actor.instruction_pointer != 0) {
-    facts["cpu"] = actor.cpu;
     facts["instruction_pointer"] = hex(actor.instruction_pointer);
     facts["fault_address"] = hex(actor.fault_address);
   }
@@ -132,9 +133,9 @@ std::string actor_text(const Json& actor, const Style& style)
     out += fmt::format("waits for a grace period: for {}", fmt::join(actor["waits_for"].get<std::vector<u64>>(), ", "));
   else
     out += waits == "finished" ? style.good("has finished") : "runs";
+  if (actor.contains("cpu")) out += style.dim(fmt::format("  cpu {}", actor["cpu"].get<u64>()));
   if (actor.contains("fault_address"))
-    out += style.dim(fmt::format("  cpu {}, ip {}, faulted at {}", actor["cpu"].get<u64>(),
-                                 actor["instruction_pointer"].get<std::string>(),
+    out += style.dim(fmt::format("  ip {}, faulted at {}", actor["instruction_pointer"].get<std::string>(),
                                  actor["fault_address"].get<std::string>()));
   return out + "\n";
 }

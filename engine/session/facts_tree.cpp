@@ -98,10 +98,8 @@ std::string why(const AlignedTree& tree, std::size_t column, const DiffRun& run,
       return fmt::format("the view's entry is {}", inspect::kind_name(view.kind));
     case DiffState::reserved: return "a fill is under way";
     case DiffState::unfilled: return "the view has not been asked for it yet";
-    case DiffState::hole: return "neither maps it";
-    case DiffState::same: return "both map the same frame with the same rights";
+    default: return {};  // nothing differs, and nobody asks: shown()
   }
-  return {};
 }
 
 Json run_facts(const AlignedTree& tree, std::size_t column, const DiffRun& run)
@@ -197,6 +195,7 @@ Json diff_facts(const AlignedTree& tree, u64 limit, bool behind_too)
   return {{"object", tree.object().name},
           {"range", range_facts(tree.addresses(tree.range()))},
           {"primary_anomalies", anomalies_facts(tree, 0)},
+          {"primary_anomaly_count", tree.snapshot(0).anomaly_count()},
           {"views", std::move(views)},
           {"clean", tree.clean()}};
 }

@@ -215,7 +215,8 @@ Chronicle load_journal(const std::string& path)
   const auto fail = [&](const std::string& found) {
     return Failure(Exit::usage, "load the journal " + path, found, "'journal save FILE' writes one.");
   };
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Not blocking: the path may name a pipe that nobody writes to.
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) throw fail(std::strerror(errno));
   struct stat info {};
   std::vector<u64> words;

@@ -48,7 +48,7 @@ struct ActorState {
   ActorWaits waits = ActorWaits::nowhere;
   NextAccess next;               // at_point
   std::vector<u32> waits_for;    // for_grace: ids
-  u32 cpu = 0;                   // the VM only, as are the next two
+  std::optional<u32> pid, cpu;   // the VM only, of who has come to a point; as are the next two
   u64 instruction_pointer = 0;   // of the user's instruction that faulted; 0: none
   u64 fault_address = 0;
 };

@@ -30,7 +30,8 @@ static const struct suite suites[] = {
 	{ "vcpu-running", vcpu_running_tests }, { "vcpu-switch", vcpu_switch_tests },
 	{ "vcpu-wrong", vcpu_wrong_tests },
 	{ "vcpu-primary", vcpu_primary_tests }, { "kvm", kvm_tests },
-	{ "device", device_tests }, { "drive", drive_tests },
+	{ "device", device_tests }, { "drive", drive_tests }, { "fuzz", fuzz_tests },
+	{ "fs", fs_tests }, { "dead-device", dead_device_tests },
 };
 
 static void fail(const char *file, int line, const char *text)

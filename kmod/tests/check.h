@@ -26,7 +26,8 @@ struct suite {
 };
 extern const struct test mapping_tests[], rights_tests[], view_tests[], request_tests[], stress_tests[], inject_tests[],
 	pages_tests[], gate_tests[], grace_tests[], vcpu_tests[], vcpu_running_tests[], vcpu_switch_tests[],
-	vcpu_wrong_tests[], vcpu_primary_tests[], kvm_tests[], device_tests[], drive_tests[];
+	vcpu_wrong_tests[], vcpu_primary_tests[], kvm_tests[], device_tests[], drive_tests[], fuzz_tests[], fs_tests[],
+	dead_device_tests[];
 
 /* Ends the test with a message if the condition does not hold. */
 #define CHECK(condition) check_at(__FILE__, __LINE__, #condition, (condition) ? 1 : 0)

@@ -170,15 +170,91 @@ static void find_edu(char *path, size_t room)
 	closedir(folder);
 }
 
+#define COMMAND 4
+#define COMMAND_MASTER 4
+
 static int masters_bus(const char *config)
 {
 	int fd = open(config, O_RDONLY | O_CLOEXEC);
 	unsigned short command;
 
 	CHECK(fd >= 0);
-	CHECK_EQ(pread(fd, &command, sizeof(command), 4), sizeof(command));
+	CHECK_EQ(pread(fd, &command, sizeof(command), COMMAND), sizeof(command));
 	close(fd);
-	return (command & 4) != 0;
+	return (command & COMMAND_MASTER) != 0;
+}
+
+/* As if it had stopped answering: neither its DMA nor its interrupt gets through. */
+static void take_off_the_bus(const char *config)
+{
+	int fd = open(config, O_RDWR | O_CLOEXEC);
+	unsigned short command;
+
+	CHECK(fd >= 0);
+	CHECK_EQ(pread(fd, &command, sizeof(command), COMMAND), sizeof(command));
+	command &= (unsigned short)~COMMAND_MASTER;
+	CHECK_EQ(pwrite(fd, &command, sizeof(command), COMMAND), sizeof(command));
+	close(fd);
+}
+
+static void tell_driver(const char *what, const char *config)
+{
+	const char *address = config + strlen("/sys/bus/pci/devices/");
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/morsel/%s", what);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK_EQ(write(fd, address, strlen("0000:00:00.0")), strlen("0000:00:00.0"));
+	close(fd);
+}
+
+/* The module waits half a minute for the answer. */
+static void what_has_stopped_answering_is_kept_off_the_bus(void)
+{
+	int fd = open_object("dma-dead", MIB(2)), edu;
+	unsigned view = add_vtd_view(fd);
+	struct morsel_dma request = transfer(MORSEL_READ, 0, 8, 0);
+	struct morsel_device_attach attachment;
+	char config[300];
+
+	find_edu(config, sizeof(config));
+	edu = new_device(fd, view, MORSEL_DEVICE_EDU);
+	take_off_the_bus(config);
+	CHECK_ERRNO(ioctl(edu, MORSEL_IOC_DMA, &request), EIO);
+	CHECK_ERRNO(ioctl(edu, MORSEL_IOC_DMA, &request), EIO);
+	close(edu);
+	CHECK_ERRNO(attach_device(fd, view, MORSEL_DEVICE_EDU, &attachment), EIO);
+	CHECK(strstr(attachment.reason, "stopped answering") != NULL);
+	CHECK(!masters_bus(config));
+	tell_driver("unbind", config);
+	CHECK_ERRNO(attach_device(fd, view, MORSEL_DEVICE_EDU, &attachment), ENOENT);
+	tell_driver("bind", config);
+	CHECK_EQ(edu_read(new_device(fd, view, MORSEL_DEVICE_EDU), 0), 0);
+}
+
+static void unbinding_waits_until_the_device_is_given_back(void)
+{
+	int fd = open_object("dma-unbound", MIB(2)), edu, pid;
+	unsigned view = add_vtd_view(fd);
+	struct morsel_device_attach attachment;
+	char config[300];
+
+	find_edu(config, sizeof(config));
+	edu = new_device(fd, view, MORSEL_DEVICE_EDU);
+	pid = fork();
+	if (!pid) {
+		close(edu);
+		tell_driver("unbind", config);
+		_exit(attach_device(fd, view, MORSEL_DEVICE_EDU, &attachment) && errno == ENOENT ? 0 : 1);
+	}
+	CHECK_EQ(edu_read(edu, 0), 0);
+	CHECK_EQ(attached_devices(), 1);
+	close(edu);
+	CHECK_EQ(exit_status_of(pid), 0);
+	tell_driver("bind", config);
+	CHECK_EQ(edu_read(new_device(fd, view, MORSEL_DEVICE_EDU), 0), 0);
 }
 
 static void what_was_attached_is_given_back(void)
@@ -321,5 +397,11 @@ const struct test device_tests[] = {
 	{ "wrong_requests_are_refused_in_words", wrong_requests_are_refused_in_words },
 	{ "a_fill_without_memory_is_an_error", a_fill_without_memory_is_an_error },
 	{ "the_filler_is_an_iommu", the_filler_is_an_iommu },
+	{ "unbinding_waits_until_the_device_is_given_back", unbinding_waits_until_the_device_is_given_back },
+	{ NULL, NULL },
+};
+
+const struct test dead_device_tests[] = {
+	{ "what_has_stopped_answering_is_kept_off_the_bus", what_has_stopped_answering_is_kept_off_the_bus },
 	{ NULL, NULL },
 };

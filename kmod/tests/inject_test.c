@@ -49,7 +49,7 @@ static uint64_t fired(unsigned number)
 
 static void clear_rules(void)
 {
-	CHECK_EQ(ioctl(open_device(), MORSEL_IOC_INJECT_CLEAR), 0);
+	CHECK_EQ(ioctl(open_device(), MORSEL_IOC_INJECT_CLEAR, 0), 0);
 }
 
 /* The second of two pages stays in the view, and still names its old frame, which is kept. */

@@ -260,37 +260,6 @@ static void forgotten_processes_are_waited_for(void)
 	CHECK_EQ(timer_delete(timer), 0);
 }
 
-/* Random structures: any answer will do, but the kernel must stay whole. The seed is printed and may be given. */
-static void survives_random_requests(void)
-{
-	static const unsigned long requests[] = {
-		MORSEL_IOC_VERSION, MORSEL_IOC_COUNTERS, MORSEL_IOC_INJECT_LIST, MORSEL_IOC_LIST, MORSEL_IOC_INFO,
-		MORSEL_IOC_POPULATE, MORSEL_IOC_UNMAP, MORSEL_IOC_PROTECT, MORSEL_IOC_VIEW_ADD, MORSEL_IOC_VIEW_DROP,
-		MORSEL_IOC_ACCESS, MORSEL_IOC_MAP_VIEW, MORSEL_IOC_SETTLE, MORSEL_IOC_VCPU_STATE,
-	};
-	static const uint32_t sizes[] = { 8, 16, 24, 32, 40, 48, 56, 96, 600, 4096, 0, 1 };
-	const char *given = getenv("MORSEL_SEED");
-	const unsigned seed = given ? (unsigned)strtoul(given, NULL, 0) : 20261120;
-	int fd = open_object("random", MIB(64)), device = open_device();
-	uint32_t *request = calloc(1, KIB(8));
-	const size_t request_count = sizeof(requests) / sizeof(requests[0]);
-	const size_t size_count = sizeof(sizes) / sizeof(sizes[0]);
-	int i;
-	size_t k;
-
-	dprintf(1, "# MORSEL_SEED=%u\n", seed);
-	srandom(seed);
-	for (i = 0; i < 20000; i++) {
-		for (k = 1; k < 24; k++)
-			request[k] = random() % 3 ? (uint32_t)random() % 5 : (uint32_t)random() & 0x03fff000;
-		for (k = 24; k < 200; k++)
-			request[k] = 0;
-		request[0] = sizes[random() % size_count];
-		ioctl(random() % 4 ? fd : device, requests[random() % request_count], request);
-	}
-	free(request);
-}
-
 const struct test request_tests[] = {
 	{ "ranges_are_checked", ranges_are_checked },
 	{ "sizes_are_checked", sizes_are_checked },
@@ -301,6 +270,5 @@ const struct test request_tests[] = {
 	{ "rights_are_needed", rights_are_needed },
 	{ "freed_memory_is_waited_for", freed_memory_is_waited_for },
 	{ "forgotten_processes_are_waited_for", forgotten_processes_are_waited_for },
-	{ "survives_random_requests", survives_random_requests },
 	{ NULL, NULL },
 };

@@ -215,7 +215,53 @@ static void listing_against_unlinking(void)
 	finish(walkers, 2);
 }
 
+static void *ask(void *argument)
+{
+	struct walker *w = argument;
+	int fd = *(int *)w->memory;
+
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		w->wrong += info_of(fd).bytes != MIB(64);
+		w->writes++;
+	}
+	return NULL;
+}
+
+static void record(int device, unsigned on)
+{
+	uint64_t rings[256];
+	struct morsel_journal_switch request = {
+		.size = sizeof(request), .on = on, .capacity_lg2 = on ? 6 : 0, .rings = (uintptr_t)rings, .room = 256,
+	};
+
+	CHECK_EQ(ioctl(device, MORSEL_IOC_JOURNAL, &request), 0);
+}
+
+/*
+ * The kernel patches its code for each switch, while others run there. QEMU 7.2 had the CPUs caught in what stands
+ * there meanwhile (kmod/observe.c).
+ */
+static void observation_is_switched_while_others_work(void)
+{
+	struct walker walkers[3];
+	unsigned view;
+	int device = open_device();
+
+	object = open_object("observed", MIB(64));
+	view = add_view(object, MORSEL_FORMAT_AMD64);
+	start(&walkers[0], ask, (volatile char *)&object, 1);
+	start(&walkers[1], ask, (volatile char *)&object, 2);
+	start(&walkers[2], walk, map_view(object, view, MIB(64)), 3);
+	for (int i = 0; i < 6 * stress_factor(); i++) {
+		record(device, 1);
+		record(device, 0);
+	}
+	finish(walkers, 3);
+	CHECK(walkers[0].writes && walkers[1].writes);
+}
+
 const struct test stress_tests[] = {
+	{ "observation_is_switched_while_others_work", observation_is_switched_while_others_work },
 	{ "accesses_against_changes", accesses_against_changes },
 	{ "single_pages_against_changes", single_pages_against_changes },
 	{ "mappings_come_and_go", mappings_come_and_go },

@@ -134,9 +134,46 @@ static void nor_under_one_that_runs(void)
 	CHECK_EQ(guest_read(vcpu, 8), 1);
 }
 
+static void set_system(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	CHECK_EQ(write(fd, value, strlen(value)), strlen(value));
+	close(fd);
+}
+
+static long sleep_now(void)
+{
+	int fd = open("/sys/power/state", O_WRONLY | O_CLOEXEC);
+	long result;
+
+	CHECK(fd >= 0);
+	result = write(fd, "freeze", strlen("freeze"));
+	close(fd);
+	return result;
+}
+
+/* It is only rehearsed: up to the freezing of all processes, and back at once. */
+static void the_machine_sleeps_without_guests_only(void)
+{
+	int fd = open_object("guest-sleep", MIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
+
+	set_system("/sys/power/pm_test", "freezer");
+	set_system("/sys/module/suspend/parameters/pm_test_delay", "0");
+	CHECK_ERRNO(sleep_now(), EPERM);
+	CHECK_EQ(guest_read(vcpu, 0), 0);
+	CHECK_EQ(vcpu_count(), 1);
+	close(vcpu);
+	CHECK(sleep_now() > 0);
+	CHECK_EQ(guest_read(new_vcpu(fd, 1), 0), 0);	/* it has woken up */
+	set_system("/sys/power/pm_test", "none");
+}
+
 const struct test vcpu_switch_tests[] = {
 	{ "another_hypervisor_has_its_turn", another_hypervisor_has_its_turn },
 	{ "the_module_cannot_be_unloaded_under_a_guest", the_module_cannot_be_unloaded_under_a_guest },
 	{ "nor_under_one_that_runs", nor_under_one_that_runs },
+	{ "the_machine_sleeps_without_guests_only", the_machine_sleeps_without_guests_only },
 	{ NULL, NULL },
 };

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static void a_guest_that_goes_wrong_ends_its_run_only(void)
@@ -170,11 +171,37 @@ static void an_endless_guest_is_ended(void)
 	CHECK_EQ(guest_read(vcpu, 0), 0);	/* and the vCPU can be used by others */
 }
 
+/*
+ * A guest that maps the object's second GiB where its first one is, and reads there: the next program's tables are
+ * others, and so must be what the CPU has cached of them.
+ */
+static void a_guest_forgets_the_tables_that_another_program_had(void)
+{
+	static const unsigned char code[] = {
+		0x48, 0xc7, 0xc0, 0xe7, 0x00, 0x00, 0x40,	/* mov $0x400000e7, %rax: a leaf of the second GiB */
+		0x48, 0x89, 0x01,				/* mov %rax, (%rcx): in the table of the object */
+		0x48, 0x8b, 0x03,				/* mov (%rbx), %rax */
+	};
+	const struct code remap = ended(code, sizeof(code));
+	int fd = open_object("guest-remapped", GIB(2)), vcpu = new_vcpu(fd, add_walked_view(fd));
+	volatile uint64_t *words = (volatile uint64_t *)map(fd, GIB(2), PROT_READ | PROT_WRITE);
+	struct morsel_vcpu_run request = program_of(&remap, PAGE);
+
+	words[PAGE / 8] = 1;
+	words[(GIB(1) + PAGE) / 8] = 2;
+	request.expected = MORSEL_VCPU_TABLES + PAGE;
+	CHECK_EQ(run(vcpu, &request), MORSEL_VCPU_DONE);
+	CHECK_EQ(request.value, 2);
+	CHECK_EQ(guest_read(vcpu, PAGE), 1);
+}
+
 const struct test vcpu_wrong_tests[] = {
 	{ "a_guest_that_goes_wrong_ends_its_run_only", a_guest_that_goes_wrong_ends_its_run_only },
 	{ "a_triple_fault_ends_its_run_at_the_first_fault", a_triple_fault_ends_its_run_at_the_first_fault },
 	{ "a_page_fault_of_the_guest_is_explained", a_page_fault_of_the_guest_is_explained },
 	{ "random_code_harms_nobody", random_code_harms_nobody },
 	{ "an_endless_guest_is_ended", an_endless_guest_is_ended },
+	{ "a_guest_forgets_the_tables_that_another_program_had",
+	  a_guest_forgets_the_tables_that_another_program_had },
 	{ NULL, NULL },
 };

@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchlib import measure  # noqa: E402
+from benchlib import measure, page  # noqa: E402
 from benchlib.rows import AREAS, Goal, row  # noqa: E402
 
 
@@ -42,6 +42,28 @@ class Rows(unittest.TestCase):
         for area, goals in AREAS.items():
             for goal in goals:
                 self.assertEqual(list(row(area, goal, {})), keys)
+
+
+class Page(unittest.TestCase):
+    PLACE = "# Speed\n<!-- scripts/bench --page: x -->\nold\n<!-- end of x -->\nbehind\n"
+
+    def test_rows_replace_what_stands_between_the_marks(self):
+        rows = [row("x", Goal("a", ">=", 500), measured(0.2, 100.0)), row("x", Goal("b", "<=", 1), {})]
+        text = page.rewrite(self.PLACE, "x", rows, "Here.")
+        self.assertIn("| a | 0.2 s | 100 s | 500 | ≥ 500 | met |\n| b |  |  |  | ≤ 1 | **not met** |\n", text)
+        self.assertNotIn("old", text)
+        self.assertTrue(text.startswith("# Speed\n") and text.endswith("<!-- end of x -->\nbehind\n"))
+        self.assertEqual(page.rewrite(text, "x", rows, "Here."), text)
+
+    def test_a_page_without_the_marks_is_refused(self):
+        with self.assertRaises(page.Unmarked):
+            page.rewrite(self.PLACE, "y", [], "Here.")
+
+    def test_the_page_has_a_place_for_each_area_with_goals(self):
+        text = page.PAGE.read_text()
+        for area, goals in AREAS.items():
+            if goals:
+                page.rewrite(text, area, [], "Here.")
 
 
 class Output(unittest.TestCase):

@@ -46,11 +46,12 @@ class Coverage(unittest.TestCase):
             coverage.add_counts(counts, {"current_working_directory": str(self.root), "files": files}, self.sources)
         self.assertEqual({path: dict(lines) for path, lines in counts.items()}, {"engine/f.hpp": {3: 4, 4: 0}})
 
-    def test_what_goes_on_a_statement_counts_with_its_beginning(self):
+    def test_the_lines_of_a_statement_count_together(self):
         (self.root / "engine/f.hpp").write_text("f(a,\n  {1,\n  g()});\nif (b)\n  h();\n")
-        counts = {"engine/f.hpp": {1: 2, 3: 0, 4: 1, 5: 0}}
-        coverage.count_statements(counts, self.sources)
-        self.assertEqual(counts, {"engine/f.hpp": {1: 2, 3: 2, 4: 1, 5: 0}})
+        for one, three in ((2, 0), (0, 2)):
+            counts = {"engine/f.hpp": {1: one, 2: 0, 3: three, 4: 1, 5: 0}}
+            coverage.count_statements(counts, self.sources)
+            self.assertEqual(counts, {"engine/f.hpp": {1: 2, 2: 2, 3: 2, 4: 1, 5: 0}})
 
     def test_an_uncovered_line_needs_an_explanation(self):
         reasons, mistakes = self.explain("", {3: 1, 4: 0})

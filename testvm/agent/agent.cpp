@@ -95,6 +95,7 @@ void Agent::set_connected(bool connected)
   unsent_.clear();
   ++peer_;
   programs_.pause_output(false);
+  workers_.forget_waits();             // an unloading that the session which is over has asked for
   if (!connected) return gate_.run();  // nobody is left who could
   try {
     send(encode({{"morsel", greeting(module_)}}));

@@ -2,7 +2,6 @@
 #include "testvm/agent/gate.hpp"
 
 #include <sys/epoll.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,31 +10,13 @@
 
 #include "engine/abi/morsel_journal.h"
 #include "testvm/agent/requests.hpp"
+#include "testvm/agent/timer.hpp"
 
 namespace morsel::agent {
 namespace {
 
 constexpr std::uint32_t lease_ms = 30'000;
 constexpr std::chrono::milliseconds renewal{5'000};
-
-[[noreturn]] void fail_timer() { throw RequestError(errno, std::string("making a timer: ") + std::strerror(errno)); }
-
-UniqueFd make_timer()
-{
-  UniqueFd timer(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!timer) fail_timer();
-  return timer;
-}
-
-void start_timer(const UniqueFd& timer, std::chrono::nanoseconds first, std::chrono::nanoseconds every)
-{
-  const auto spec = [](std::chrono::nanoseconds time) {
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time);
-    return timespec{.tv_sec = seconds.count(), .tv_nsec = (time - seconds).count()};
-  };
-  const itimerspec times{.it_interval = spec(every), .it_value = spec(first)};
-  if (timerfd_settime(timer.get(), 0, &times, nullptr) != 0) fail_timer();
-}
 
 const morsel_gate_actor* find_actor(std::span<const morsel_gate_actor> actors, std::uint32_t id)
 {
@@ -384,6 +365,7 @@ Json Gate::shown(const morsel_gate_actor& actor, const Names& names, const char*
           {"state", state},
           {"who", names.who},
           {"object", names.object},
+          {"pid", actor.pid},
           {"cpu", actor.cpu},
           {"instruction_pointer", actor.instruction_pointer},
           {"fault_address", actor.fault_address}};

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "testvm/agent/error.hpp"
+#include "testvm/agent/file_users.hpp"
 #include "testvm/agent/unique_fd.hpp"
 
 namespace morsel::agent {
@@ -32,6 +33,17 @@ UniqueFd open_file(const std::string& path, int flags)
   UniqueFd fd(open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW));
   if (!fd) fail("opening " + path);
   return fd;
+}
+
+// ": NAME (pid N) has 'OBJECT' mapped" for those that keep objects; empty if nobody does. Keeps errno.
+std::string users()
+{
+  constexpr std::size_t most = 4;
+  const int number = errno;
+  std::string text;
+  for (const std::string& user : users_of_files_in(mount_point, most)) text += (text.empty() ? ": " : ", ") + user;
+  errno = number;
+  return text;
 }
 
 std::string path_of(const std::string& object) { return std::string(mount_point) + "/" + object; }
@@ -98,7 +110,7 @@ void KernelModule::unload()
 {
   require_loaded();
   // EINVAL: nothing is mounted there, which is what we want.
-  if (umount2(mount_point, 0) != 0 && errno != EINVAL) fail(std::string("unmounting ") + mount_point);
+  if (umount2(mount_point, 0) != 0 && errno != EINVAL) fail(std::string("unmounting ") + mount_point + users());
   if (syscall(SYS_delete_module, "morsel", O_NONBLOCK) == 0) return;
   const int number = errno;
   if (is_loaded()) mount("morselfs", mount_point, "morselfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);

@@ -11,6 +11,9 @@
 namespace morsel::agent {
 namespace {
 
+// What a request costs at least.
+std::optional<Json> echo(Context&, const Arguments&) { return Json::object(); }
+
 std::optional<Json> greet(Context& context, const Arguments&) { return Json{{"morsel", greeting(context.module)}}; }
 
 std::optional<Json> run(Context& context, const Arguments& arguments)
@@ -73,13 +76,22 @@ std::optional<Json> load_module(Context& context, const Arguments& arguments)
   return Json{{"morsel", greeting(context.module)}};
 }
 
+std::string still_at_work(const std::vector<Workers::Job>& jobs)
+{
+  std::string words;
+  for (const Workers::Job& job : jobs) words += (words.empty() ? "" : ", ") + job.what;
+  return words + (jobs.size() == 1 ? " is still at work" : " are still at work");
+}
+
 // Whoever works has an object's file open, and that holds the module, as do the gate's descriptor and the other one's.
-std::optional<Json> unload_module(Context& context, const Arguments&)
+std::optional<Json> unload_module(Context& context, const Arguments& arguments)
 {
   context.gate.run();
   context.faults.stop();
-  context.workers.when_idle([&module = context.module, done = context.reply_later, failed = context.fail_later] {
+  context.workers.when_idle(limit_of(arguments), [&module = context.module, &workers = context.workers,
+                                                  done = context.reply_later, failed = context.fail_later](bool idle) {
     try {
+      if (!idle) throw RequestError(ETIMEDOUT, "unloading morsel.ko: " + still_at_work(workers.running()));
       module.unload();
       done(Json::object());
     } catch (const RequestError& error) {
@@ -100,6 +112,7 @@ std::optional<Json> power_off(Context& context, const Arguments&)
 std::span<const RequestKind> machine_requests()
 {
   static const RequestKind kinds[] = {
+      {"echo", {}, echo},
       {"greet", {}, greet},
       {"run", {"argv", "env", "detach", "tag", "client"}, run},
       {"wait", {"pid"}, wait},
@@ -107,7 +120,7 @@ std::span<const RequestKind> machine_requests()
       {"kernel-log", {}, read_kernel_log},
       {"landmark", {}, show_landmark},
       {"module-load", {"params"}, load_module},
-      {"module-unload", {}, unload_module},
+      {"module-unload", {"limit_ms"}, unload_module},
       {"power-off", {}, power_off},
   };
   return kinds;

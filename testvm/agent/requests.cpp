@@ -32,6 +32,12 @@ const RequestKind& kind_of(const Request& request)
   return *kind;
 }
 
+std::chrono::milliseconds limit_of(const Arguments& arguments)
+{
+  constexpr std::uint64_t usual = 10'000, longest = 3'600'000;
+  return std::chrono::milliseconds(std::min(arguments.number_or("limit_ms", usual), longest));
+}
+
 std::string in_words(const Request& request)
 {
   const Json& arguments = request.arguments;

@@ -2,6 +2,7 @@
 //
 // The requests of the agent, as one table: name, arguments it knows, handler.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <set>
@@ -51,6 +52,8 @@ std::span<const RequestKind> machine_requests();
 
 // Finds the kind; refuses arguments that it does not know.
 const RequestKind& kind_of(const Request& request);
+// Of a request that waits: its argument limit_ms.
+std::chrono::milliseconds limit_of(const Arguments& arguments);
 // The request for people: "unmap 0x0..0x1000 of buffer".
 std::string in_words(const Request& request);
 

@@ -24,13 +24,6 @@ std::optional<Json> switch_journal(Context& context, const Arguments& arguments)
   return Json{{"rings", rings}, {"capacity_lg2", request.capacity_lg2}, {"next_sequence", request.next_sequence}};
 }
 
-constexpr std::uint64_t default_limit_ms = 10'000, longest_limit_ms = 3'600'000;
-
-Gate::Limit limit_of(const Arguments& arguments)
-{
-  return Gate::Limit(std::min(arguments.number_or("limit_ms", default_limit_ms), longest_limit_ms));
-}
-
 Gate::Reply reply_of(const Context& context) { return {context.reply_later, context.fail_later}; }
 
 std::optional<Json> stop(Context& context, const Arguments& arguments)

@@ -6,11 +6,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
 #include "testvm/agent/error.hpp"
+#include "testvm/agent/timer.hpp"
 
 namespace morsel::agent {
 
@@ -29,6 +31,7 @@ Workers::~Workers()
   }
   more_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  forget_waits();
   poller_.remove(wake_.get());
 }
 
@@ -83,14 +86,33 @@ void Workers::collect()
   }
   for (Task& task : over) task.done();
   if (changed_) changed_();
-  if (running().empty())
-    for (const auto& then : std::exchange(when_idle_, {})) then();
+  while (!waits_.empty() && running().empty()) end_wait(waits_.front().timer.get(), true);
 }
 
-void Workers::when_idle(std::function<void()> then)
+void Workers::when_idle(Limit limit, Then then)
 {
-  if (running().empty()) return then();
-  when_idle_.push_back(std::move(then));
+  if (running().empty()) return then(true);
+  UniqueFd timer = make_timer();
+  start_timer(timer, std::max(limit, Limit(1)), {});
+  const int fd = timer.get();
+  waits_.push_back({std::move(timer), std::move(then)});
+  poller_.add(fd, EPOLLIN, [this, fd](std::uint32_t) { end_wait(fd, false); });
+}
+
+void Workers::end_wait(int timer, bool idle)
+{
+  const auto wait = std::find_if(waits_.begin(), waits_.end(), [&](auto& each) { return each.timer.get() == timer; });
+  if (wait == waits_.end()) return;
+  poller_.remove(timer);
+  const Then then = std::move(wait->then);
+  waits_.erase(wait);
+  then(idle);
+}
+
+void Workers::forget_waits()
+{
+  for (const Wait& wait : waits_) poller_.remove(wait.timer.get());
+  waits_.clear();
 }
 
 std::vector<Workers::Job> Workers::running() const

@@ -5,6 +5,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -34,8 +35,13 @@ class Workers {
   // `work` runs in a thread, `done` afterwards in the poller's. Neither may throw.
   void start(Job job, std::function<void()> work, std::function<void()> done);
   std::vector<Job> running() const;
-  // Once, in the poller's thread, when no job is under way or waits to begin: at once, if it is so now.
-  void when_idle(std::function<void()> then);
+  // Called once, in the poller's thread: when no job is under way or waits to begin (at once, if it is so now), with
+  // true; or with false when the limit is over before.
+  using Limit = std::chrono::milliseconds;
+  using Then = std::function<void(bool idle)>;
+  void when_idle(Limit limit, Then then);
+  // Nobody waits for that any more, and nothing is called.
+  void forget_waits();
   // Called in the poller's thread when a job is over.
   void when_changed(std::function<void()> changed) { changed_ = std::move(changed); }
 
@@ -46,15 +52,22 @@ class Workers {
   };
   using Tasks = std::list<Task>;
 
+  struct Wait {
+    UniqueFd timer;
+    Then then;
+  };
+
   void serve();
   void collect();
+  // Takes the wait with this timer off the list, and tells it.
+  void end_wait(int timer, bool idle);
 
   static constexpr std::size_t max_threads = 128;
 
   Poller& poller_;
   UniqueFd wake_;  // eventfd: something is done
   std::function<void()> changed_;
-  std::vector<std::function<void()>> when_idle_;
+  std::list<Wait> waits_;
   mutable std::mutex mutex_;
   std::condition_variable more_;
   Tasks waiting_, active_, done_;

@@ -7,22 +7,18 @@
 #include <libvirt/libvirt-qemu.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <filesystem>
+#include <utility>
 #include <vector>
 
 #include "engine/bench/plain_walker.hpp"
+#include "testvm/bench/bench.hpp"
 #include "testvm/bench/stub_client.hpp"
 #include "testvm/host/libvirt.hpp"
 #include "testvm/host/vm_target.hpp"
 
 namespace morsel::bench {
 namespace {
-
-using session::Exit;
-using session::Failure;
 
 constexpr u64 pages = 131'072;
 constexpr u64 object_bytes = u64{1} << 30;
@@ -37,20 +33,7 @@ void require(bool holds, const std::string& what)
 template <class Work>
 double microseconds(Work&& work)
 {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values)
-{
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
-
-void print(const char* name, double value, double baseline)
-{
-  fmt::print(R"({{"name": "{}", "value": {:.3f}, "unit": "us", "baseline": {:.3f}}})" "\n", name, value, baseline);
+  return seconds(std::forward<Work>(work)) * 1e6;
 }
 
 // Lets QEMU listen for gdb; the socket goes with this object, the VM with the program.
@@ -86,8 +69,10 @@ void dump_by_stub(StubClient& stub, u64 table, unsigned level, u64 address, std:
   for (u64 i = 0; i < 512; ++i) {
     if (!(words[i] & 1)) continue;
     const u64 here = address + (i << (12 + 9 * level));
-    if (level == 0 || (words[i] & 0x80)) records.push_back({here, words[i]});
-    else dump_by_stub(stub, words[i] & 0x000f'ffff'ffff'f000, level - 1, here, records);
+    if (level == 0 || (words[i] & 0x80))
+      records.push_back({here, words[i]});
+    else
+      dump_by_stub(stub, words[i] & 0x000f'ffff'ffff'f000, level - 1, here, records);
   }
 }
 
@@ -131,21 +116,12 @@ void run()
       require(records.size() == pages, fmt::format("the stub's dump has {} of {} pages", records.size(), pages));
     }
   }
-  print("snapshot of a guest against a plain walker", median(snapshots), median(walks));
-  print("snapshot of a guest against QEMU's gdb stub", median(snapshots), median(dumps));
+  print_row("snapshot of a guest against a plain walker", median(snapshots), "us", median(walks));
+  print_row("snapshot of a guest against QEMU's gdb stub", median(snapshots), "us", median(dumps));
   target->destroy_object(name);
 }
 
 }  // namespace
 }  // namespace morsel::bench
 
-int main()
-{
-  try {
-    morsel::bench::run();
-    return 0;
-  } catch (const morsel::session::Failure& failure) {
-    std::fprintf(stderr, "%s\n", failure.what());
-    return static_cast<int>(failure.code());
-  }
-}
+int main() { return morsel::bench::run_bench(morsel::bench::run); }

@@ -253,6 +253,7 @@ session::ActorState actor_from_json(const Json& json)
   actor.kind = static_cast<morsel_actor_kind>(kind);
   actor.who = printable(text_field(json, "who"), 200);
   actor.object = printable(text_field(json, "object"), MORSEL_NAME_BYTES);
+  if (json.contains("pid")) actor.pid = small_field<u32>(json, "pid");
   if (json.contains("cpu")) actor.cpu = small_field<u32>(json, "cpu");
   if (json.contains("instruction_pointer")) actor.instruction_pointer = number_field(json, "instruction_pointer");
   if (json.contains("fault_address")) actor.fault_address = number_field(json, "fault_address");

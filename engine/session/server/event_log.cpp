@@ -58,8 +58,8 @@ std::string_view event_name(Event::Kind kind)
     case Event::Kind::resumed: return "RESUME";
     case Event::Kind::fault_fired: return "FAULT_FIRED";
     case Event::Kind::command_finished: return "COMMAND_FINISHED";
-    default: return "EVENT";
   }
+  return "EVENT";
 }
 
 Json event_data(const Event& event)

@@ -15,6 +15,10 @@ namespace {
 
 constexpr std::size_t shown_bytes = 64;  // of what a client sent, in messages to it
 
+// About the session and its events, not about the target.
+struct ServerCommand {
+  std::string_view name, help;
+};
 constexpr ServerCommand own_commands[] = {
     {"command-line", "Does one line of the command table: {\"line\":…}, or {\"words\":[…]}."},
     {"query-commands", "Tells all commands with their arguments."},
@@ -167,8 +171,6 @@ std::vector<std::string> words_of(const Request& request, const CommandTable& ta
   words.insert(words.end(), rest.begin(), rest.end());
   return words;
 }
-
-std::span<const ServerCommand> server_commands() { return own_commands; }
 
 Json commands_facts(const CommandTable& table)
 {

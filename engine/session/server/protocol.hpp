@@ -5,7 +5,7 @@
 //   server   {"morselscope":{"protocol":1,"journal":…,"session":NAME,"pid":…,"target":{…},"event":N}}   the greeting
 //   client   {"execute":"object-create","arguments":{"NAME":"demo","SIZE":"4M"},"id":1,"text":"plain"}
 //            {"execute":"command-line","arguments":{"line":"object create demo 4M"}}       or "words":[…]
-//            {"execute":"query-commands"}, and the others of server_commands()
+//            {"execute":"query-commands"}, and the others that it lists under "server"
 //   server   {"return":{"facts":{…},"status":0,"text":…,"errors":…},"id":1}
 //            {"error":{"class":…,"desc":…,"tried":…,"found":…,"advice":…,"exit":2},"id":1}
 //            {"event":"OBJECT_CHANGED","number":7,"timestamp":{"seconds":…,"microseconds":…},"data":{…}}
@@ -41,13 +41,6 @@ Request parse_request(const std::string& line, Message& id);
 
 // The words of the command table that the request stands for. Throws Failure(usage).
 std::vector<std::string> words_of(const Request& request, const CommandTable& table);
-
-// A command of the server itself: about the session and its events, not about the target.
-struct ServerCommand {
-  std::string_view name;
-  std::string_view help;
-};
-std::span<const ServerCommand> server_commands();
 
 // All commands with their arguments: the answer to query-commands.
 Json commands_facts(const CommandTable& table);

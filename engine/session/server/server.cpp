@@ -53,7 +53,8 @@ Protocol::acceptor open_door(asio::io_context& loop, const fs::path& path)
   if (path.native().size() >= sizeof(sockaddr_un::sun_path))
     throw Failure(Exit::usage, tried, fmt::format("the path has {} bytes, too many for a socket", path.native().size()),
                   "Use a shorter name, or set XDG_RUNTIME_DIR to a shorter folder.");
-  fs::remove(path);
+  std::error_code ignored;
+  fs::remove(path, ignored);  // what cannot be removed cannot be bound to either
   const mode_t old_mask = umask(0177);
   try {
     Protocol::acceptor acceptor(loop, Protocol::endpoint(path.string()));
@@ -382,11 +383,7 @@ void Server::Core::watch_journal()
 // In the session's thread.
 void Server::Core::look_into_journal()
 {
-  try {
-    if (session_.recorder().on()) session_.recorder().sync(session_.target());
-  } catch (const Failure&) {
-    // The next command tells it.
-  }
+  if (session_.recorder().on()) session_.recorder().sync(session_.target());
   asio::post(loop_, [this, news = feed_.look(session_, points_wanted_)]() mutable {
     add_points(std::move(news));
     command_ended();

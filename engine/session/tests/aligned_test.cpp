@@ -1,68 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Trees written by hand into a small memory, so that every cell is known.
-#include "engine/session/aligned.hpp"
-
-#include <gtest/gtest.h>
-
-#include "engine/morsel/object.hpp"
+#include "engine/session/tests/hand_made_trees.hpp"
 
 namespace morsel::session {
 namespace {
 
 using inspect::DiffState;
 
-constexpr u64 mib2 = u64{2} << 20;
-
-// Physical memory of 64 pages at address 0; page n is table n.
-class Memory {
- public:
-  Memory() : words_(64 * 512) {}
-  template <class F>
-  void table(u64 page, u32 index, u64 to)
-  {
-    words_[page * 512 + index] = F::make_table(PhysAddr{to * page_bytes});
-  }
-  template <class F>
-  void leaf(u64 page, u32 index, u64 frame, Level level = 0, Rights rights = rights_rw)
-  {
-    words_[page * 512 + index] = F::make_leaf(PhysAddr{frame}, level, {rights});
-  }
-  void word(u64 page, u32 index, u64 value) { words_[page * 512 + index] = value; }
-  inspect::PhysicalMemory memory() const
-  {
-    return inspect::PhysicalMemory({{0, words_.size() * 8, reinterpret_cast<const std::byte*>(words_.data())}});
-  }
-
- private:
-  std::vector<u64> words_;
-};
-
-// A 4-MiB object with a PMD root in page 1, its first PTE table in page 2; an EPT view with a PML4 root in page 10.
-class AlignedTreeTest : public ::testing::Test {
- protected:
-  AlignedTreeTest()
-  {
-    object_.name = "a";
-    object_.bytes = 2 * mib2;
-    object_.root = PhysAddr{page_bytes};
-    object_.root_level = 1;
-    object_.views.push_back({1, FormatId::ept, PhysAddr{10 * page_bytes}, 3, 0});
-    memory_.table<Amd64L4>(1, 0, 2);
-    for (u32 n = 0; n < 8; ++n) memory_.leaf<Amd64L4>(2, n, 0x100000 + n * page_bytes);
-    memory_.table<EptL4>(10, 0, 11);
-    memory_.table<EptL4>(11, 0, 12);
-    memory_.table<EptL4>(12, 0, 13);
-    for (u32 n = 0; n < 4; ++n) memory_.leaf<EptL4>(13, n, 0x100000 + n * page_bytes);
-  }
-  AlignedTree tree(std::optional<Range> range = {}) const
-  {
-    return AlignedTree::capture(memory_.memory(), object_, range);
-  }
-
-  Memory memory_;
-  ObjectState object_;
-};
+using AlignedTreeTest = HandMadeTrees;
 
 TEST_F(AlignedTreeTest, StartsAtTheHighestRootAndOpensOntoTheShallowerTree)
 {
@@ -254,6 +200,36 @@ TEST_F(AlignedTreeTest, NeverFoldsOverADifference)
                                        {0x6000, 0x7000},
                                        {0x7000, 0x8000},
                                        {0x8000, mib2}}));
+}
+
+TEST_F(AlignedTreeTest, FoldsSmallLeavesBesideALargeOne)
+{
+  memory_.word(1, 1, Amd64L4::make_leaf(PhysAddr{2 * mib2}, 1, {rights_rw}));
+  memory_.table<EptL4>(12, 1, 14);
+  for (u32 n = 0; n < 512; ++n) memory_.leaf<EptL4>(14, n, 2 * mib2 + n * page_bytes);
+  const std::vector<FoldedRow> rows = fold(tree());
+  EXPECT_EQ(rows.back().span(), (Range{mib2, 2 * mib2}));
+  EXPECT_EQ(rows.back().count, 512u);
+  EXPECT_FALSE(rows.back().scattered[0] || rows.back().scattered[1]);
+}
+
+TEST_F(AlignedTreeTest, FoldsReservationsThatAreStaleAlike)
+{
+  for (u32 n = 0; n < 4; ++n)
+    memory_.word(13, n, software::make_reserved(n + 1, n < 2 ? software::Stale::no : software::Stale::yes));
+  std::vector<Range> spans;
+  for (const FoldedRow& row : fold(tree()))
+    if (row.first.level == 0 && row.first.offset < 0x4000) spans.push_back(row.span());
+  EXPECT_EQ(spans, (std::vector<Range>{{0, 0x2000}, {0x2000, 0x4000}}));
+}
+
+TEST_F(AlignedTreeTest, SaysThatARootCannotBeRead)
+{
+  object_.views[0].root = PhysAddr{1000 * page_bytes};
+  const AlignedTree t = tree();
+  EXPECT_FALSE(t.cell(t.root(0), 1).readable);
+  EXPECT_EQ(t.cell({0, 0}, 1).worst, DiffState::format);
+  EXPECT_FALSE(t.clean());
 }
 
 TEST_F(AlignedTreeTest, FoldsManyScatteredFramesAndSaysSo)

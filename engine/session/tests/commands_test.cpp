@@ -298,7 +298,21 @@ TEST_F(CommandsTest, BadValuesAreRefusedBeforeAnythingIsDone)
       {"inject add invalidate drop --nth 0", "count from 1"},
       {"inject add invalidate drop --view 99", "no view's number"},
       {"inject add change fail --times 1000000", "would keep an operation busy"},
+      {"inject add invalidate drop --probability 0", "no percentage"},
+      {"inject add invalidate drop --actor 0", "no actor"},
+      {"inject add invalidate drop --until flush", "belongs to delay"},
+      {"inject add publish delay", "delay needs it"},
+      {"inject add publish corrupt", "corrupt needs it"},
+      {"inject add publish corrupt --bits 0", "flips nothing"},
+      {"inject preset lost-invalidatoin abc ept", "Did you mean 'lost-invalidation'"},
+      {"inject preset lost-invalidation abc", "needs a view"},
+      {"inject preset lost-invalidation abc primary", "not the primary"},
       {"until publish --view 65537", "no view's number"},
+      {"until publish --actor 5000000000", "no actor"},
+      {"step", "nobody waits"},
+      {"tree abc --half user", "no halves"},
+      {"journal", "nothing was recorded"},
+      {"goto 1", "nothing was recorded"},
   };
   for (const auto& [line, part] : table) {
     const Failure f = failure(line);
@@ -308,6 +322,17 @@ TEST_F(CommandsTest, BadValuesAreRefusedBeforeAnythingIsDone)
   EXPECT_EQ(run("tree abc").facts, before);
   EXPECT_TRUE(run("inject list").facts["rules"].empty());
   EXPECT_EQ(run("object list").facts["objects"].size(), 1u);
+}
+
+TEST_F(CommandsTest, ADiffNeedsAView)
+{
+  run("object create a 4M");
+  EXPECT_NE(failure("diff a").advice().find("view add a"), std::string::npos);
+}
+
+TEST_F(CommandsTest, RootsAreOfThoseThatOnlyLook)
+{
+  EXPECT_EQ(failure("root add a 0x1000").code(), Exit::skipped);
 }
 
 TEST_F(CommandsTest, HelpTellsEveryCommand)

@@ -124,6 +124,30 @@ TEST(DumpFile, TakesWholePagesOnlyAndCountsWhatIsLeftOut)
   EXPECT_EQ(read_back.left_out, 0x3000u);
 }
 
+TEST(DumpFile, JoinsSegmentsThatLieBesideEachOtherInMemoryAndFile)
+{
+  DumpBuilder dump;
+  dump.memory(0x1000, std::vector<u64>(512, 1));
+  dump.memory(0x2000, std::vector<u64>(512, 2));
+  dump.memory(0x9000, std::vector<u64>(512, 3));
+  const std::vector<u8> bytes = dump.build();
+  const Dump read_back = read(bytes);
+  ASSERT_EQ(read_back.segments.size(), 2u);
+  EXPECT_EQ(read_back.segments[0].bytes, 2 * page_bytes);
+  EXPECT_EQ(read_back.segments[1].start, 0x9000u);
+}
+
+TEST(DumpFile, SaysWhichMachineItIsOf)
+{
+  const std::pair<Elf64_Half, const char*> machines[] = {
+      {EM_X86_64, "x86-64"}, {EM_386, "i386"}, {EM_AARCH64, "arm64"}, {EM_RISCV, "RISC-V"}, {1, "another machine"}};
+  for (const auto& [number, name] : machines) {
+    const Elf64_Half machine = number;
+    const std::vector<u8> bytes = one_page().build([machine](Elf64_Ehdr& h, Headers&) { h.e_machine = machine; });
+    EXPECT_EQ(read(bytes).machine, name);
+  }
+}
+
 TEST(DumpFile, FindsTheKernelsTablesByItsNote)
 {
   DumpBuilder dump;

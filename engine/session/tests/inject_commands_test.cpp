@@ -48,6 +48,62 @@ TEST_F(InjectCommands, ARuleOfOneObjectSparesTheOthers)
   EXPECT_NE(std::string(failure("inject add alloc fail --object none").what()).find("'none'"), std::string::npos);
 }
 
+TEST_F(InjectCommands, ARuleSaysAllThatItWaitsFor)
+{
+  run("object create a 4M");
+  run("view add a ept");
+  const Reply added =
+      run("inject add publish corrupt --bits 6 --view 1 --range 0..8K --actor 3 --interval 2 "
+          "--probability 50 --seed 9");
+  EXPECT_EQ(added.facts["rules"][0]["actor"], 3);
+  const std::string when = "in 0x0..0x2000, actor 3, each 2th, 50 % of seed 9, bits 0x6";
+  EXPECT_NE(added.text.find(when), std::string::npos) << added.text;
+  EXPECT_NE(run("inject add publish delay --until flush").text.find("until flush"), std::string::npos);
+}
+
+TEST_F(InjectCommands, EveryPresetIsARuleForAView)
+{
+  run("object create a 4M");
+  run("view add a ept");
+  const Json presets = run("inject presets").facts["presets"];
+  for (const Json& preset : presets) {
+    const Json rule = run("inject preset " + preset["name"].get<std::string>() + " a ept").facts["rules"][0];
+    EXPECT_EQ(rule["point"], preset["point"]);
+    EXPECT_EQ(rule["action"], preset["action"]);
+    EXPECT_EQ(rule["view"], preset["tree"] == "view" ? "1" : "primary");
+    const bool flips = preset["action"] == "corrupt" && preset["point"] != "copy";
+    EXPECT_EQ(rule.contains("bits"), flips) << preset;
+  }
+}
+
+// The leaf that the fault lets be published is what the preset says.
+TEST_F(InjectCommands, PresetsSpoilALeafAsTheyPromise)
+{
+  run("object create a 4M");
+  run("view add a ept");
+  run("object populate a 0..16K --rights r");
+  const std::pair<const char*, const char*> states[] = {
+      {"reserved-bit", "format"}, {"rights-widened", "rights"}, {"wrong-frame", "frame"}};
+  u64 page = 0;
+  for (const auto& [preset, state] : states) {
+    run(std::string("inject preset ") + preset + " a ept");
+    const std::string offset = std::to_string(page++ * page_bytes);
+    run("access a ept " + offset + " read --no-touch");
+    const Json runs = run("diff a --range " + offset).facts["views"][0]["runs"];
+    ASSERT_EQ(runs.size(), 1u) << preset;
+    EXPECT_EQ(runs[0]["state"], state) << preset;
+  }
+}
+
+TEST_F(InjectCommands, AnInvalidationThatHappensTwiceHarmsNobody)
+{
+  for (const char* line : {"object create a 4M", "view add a ept", "access a ept 0 write"}) run(line);
+  run("inject add invalidate duplicate --view 1");
+  EXPECT_EQ(run("object unmap a 0").facts["changed_pages"], 1);
+  EXPECT_EQ(run("inject list").facts["rules"][0]["fired"], 1);
+  EXPECT_EQ(run("verify").status, 0);
+}
+
 // A leaf that may be written and not read is a misconfiguration in EPT only, and AMD64's leaves have no bit that has to
 // be zero on every CPU.
 TEST_F(InjectCommands, APresetIsRefusedWhereTheFormatHasNoBitForIt)

@@ -4,11 +4,13 @@
 #include "engine/session/journal_file.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 
+#include "engine/session/session.hpp"
 #include "engine/session/tests/record_fixture.hpp"
 
 namespace morsel::session {
@@ -113,6 +115,65 @@ TEST_F(SavedJournal, IsRefusedWhenAChangeDoesNotFindWhatItSays)
   EXPECT_NE(refusal().find("change 0 finds"), std::string::npos);
 }
 
+TEST_F(SavedJournal, IsRefusedWhenAPageLiesOutsideMemory)
+{
+  ASSERT_GT(header().pages, 0u);
+  words[sizeof(JournalFileHeader) / 8 + (header().text_bytes + 7) / 8] = 0x10;
+  EXPECT_NE(refusal().find("a page at 0x10 lies outside"), std::string::npos);
+}
+
+TEST_F(SavedJournal, KeepsWhatIsMissingBeforeItsFirstRecordAndWhatIsDoubtful)
+{
+  Chronicle first{"a machine made by hand", Journal{}, nullptr};
+  first.history = std::make_unique<History>(machine.memory(), std::vector{machine.state()});
+  const auto added = first.journal.append({{change(4, 0, 0x3000, leaf(1), leaf(2))}, 3, 0});
+  ASSERT_EQ(first.journal.gaps().size(), 1u);
+  first.history->append(added, {machine.state()}, first.journal.gaps()[0].before, machine.memory());
+  ASSERT_FALSE(first.history->doubts().empty());
+  save_journal(first, path);
+  const Chronicle again = load_journal(path);
+  ASSERT_EQ(again.journal.gaps().size(), 1u);
+  EXPECT_EQ(again.journal.gaps()[0].before, 0u);
+  EXPECT_EQ(again.journal.gaps()[0].lost, 3u);
+  EXPECT_EQ(again.journal.lost, 3u);
+  ASSERT_EQ(again.history->doubts().size(), first.history->doubts().size());
+  EXPECT_EQ(again.history->doubts()[0].to, first.history->doubts()[0].to);
+  Session session{std::unique_ptr<Target>{}};
+  session.execute_line("journal load '" + path + "'");
+  const std::string status = session.execute_line("journal status").text;
+  EXPECT_NE(status.find("not known exactly at 1 place\n"), std::string::npos) << status;
+}
+
+// As in docs/journal.md: what is not known is told.
+TEST_F(SavedJournal, ASessionTellsWhatIsMissing)
+{
+  Session session{std::unique_ptr<Target>{}};
+  session.execute_line("journal load '" + path + "'");
+  const Reply status = session.execute_line("journal status");
+  EXPECT_EQ(status.facts["gaps"], Json::parse(R"([{"after":2,"lost":2}])")) << status.text;
+  EXPECT_NE(status.text.find("2 records missing after record 2"), std::string::npos) << status.text;
+  const Reply records = session.execute_line("journal --object small");
+  EXPECT_EQ(records.facts["records"].size(), 3u);
+  EXPECT_EQ(records.facts["gaps"], Json::parse(R"([{"before":5,"lost":2}])"));
+  EXPECT_NE(records.text.find("2 records lost"), std::string::npos) << records.text;
+  EXPECT_THROW(session.execute_line("goto 6"), Failure);
+  EXPECT_THROW(session.execute_line("journal --object tall"), Failure);
+}
+
+TEST_F(SavedJournal, SaysWhyItCannotBeWritten)
+{
+  try {
+    save_journal(chronicle, "/nowhere/at/all");
+    ADD_FAILURE() << "it was written";
+  } catch (const Failure& failure) {
+    EXPECT_EQ(failure.found(), "No such file or directory");
+  }
+  std::filesystem::create_directory(path + ".d");
+  EXPECT_THROW(save_journal(chronicle, path + ".d"), Failure) << "a folder is not replaced";
+  EXPECT_FALSE(std::filesystem::exists(path + ".d.part"));
+  std::filesystem::remove(path + ".d");
+}
+
 TEST_F(SavedJournal, IsRefusedWhenAChangeLeavesMemory)
 {
   words[changes_at() + 1] = 0x10;
@@ -143,6 +204,14 @@ TEST_F(SavedJournal, IsRefusedWhenItsDescriptionIsDamaged)
   EXPECT_NE(refusal().find("level-9 root"), std::string::npos);
   replaced("\"bytes\":1073741824", "\"bytes\":1973741824");
   EXPECT_NE(refusal().find("object of 1973741824 bytes"), std::string::npos);
+}
+
+TEST(JournalFile, APipeIsRefusedThoughNobodyWritesToIt)
+{
+  const std::string path = testing::TempDir() + "/journal-pipe-" + std::to_string(::getpid());
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_THROW(load_journal(path), Failure);
+  std::filesystem::remove(path);
 }
 
 TEST(JournalFile, ThatIsNotThereOrNoFileIsRefused)

@@ -60,6 +60,18 @@ TEST(Journal, ForgetsTheOldestWhenFull)
   EXPECT_EQ(journal.records().front().sequence, 76u);
 }
 
+TEST(TableImage, KnowsWhereEachWordStandsInMemory)
+{
+  const TableImage image({{0x1000, 2 * page_bytes}, {0x9000, page_bytes}});
+  for (const u64 at : {0x1000, 0x2ff8, 0x9000, 0x9008}) {
+    const auto index = image.index({at});
+    ASSERT_TRUE(index) << at;
+    EXPECT_EQ(image.address(*index).value, at);
+  }
+  EXPECT_FALSE(image.index({0x3000}));
+  EXPECT_FALSE(image.index({0x2ff8}, 2));
+}
+
 class HistoryOfRecords : public testing::Test {
  protected:
   void append(const std::vector<JournalRecord>& records, std::optional<std::size_t> gap = {})
@@ -136,6 +148,29 @@ TEST_F(HistoryOfRecords, SaysWhereItIsNotExact)
   EXPECT_EQ(word(machine.leaf_table + 3 * sizeof(u64)), 0u) << "as in the machine";
   history.go_to(1);
   EXPECT_EQ(word(machine.leaf_table + 3 * sizeof(u64)), leaf(7));
+}
+
+TEST_F(HistoryOfRecords, DoubtsWhatWasFoundInATableThatItDoesNotHave)
+{
+  append({change(1, 0, 0x3000, 0, leaf(7))});
+  append({change(2, 0, 0x200000, 0, 0)});  // nothing was found where there is no table: so it is
+  EXPECT_TRUE(history.is_exact(1));
+  append({change(3, 0, 0x200000, leaf(1), leaf(2))});
+  EXPECT_FALSE(history.is_exact(0));
+  EXPECT_FALSE(history.is_exact(2));
+  EXPECT_TRUE(history.is_exact(3));
+  append({change(4, 0, 0x200000, leaf(3), leaf(4))});
+  EXPECT_FALSE(history.is_exact(3));
+  EXPECT_EQ(history.doubts().size(), 1u) << "one doubt goes on the other";
+}
+
+TEST_F(HistoryOfRecords, KnowsObjectsThatChangeWithoutARecord)
+{
+  ObjectState renamed = machine.state();
+  renamed.name = "tall";
+  history.append({}, {renamed}, {}, machine.memory());
+  EXPECT_EQ(history.objects()[0].name, "tall");
+  EXPECT_EQ(history.objects_since().size(), 1u);
 }
 
 TEST_F(HistoryOfRecords, IsNotMovedByNewRecordsWhileItShowsThePast)

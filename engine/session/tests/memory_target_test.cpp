@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <tuple>
 
 #include "engine/session/session.hpp"
 #include "engine/session/tests/dump_builder.hpp"
@@ -110,6 +111,31 @@ TEST_F(MemoryTargetTest, ComparesTwoRoots)
   EXPECT_EQ(run("tree cpu0").facts["columns"].size(), 2u);
 }
 
+TEST_F(MemoryTargetTest, ComparesTheRightsOfTwoRoots)
+{
+  SmallSpace space;  // the other process may only read the page
+  space.put(SmallSpace::base + 0xa000, 0, (SmallSpace::base + 0xd000) | 0x67);
+  space.put(SmallSpace::base + 0xd000, 2, (SmallSpace::base + 0xe000) | 0x67);
+  space.put(SmallSpace::base + 0xe000, 0, SmallSpace::frame | 0x8000'0000'0000'0065);
+  DumpBuilder dump;
+  dump.memory(SmallSpace::base, space.words);
+  const std::vector<u8> bytes = dump.build();
+  std::ofstream(path, std::ios::binary | std::ios::trunc)
+      .write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
+  session.emplace(open_dump(path, {}));
+  for (const auto& [first, second, status] :
+       {std::tuple("0x101000", "0x109000", 0), std::tuple("0x109000", "0x101000", 1)}) {
+    run(std::string("root add a ") + first);
+    run(std::string("root add a ") + second + " --beside");
+    const Reply diff = run("diff a --range 0x400000 --behind");
+    EXPECT_EQ(diff.status, status) << "only what the other allows more is unclean";
+    ASSERT_EQ(diff.facts["views"][0]["runs"].size(), 1u);
+    EXPECT_EQ(diff.facts["views"][0]["runs"][0]["state"], "rights");
+    EXPECT_EQ(diff.facts["views"][0]["runs"][0]["widened"], status == 1);
+    run("root drop a");
+  }
+}
+
 TEST_F(MemoryTargetTest, FindsTheOtherProcess)
 {
   const Json roots = run("root find cpu0 --add").facts["roots"];
@@ -120,6 +146,16 @@ TEST_F(MemoryTargetTest, FindsTheOtherProcess)
   EXPECT_EQ(run("object list").facts["objects"].size(), 2u);
   run("root drop p1");
   EXPECT_EQ(run("object list").facts["objects"].size(), 1u);
+}
+
+TEST_F(MemoryTargetTest, LeavesANameThatIsTakenToItsOwner)
+{
+  run("root add p1 0x102000");
+  const Json roots = run("root find cpu0 --add").facts["roots"];
+  ASSERT_EQ(roots.size(), 2u);
+  EXPECT_EQ(roots[1]["name"], "p2");
+  EXPECT_EQ(run("root find cpu0 --add").facts["roots"], roots) << "it has its name already";
+  EXPECT_EQ(run("object show p1").facts["root"], "0x102000");
 }
 
 TEST_F(MemoryTargetTest, TextIsRenderedFromTheJsonAlone)
@@ -160,11 +196,50 @@ TEST_F(MemoryTargetTest, RefusesEverythingThatWouldWrite)
        {"object create a 4M", "object destroy cpu0", "object populate cpu0 0..4K", "object unmap cpu0 0..4K",
         "object protect cpu0 0..4K r", "object split cpu0 0..2M", "object merge cpu0 0..2M",
         "object migrate cpu0 0..4K", "object harvest cpu0 0..4K", "object clone cpu0 b", "view add cpu0 ept",
-        "access cpu0 primary 0x400000 read", "inject add publish drop", "run true"})
+        "access cpu0 primary 0x400000 read", "inject add publish drop", "run true", "object ranges cpu0",
+        "object ranges cpu0 --dirty"})
     EXPECT_NE(refusal(line).find("is only looked at"), std::string::npos) << line;
+  run("root add cpu0 0x109000 --beside");
+  EXPECT_NE(refusal("view drop cpu0 1").find("is only looked at"), std::string::npos);
+  EXPECT_THROW(session->target().start_program({"true"}), Failure);
+  EXPECT_THROW(session->target().end_program(1), Failure);
   EXPECT_NE(refusal("journal on"), "accepted");
   EXPECT_NE(refusal("stop"), "accepted");
   EXPECT_EQ(run("verify").status, 0);
+}
+
+TEST_F(MemoryTargetTest, HasNothingThatMachinesOfOursHave)
+{
+  const Json counted = run("counters").facts;
+  for (const auto& [name, value] : counted.items()) EXPECT_EQ(value, 0) << name;
+  EXPECT_TRUE(run("inject list").facts["rules"].empty());
+  EXPECT_TRUE(run("inject clear").facts["rules"].empty());
+  EXPECT_EQ(run("kernel-log").facts["text"], "");
+}
+
+TEST_F(MemoryTargetTest, NamesTheRootsThatThereAre)
+{
+  EXPECT_EQ(session->target().object("cpu0").root, PhysAddr{SmallSpace::root});
+  try {
+    session->target().object("cpu1");
+    ADD_FAILURE() << "there is one";
+  } catch (const Failure& failure) {
+    EXPECT_EQ(failure.advice(), "Did you mean 'cpu0'?");
+  }
+}
+
+TEST_F(MemoryTargetTest, ACpuThatDoesNotPageHasNoRoot)
+{
+  EXPECT_NE(refusal("root add a cpu0 --format amd64").find("say the format themselves"), std::string::npos);
+  DumpBuilder dump;
+  dump.note("QEMU", qemu_note(0xfff0, 0x10, 0, 0));
+  dump.memory(SmallSpace::base, SmallSpace().words);
+  const std::vector<u8> bytes = dump.build();
+  std::ofstream(path, std::ios::binary | std::ios::trunc)
+      .write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
+  session.emplace(open_dump(path, {}));
+  EXPECT_TRUE(run("object list").facts["objects"].empty());
+  EXPECT_NE(refusal("root add a cpu0").find("does not walk tables of long mode"), std::string::npos);
 }
 
 TEST_F(MemoryTargetTest, IsRefusedWhereThereIsNoFile)

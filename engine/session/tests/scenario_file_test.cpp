@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/session/session.hpp"
+#include "engine/session/tests/forwarding_target.hpp"
 #include "engine/sim/embedded_target.hpp"
 
 namespace morsel::session {
@@ -127,6 +128,15 @@ TEST(ScenarioFile, LinesThatMeanNothingAreRefusedBeforeAnythingIsDone)
       EXPECT_TRUE(failure.tried().starts_with("x.morsel")) << failure.what();
     }
   }
+}
+
+TEST(ScenarioFile, CleansUpOnATargetThatCannotBeStepped)
+{
+  Session session(std::make_unique<ForwardingTarget>(sim::make_embedded_target()));
+  const Json facts = run_scenario_file(parse_scenario_file("x.morsel", "object create a 4M\nobject clone a b\n"),
+                                       [&](std::span<const std::string> words) { return session.execute(words); });
+  EXPECT_EQ(facts["steps"].size(), 2u);
+  EXPECT_TRUE(session.target().objects().empty());
 }
 
 }  // namespace

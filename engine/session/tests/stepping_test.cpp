@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <thread>
 
 #include "engine/session/session.hpp"
 #include "engine/session/tests/forwarding_target.hpp"
@@ -130,6 +131,69 @@ TEST_F(Stepped, ASessionThatEndsLetsItsTasksEnd)
   facts("stop");
   begin("object populate a all");
   begin("object unmap a 0..4K");
+}
+
+TEST_F(Stepped, OnlySoManyCommandsWaitBehindTheGate)
+{
+  facts("stop");
+  for (int n = 0; n < 48; ++n) begin("object populate a " + std::to_string(n * page_bytes));
+  try {
+    facts("object populate a all");
+    ADD_FAILURE() << "one more";
+  } catch (const Failure& failure) {
+    EXPECT_NE(failure.found().find("48 commands wait"), std::string::npos);
+  }
+  EXPECT_EQ(facts("run")["finished"].size(), 48u);
+}
+
+TEST_F(Stepped, AnActorOfSomebodyElseIsNoCommandsActor)
+{
+  facts("stop");
+  std::thread somebody([this] { session.target().populate("a", {0x20000, 0x21000}, rights_rw, 0); });
+  EXPECT_TRUE(session.wait_for_actors(Milliseconds(60'000), [](const std::vector<ActorState>& actors) {
+    return actors.size() == 1 && actors[0].waits == ActorWaits::at_point;
+  }));
+  const u64 other = facts("actors")["actors"][0]["actor"].get<u64>();
+  EXPECT_NE(begin("object unmap a 0..4K"), other);
+  EXPECT_NE(begin("object unmap a 4K..8K"), other);
+  const Json end = facts("run");
+  EXPECT_EQ(end["finished"].size(), 2u) << "what nobody here has begun is told to nobody";
+  somebody.join();
+}
+
+TEST_F(Stepped, UntilNamesWhomItMeans)
+{
+  facts("stop");
+  const u64 first = begin("object unmap a 0..4K"), second = begin("object unmap a 4K..8K");
+  EXPECT_LT(first, second);
+  const Json met = facts("until change --actor " + std::to_string(second));
+  EXPECT_EQ(met["by"]["actor"], second);
+  EXPECT_EQ(met["finished"].size() + facts("run")["finished"].size(), 2u);
+}
+
+TEST_F(Stepped, ChangesOfAnObjectsViewsWaitForEachOther)
+{
+  facts("stop");
+  const u64 first = begin("view add a npt");
+  const Json second = facts("view add a riscv_sv39")["waits_at"];
+  EXPECT_EQ(second["waits"], "for_grace");
+  EXPECT_EQ(second["waits_for"], Json::array({first}));
+  EXPECT_EQ(facts("run")["finished"].size(), 2u);
+  EXPECT_EQ(facts("view list a")["views"].size(), 3u);
+}
+
+TEST_F(Stepped, OfTwoObjectsOfOneNameTheSecondIsTakenBack)
+{
+  facts("stop");
+  begin("object create x 4M");
+  begin("object create x 8M");
+  const Json finished = facts("run")["finished"];
+  EXPECT_EQ(finished[0]["status"], 0);
+  EXPECT_NE(finished[1]["text"].get<std::string>().find("one of this name exists"), std::string::npos);
+  EXPECT_EQ(facts("object show x")["bytes"], u64{4} << 20);
+  facts("object destroy x");
+  facts("object destroy a");
+  EXPECT_EQ(facts("counters")["tables"], 0);
 }
 
 TEST(Stepping, ATargetWithoutItSaysSo)

@@ -6,8 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/session/session.hpp"
-#include "engine/session/tests/forwarding_target.hpp"
-#include "engine/sim/embedded_target.hpp"
+#include "engine/session/tests/guest_target.hpp"
 
 namespace morsel::session {
 namespace {
@@ -72,6 +71,37 @@ TEST(Tour, DoesNotReplaceSomebodysObjectOrRules)
   EXPECT_EQ(target->injected().size(), 2u);
 }
 
+TEST(Tour, LetsAProcessOfTheGuestWrite)
+{
+  GuestTarget guest;
+  const Outcome outcome = run_tour(guest, {});
+  EXPECT_EQ(broken(outcome.facts), std::vector<std::string>{});
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_NE(outcome.facts["stations"][1]["told"].get<std::string>().find("A process in the guest"), std::string::npos);
+}
+
+TEST(Tour, ThatFailsLeavesNothingBehindAndSaysWhatItsProcessEndedWith)
+{
+  const std::pair<ProgramResult, const char*> ends[] = {
+      {{3, {}, {}, "no such file"}, "it ended with exit status 3"},
+      {{{}, 7, {}, "no such file"}, "it was ended by signal 7"},
+  };
+  for (const auto& [end, found] : ends) {
+    GuestTarget guest(end);
+    try {
+      run_tour(guest, {tour_object, true});
+      ADD_FAILURE() << "it went on";
+    } catch (const Failure& failure) {
+      EXPECT_EQ(failure.code(), Exit::check_failed);
+      EXPECT_EQ(failure.found(), found);
+      EXPECT_EQ(failure.advice(), "no such file");
+    }
+    EXPECT_EQ(guest.objects().size(), 1u) << "it is to be kept";
+    EXPECT_THROW(run_tour(guest, {}), Failure);
+    EXPECT_TRUE(guest.objects().empty());
+  }
+}
+
 // Takes rules and does nothing with them.
 class DeafTarget : public ForwardingTarget {
  public:
@@ -127,6 +157,13 @@ TEST(Tour, NoticesAnUnmapThatDidNotHappen)
   EXPECT_EQ(outcome.status, 1);
   ASSERT_FALSE(broken(outcome.facts).empty());
   EXPECT_EQ(broken(outcome.facts)[0], "unmapped pages left in the primary");
+}
+
+TEST(Tour, SaysWhatItLeavesBehind)
+{
+  Session session(sim::make_embedded_target());
+  EXPECT_NE(session.execute_line("tour --keep").text.find("The object 'tour' stays"), std::string::npos);
+  EXPECT_EQ(session.execute_line("tour").text.find("stays"), std::string::npos);
 }
 
 TEST(Tour, SaysOnTheTerminalWhichExpectationBroke)

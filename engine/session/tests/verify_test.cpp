@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <map>
 
 #include "engine/session/session.hpp"
+#include "engine/session/tests/hand_made_trees.hpp"
 #include "engine/session/words.hpp"
 #include "engine/sim/embedded_target.hpp"
 
@@ -198,6 +200,44 @@ TEST_F(VerifyTest, TextIsRenderedFromTheFacts)
     EXPECT_EQ(command.render(Json::parse(reply.facts.dump()), Style{}), reply.text) << line;
     EXPECT_FALSE(reply.text.empty()) << line;
   }
+}
+
+TEST_F(TreesThatDiffer, AreToldWithTheInvariantThatIsBroken)
+{
+  const Verdict verdict = verify(memory_.memory(), {object_}, {});
+  std::map<u64, std::string> found;
+  for (const Violation& v : verdict.violations) found[v.range.start] = v.invariant + " " + v.why;
+  const std::map<u64, std::string> expected{
+      {0x1000, "I1 maps 0x1000..0x2000 → frame 0x30000, the primary frame 0x101000"},
+      {0x2000, "I2 still maps 0x2000..0x3000 → frame 0x102000, the primary has nothing there"},
+      {0x6000, "I1 allows rw- at 0x6000..0x7000, the primary r--"},
+      {0x7000, "I1 has the entry 0x2 at 0x7000..0x8000, which is malformed"},
+      {0x8000, "I2 still maps 0x8000..0x9000 → frame 0x108000, the primary has a moving entry there"},
+      {mib2, "I1 has a table at 0x200000..0x400000 that cannot be read"},
+  };
+  EXPECT_EQ(found, expected);
+}
+
+TEST_F(HandMadeTrees, ATableOfTwoEntriesWasGivenAwayTooEarly)
+{
+  memory_.table<EptL4>(12, 1, 13);
+  const Verdict verdict = verify(memory_.memory(), {object_}, {});
+  ASSERT_EQ(verdict.violations.size(), 1u);
+  EXPECT_EQ(verdict.violations[0].invariant, "I3");
+  EXPECT_EQ(verdict.violations[0].range.start, mib2);
+}
+
+TEST_F(HandMadeTrees, MoreViolationsThanAreListedAreCounted)
+{
+  constexpr u32 pages = 120;
+  for (u32 n = 0; n < pages; ++n) {
+    memory_.leaf<EptL4>(13, n, 0x100000 + n * page_bytes);
+    memory_.leaf<Amd64L4>(2, n, 0x100000 + n * page_bytes);
+    if (n % 2 == 1) memory_.word(2, n, 0);
+  }
+  const Verdict verdict = verify(memory_.memory(), {object_}, {});
+  EXPECT_EQ(verdict.violations.size(), max_violations);
+  EXPECT_EQ(verdict.more, pages / 2 - max_violations);
 }
 
 }  // namespace

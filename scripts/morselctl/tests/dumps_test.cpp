@@ -66,6 +66,32 @@ TEST_F(Dumps, OfRawMemoryWantALayout)
   EXPECT_NE(morselctl({"--dump", path, "--layout", "flat", "tree", "cpu0"}).errors.find("root add"), std::string::npos);
 }
 
+// A page of raw memory for each table, and the value of the register that points to the first: EPTP (SDM 3C, 25.6.11:
+// a walk of four levels, write-back) and nCR3 (APM vol. 2, 15.25.3).
+TEST_F(Dumps, ShowNestedRoots)
+{
+  struct Case {
+    const char *format, *pointer, *end, *target;
+    u64 table, leaf;
+  };
+  for (const Case& c : {Case{"ept", "0x101e", "translated", "0x5000", 0x7, 0x37},
+                        Case{"npt", "0x1018", "translated", "0x5000", 0x67, 0x67},
+                        Case{"npt", "0x1018", "not present", "", 0x67, 0x66},
+                        Case{"ept", "0x101e", "malformed entry", "", 0x7, 0x32}}) {
+    std::vector<u64> words(std::size_t{8} * 512);
+    for (u64 level = 1; level <= 3; ++level) words[level * 512] = (level + 1) << 12 | c.table;
+    words[4 * 512 + 3] = 5 << 12 | c.leaf;
+    const auto* const begin = reinterpret_cast<const u8*>(words.data());
+    write({begin, begin + words.size() * sizeof(u64)});
+    const Ended walk = morselctl({"--dump", path, "--layout", "flat", "--root", c.pointer, "--format", c.format,
+                                  "--json", "walk", "root", "primary", "0x3000"});
+    const Json facts = Json::parse(walk.output, nullptr, false);
+    ASSERT_TRUE(facts.is_object()) << walk.output << walk.errors;
+    EXPECT_EQ(facts.at("end"), c.end) << c.format;
+    EXPECT_EQ(facts.value("target", ""), c.target) << c.format;
+  }
+}
+
 TEST_F(Dumps, AreRefusedWithTheReason)
 {
   write({'K', 'D', 'U', 'M', 'P', ' ', ' ', ' ', 0, 0});

@@ -87,6 +87,19 @@ TEST_F(VmCommands, AGuestProgramsOutputAndExitStatusPassThrough)
   EXPECT_EQ(machine.run({"run", "no-such-program"}).status, 2);
 }
 
+// The guest itself waits for the end of what nobody waits for any more.
+TEST_F(VmCommands, AProgramEndsWithTheCommandThatRanIt)
+{
+  {
+    const char* program = "echo $$ > /tmp/abandoned; exec tail -f /dev/null";
+    Running command({{"--vm", machine.name(), "run", "sh", "-c", program}, {}, {}, Terminal::no});
+    while (machine.run({"run", "test", "-s", "/tmp/abandoned"}).status != 0) {
+    }
+  }  // it is killed here
+  const char* wait = "pid=$(cat /tmp/abandoned) && while test -e /proc/$pid; do :; done";
+  EXPECT_EQ(machine.run({"run", "sh", "-c", wait}).status, 0);
+}
+
 TEST_F(VmCommands, AProcessSeesWhatTheViewWrote) { expect_that_a_process_sees_what_a_view_wrote(machine); }
 
 TEST_F(VmCommands, TablesThatLieAreNamedAndNotFollowed)
@@ -116,6 +129,33 @@ TEST_F(VmCommands, TablesThatLieAreNamedAndNotFollowed)
   memory.write(root, honest);
   EXPECT_EQ(machine.facts({"diff", "liar"}).at("clean"), true);
   machine.facts({"object", "destroy", "liar"});
+}
+
+// By an EPTP or an nCR3 alone, out of a guest that somebody else might run: nobody in it is asked.
+TEST_F(VmCommands, ANestedRootThatTheGuestHoldsCanBeReadFromOutside)
+{
+  machine.facts({"object", "create", "n", "4M"});
+  const std::string domain = "morsel-" + machine.name();
+  for (const std::string format : {"ept", "npt"}) {
+    machine.facts({"view", "add", "n", format});
+    machine.facts({"access", "n", format, "0x3000", "write"});
+    const Json view = machine.facts({"object", "show", "n"}).at("views").back();
+    const std::uint64_t root = std::stoull(view.at("root").get<std::string>(), nullptr, 16);
+    const std::string pointer = std::to_string(format == "ept" ? root | 0x5e : root | 0x18);
+    const Words from_outside{"--guest", domain, "--root", pointer, "--format", format, "--json"};
+    const auto look = [&](Words words) {
+      words.insert(words.begin(), from_outside.begin(), from_outside.end());
+      const Ended e = morselctl(words);
+      const Json facts = Json::parse(e.output, nullptr, false);
+      EXPECT_TRUE(facts.is_object()) << e.output << e.errors;
+      return facts.is_object() ? facts : Json::object();
+    };
+    const Json walk = look({"walk", "root", "primary", "0x3000"});
+    EXPECT_EQ(walk.value("end", ""), "translated") << walk;
+    EXPECT_EQ(walk.value("target", ""), machine.facts({"walk", "n", format, "0x3000"}).at("target")) << format;
+    EXPECT_EQ(look({"walk", "root", "primary", "0x5000"}).value("end", ""), "not present");
+  }
+  machine.facts({"object", "destroy", "n"});
 }
 
 TEST_F(VmCommands, RefusalsOfTheKernelAreExplained)

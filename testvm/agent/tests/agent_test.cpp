@@ -39,6 +39,7 @@ TEST(Agent, EchoesIdsAsTheyCame)
 {
   Host host;
   host.receive_greeting();
+  EXPECT_EQ(host.done("echo"), Json::object());
   host.send("{\"execute\":\"greet\",\"id\":\"a text\"}\n");
   EXPECT_EQ(host.receive()["id"], "a text");
   host.send("{\"execute\":\"greet\"}\n");
@@ -424,6 +425,23 @@ TEST(Agent, UnloadsTheModuleWhenNobodyWorksAnyMore)
   EXPECT_EQ(host.receive_reply(1002)["error"]["class"], "EBUSY") << "it has an object, and so it was tried now";
   host.done("object-destroy", {{"name", "a"}});
   host.done("module-unload");
+}
+
+TEST(Agent, GivesUpUnloadingWhileSomebodyWorks)
+{
+  Host host;
+  host.done("object-create", {{"name", "a"}, {"bytes", 4096}});
+  host.module.hold(true);
+  const Json populate{{"name", "a"}, {"start", 0}, {"end", 4096}, {"rights", "rw"}};
+  host.send(Json{{"execute", "object-populate"}, {"arguments", populate}, {"id", 1001}}.dump() + "\n");
+  const Json reply = host.ask("module-unload", {{"limit_ms", 20}});
+  EXPECT_EQ(reply["error"]["class"], "ETIMEDOUT") << reply;
+  EXPECT_NE(reply["error"]["desc"].get<std::string>().find("populate 0..0x1000 of a is still at work"),
+            std::string::npos)
+      << reply;
+  host.module.hold(false);
+  EXPECT_EQ(host.receive_reply(1001)["return"]["changed_pages"], 1);
+  EXPECT_EQ(host.done("counters")["objects"], 1) << "it is loaded";
 }
 
 TEST(Agent, AnUntilWaitsForTheProgramsOfItsClientOnly)

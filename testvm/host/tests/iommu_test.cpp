@@ -2,6 +2,7 @@
 //
 // Views that an IOMMU walks: a VM with QEMU's intel-iommu, an edu device and an NVMe drive behind it, which the module
 // drives; the kernel's own driver is off.
+#include <algorithm>
 #include <fstream>
 
 #include "testvm/host/tests/module_test.hpp"
@@ -34,6 +35,14 @@ TEST_F(IommuVm, WalksViewsForADevice) { run({"morsel-kmod-test", "device"}); }
 
 TEST_F(IommuVm, LetsADriveReadAndWriteObjects) { run({"morsel-kmod-test", "drive"}); }
 
+// A copy of the edu device takes a tenth of a second.
+TEST_F(IommuVm, SurvivesRandomRequestsOfEveryKind)
+{
+  run({"env", "MORSEL_REQUESTS=6000", "morsel-kmod-test", "fuzz"});
+  EXPECT_EQ(what_the_module_holds(), "");
+  EXPECT_EQ(alarming_lines(), "");
+}
+
 // Seen from outside of the guest: words that count from 1000, at the block where that test puts them.
 TEST_F(IommuVm, PutsAnObjectsPagesOnTheDrive)
 {
@@ -61,6 +70,15 @@ TEST_F(IommuVm, UnloadsAndLoadsAgainWithACleanLog)
   take_the_drive();
   run({"morsel-kmod-test", "drive", "nothing_is_copied"});
   EXPECT_EQ(alarming_lines(), "");
+}
+
+// The kernel's log has to say so.
+TEST_F(IommuVm, KeepsADeviceOffTheBusThatHasStoppedAnswering)
+{
+  run({"morsel-kmod-test", "dead-device"});
+  const std::string lines = alarming_lines();
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 1) << lines;
+  EXPECT_NE(lines.find("it does not end its DMA: it is taken off the bus"), std::string::npos) << lines;
 }
 
 // An access of a session is a DMA, and where the kernel drives the IOMMU itself, the engine's walker does it.

@@ -71,21 +71,26 @@ TEST(LostVm, KilledOwnerTakesEverythingWithIt)
   EXPECT_EQ(remains_of(vm), "");
 }
 
-TEST(LostVm, OwnerKilledDuringTheStartTakesEverythingWithIt)
+// Killed before the guest has greeted: an owner, and `vm up`, whose VM would have stayed.
+void expect_that_nothing_is_left_of_a_start_by(const char* starter)
 {
   VmInfo vm;
   vm.name = test_config().name;
   vm.domain = "morsel-" + vm.name;
   vm.uri = default_uri();
   ChildSetup setup;
-  setup.argv = {"/proc/" + std::to_string(getpid()) + "/exe", "own", vm.name};
+  setup.argv = {"/proc/" + std::to_string(getpid()) + "/exe", starter, vm.name};
   setup.parent_death_signal = SIGKILL;
-  const pid_t owner = start_child(setup);
+  const pid_t process = start_child(setup);
   EXPECT_TRUE(domain_comes(vm));
-  kill(owner, SIGKILL);
-  EXPECT_EQ(wait_child(owner), 128 + SIGKILL);
+  kill(process, SIGKILL);
+  EXPECT_EQ(wait_child(process), 128 + SIGKILL);
   EXPECT_EQ(remains_of(vm), "");
 }
+
+TEST(LostVm, OwnerKilledDuringTheStartTakesEverythingWithIt) { expect_that_nothing_is_left_of_a_start_by("own"); }
+
+TEST(LostVm, VmUpKilledDuringTheStartTakesEverythingWithIt) { expect_that_nothing_is_left_of_a_start_by("up"); }
 
 // What scripts/start relies on when it is killed.
 TEST(LostVm, EndsWithTheProcessThatItWasBoundTo)

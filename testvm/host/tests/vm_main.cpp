@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// GoogleTest's main, with libvirt running for all tests together; and two programs that tests start:
+// GoogleTest's main, with libvirt running for all tests together; and three programs that tests start:
 //   testvm_vm_test as-user KERNEL INITRAMFS   a VM of an ordinary user: runs something in it and ends
 //   testvm_vm_test own NAME                   owns a VM until it is killed
+//   testvm_vm_test up NAME                    what `morselctl vm up NAME` does
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 
 #include "testvm/host/libvirt_daemons.hpp"
 #include "testvm/host/vm_connection.hpp"
+#include "testvm/host/vm_control.hpp"
 #include "testvm/host/vm_target.hpp"
 
 namespace morsel::testvm {
@@ -47,6 +49,12 @@ int run_as_owner(const char* name)
   for (;;) pause();
 }
 
+int bring_up(const char* name)
+{
+  vm_up(config_of_build(name));
+  return 0;
+}
+
 }  // namespace
 }  // namespace morsel::testvm
 
@@ -55,6 +63,7 @@ int main(int argc, char** argv)
   try {
     if (argc == 4 && std::string_view(argv[1]) == "as-user") return morsel::testvm::run_as_user(argv[2], argv[3]);
     if (argc == 3 && std::string_view(argv[1]) == "own") return morsel::testvm::run_as_owner(argv[2]);
+    if (argc == 3 && std::string_view(argv[1]) == "up") return morsel::testvm::bring_up(argv[2]);
   } catch (const morsel::session::Failure& failure) {
     std::fprintf(stderr, "%s\n", failure.what());
     return static_cast<int>(failure.code());

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <future>
 #include <mutex>
+#include <sstream>
 
 #include "engine/session/session.hpp"
 #include "testvm/host/tests/vm_machine.hpp"
@@ -213,6 +214,29 @@ TEST_F(VmSteppingTest, LetsAllGoUntilOneMeetsTheCondition)
   EXPECT_EQ(two.get(), session::AccessOutcome::filled);
 }
 
+// A line of /proc/PID/maps in the guest (proc(5)).
+struct Mapped {
+  u64 start = 0;
+  std::string rights, file;
+};
+
+// What the process has mapped at the address; nothing: no file there.
+Mapped mapped_at(VmTarget& target, u32 pid, u64 address)
+{
+  std::istringstream maps(target.run_program({"cat", "/proc/" + std::to_string(pid) + "/maps"}).output);
+  for (std::string line; std::getline(maps, line);) {
+    std::istringstream words(line);
+    Mapped mapped;
+    u64 end = 0;
+    std::string offset, device, inode;
+    words >> std::hex >> mapped.start;
+    words.ignore();
+    words >> end >> mapped.rights >> offset >> device >> inode >> mapped.file;
+    if (mapped.start <= address && address < end) return mapped;
+  }
+  return {};
+}
+
 TEST_F(VmSteppingTest, ShowsTheInstructionOfAProcessThatFaultsAndCanKillIt)
 {
   Stepped stepped(*target);
@@ -222,7 +246,15 @@ TEST_F(VmSteppingTest, ShowsTheInstructionOfAProcessThatFaultsAndCanKillIt)
   const ActorState faults = stepped.wait_for(is_it);
   EXPECT_EQ(faults.kind, MORSEL_ACTOR_PROCESS_PRIMARY);
   EXPECT_EQ(faults.object, "o");
-  EXPECT_NE(faults.instruction_pointer, 0u);
+  EXPECT_EQ(faults.pid, pid);
+  ASSERT_TRUE(faults.cpu);
+  EXPECT_LT(*faults.cpu, target->vm().cpus);
+  const Mapped code = mapped_at(*target, pid, faults.instruction_pointer);
+  const Mapped data = mapped_at(*target, pid, faults.fault_address);
+  EXPECT_EQ(code.rights, "r-xp");
+  EXPECT_EQ(code.file, "/bin/morsel-touch");
+  EXPECT_EQ(data.file, "/morsel/o");
+  EXPECT_EQ(faults.fault_address, data.start + 0x100000);
   EXPECT_EQ(faults.who, "morsel-touch (pid " + std::to_string(pid) + ")");
   EXPECT_EQ(target->end_program(pid).signal, SIGKILL);
   for (const auto& actor : target->stepping()->actors()) EXPECT_FALSE(is_it(actor)) << actor.who;

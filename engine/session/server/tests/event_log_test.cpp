@@ -51,6 +51,22 @@ TEST(EventLog, CanLeaveNumbersOutAndCountAnew)
   EXPECT_EQ(log.last(), 0u);
 }
 
+TEST(EventLog, CallsWhatATargetTellsByTheProtocolsNames)
+{
+  using Kind = Event::Kind;
+  const std::pair<Kind, const char*> names[] = {{Kind::object_changed, "OBJECT_CHANGED"},
+                                                {Kind::program_ended, "PROGRAM_ENDED"},
+                                                {Kind::target_lost, "TARGET_LOST"},
+                                                {Kind::stopped, "STOP"},
+                                                {Kind::resumed, "RESUME"},
+                                                {Kind::fault_fired, "FAULT_FIRED"},
+                                                {Kind::command_finished, "COMMAND_FINISHED"}};
+  for (const auto& [kind, name] : names) EXPECT_EQ(event_name(kind), name);
+  EXPECT_EQ(event_data({Kind::fault_fired, "a", "drop", 3, 7}),
+            (Json{{"object", "a"}, {"text", "drop"}, {"actor", 3}, {"rule", 7}}));
+  EXPECT_EQ(event_data({Kind::resumed}), Json::object());
+}
+
 TEST(EventLog, IsEmptyAtFirst)
 {
   const EventLog log(4);

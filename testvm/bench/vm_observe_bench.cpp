@@ -10,15 +10,15 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "testvm/bench/bench.hpp"
 #include "testvm/host/libvirt_daemons.hpp"
 #include "testvm/host/vm_target.hpp"
 #include "testvm/image/image.hpp"
 
-namespace morsel::testvm {
+namespace morsel::bench {
 namespace {
 
-using session::Exit;
-using session::Failure;
+using namespace testvm;
 using Series = std::vector<double>;
 
 constexpr int rounds = 12;
@@ -69,9 +69,7 @@ void switch_on_and_off(VmTarget& target)
 
 void show(const char* name, const Series& series, const Series& without)
 {
-  std::printf(R"({"name": "%s", "value": %.0f, "unit": "ns", "baseline": %.0f})"
-              "\n",
-              name, least(series), least(without));
+  print_row(name, least(series), "ns", least(without));
 }
 
 void run()
@@ -97,15 +95,6 @@ void run()
 }
 
 }  // namespace
-}  // namespace morsel::testvm
+}  // namespace morsel::bench
 
-int main()
-{
-  try {
-    morsel::testvm::run();
-    return 0;
-  } catch (const morsel::session::Failure& failure) {
-    std::fprintf(stderr, "%s\n", failure.what());
-    return static_cast<int>(failure.code());
-  }
-}
+int main() { return morsel::bench::run_bench(morsel::bench::run); }

@@ -6,19 +6,15 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-
+#include "testvm/bench/bench.hpp"
 #include "testvm/host/domain_xml.hpp"
 #include "testvm/host/libvirt_daemons.hpp"
 #include "testvm/host/vm_connection.hpp"
 
-namespace morsel::testvm {
+namespace morsel::bench {
 namespace {
 
-using session::Exit;
-using session::Failure;
+using namespace testvm;
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
@@ -119,12 +115,6 @@ Times start_and_end(const VmConfig& config)
   return {Seconds(ready - start).count(), Seconds(Clock::now() - ready).count()};
 }
 
-double median(std::vector<double> values)
-{
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 // Has no baseline: whoever starts a kernel in Bochs otherwise reads it from a disk.
 void run_bochs()
 {
@@ -133,9 +123,7 @@ void run_bochs()
   config.cpus = 1;  // as `vm up --machine bochs` has it
   std::vector<double> starts;
   for (int round = 0; round < bochs_rounds; ++round) starts.push_back(start_and_end(config).start);
-  std::printf(R"({"name": "start of a VM in Bochs", "value": %.3f, "unit": "s"})"
-              "\n",
-              median(starts));
+  print_row("start of a VM in Bochs", median(starts), "s");
 }
 
 void run()
@@ -152,25 +140,12 @@ void run()
     ours.push_back(times.start);
     stops.push_back(times.stop);
   }
-  std::printf(R"({"name": "start of a VM against plain QEMU", "value": %.3f, "unit": "s", "baseline": %.3f})"
-              "\n",
-              median(ours), median(plain));
-  std::printf(R"({"name": "stop of a VM", "value": %.3f, "unit": "s"})"
-              "\n",
-              median(stops));
+  print_row("start of a VM against plain QEMU", median(ours), "s", median(plain));
+  print_row("stop of a VM", median(stops), "s");
   run_bochs();
 }
 
 }  // namespace
-}  // namespace morsel::testvm
+}  // namespace morsel::bench
 
-int main()
-{
-  try {
-    morsel::testvm::run();
-    return 0;
-  } catch (const morsel::session::Failure& failure) {
-    std::fprintf(stderr, "%s\n", failure.what());
-    return static_cast<int>(failure.code());
-  }
-}
+int main() { return morsel::bench::run_bench(morsel::bench::run); }

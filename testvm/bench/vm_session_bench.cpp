@@ -4,38 +4,23 @@
 // round trip against a bare request that the agent only echoes, through the same channel. Prints one JSON line each.
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <future>
 #include <thread>
 
+#include "testvm/bench/bench.hpp"
 #include "testvm/host/libvirt_daemons.hpp"
 #include "testvm/host/vm_target.hpp"
 
-namespace morsel::testvm {
+namespace morsel::bench {
 namespace {
 
-using session::Exit;
-using session::Failure;
+using namespace testvm;
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr session::Milliseconds limit{60'000};
-
-double median(std::vector<double> values)
-{
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
-template <class Work>
-double seconds(Work&& work)
-{
-  const auto start = Clock::now();
-  work();
-  return Seconds(Clock::now() - start).count();
-}
 
 struct Recorded {
   double seconds = 0;
@@ -101,13 +86,11 @@ void show_journal(VmTarget& target)
                std::to_string(fast.lost).c_str(), std::to_string(fast.records + fast.lost).c_str());
   const Recorded paced = fast.lost ? at_the_goal(target) : fast;
   if (paced.lost)
-    throw Failure(Exit::check_failed, "recording " + std::to_string(static_cast<u64>(paced.rate())) + " points/s",
-                  std::to_string(paced.lost) + " of " + std::to_string(paced.records + paced.lost) +
-                      " records were lost",
-                  "the reader has to run every few milliseconds: is this machine busy with something else?");
-  std::printf(R"({"name": "points recorded in the VM without loss", "value": %.0f, "unit": "points/s"})"
-              "\n",
-              paced.rate());
+    throw Failure(
+        Exit::check_failed, "recording " + std::to_string(static_cast<u64>(paced.rate())) + " points/s",
+        std::to_string(paced.lost) + " of " + std::to_string(paced.records + paced.lost) + " records were lost",
+        "the reader has to run every few milliseconds: is this machine busy with something else?");
+  print_row("points recorded in the VM without loss", paced.rate(), "points/s");
 }
 
 struct Trips {
@@ -124,7 +107,7 @@ Trips round_trips(VmTarget& target)
   std::vector<double> steps, echoes;
   for (int round = 0; round < 200; ++round) {
     steps.push_back(seconds([&] { stepping.step(actors[0].id, limit); }));
-    echoes.push_back(seconds([&] { target.connection().request("inject-list"); }));
+    echoes.push_back(seconds([&] { target.connection().request("echo"); }));
   }
   stepping.run();
   work.get();
@@ -140,22 +123,10 @@ void run()
   target->create_object("bench", 64 * mebibyte, {});
   show_journal(*target);
   const Trips trips = round_trips(*target);
-  std::printf(
-      R"({"name": "a stepped point's round trip against a bare one", "value": %.1f, "unit": "us", "baseline": %.1f})"
-      "\n",
-      trips.step * 1e6, trips.echo * 1e6);
+  print_row("a stepped point's round trip against a bare one", trips.step * 1e6, "us", trips.echo * 1e6);
 }
 
 }  // namespace
-}  // namespace morsel::testvm
+}  // namespace morsel::bench
 
-int main()
-{
-  try {
-    morsel::testvm::run();
-    return 0;
-  } catch (const morsel::session::Failure& failure) {
-    std::fprintf(stderr, "%s\n", failure.what());
-    return static_cast<int>(failure.code());
-  }
-}
+int main() { return morsel::bench::run_bench(morsel::bench::run); }
