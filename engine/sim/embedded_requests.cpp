@@ -146,7 +146,10 @@ bool EmbeddedTarget::walk_and_touch(EmbeddedObject& o, const Tree& tree, const A
   if (!leaf || !leaf->rights.includes(request.right)) return false;
   const FormatInfo& format = *find_format(tree.format);
   *leaf->entry.word |= format.accessed_bit | (request.right.write() ? format.dirty_bit : 0);
-  u64* const word = machine_.arena().words(leaf->frame + (request.offset & (page_bytes - 1)));
+  const PhysAddr at = leaf->frame + (request.offset & (page_bytes - 1));
+  reply.value = ~u64{0};  // what a bus reads where nothing answers
+  if (!machine_.arena().contains(at)) return true;
+  u64* const word = machine_.arena().words(at);
   if (request.right.write()) *word = request.value;
   reply.value = *word;
   return true;
