@@ -250,8 +250,8 @@ void add_history_commands(CommandTable& table)
   table.add({group, "journal status", {},
              "Tells what was recorded, and what of it is missing.", journal_status, render_journal_status});
   table.add({group, "journal save", {{"FILE", Kind::text, "the file's path"}},
-             "Writes what was recorded into a file, with the tables as they were (docs/journal.md). The file appears when it is "
-             "complete; a symbolic link is followed; what is no ordinary file is refused.",
+             "Writes what was recorded into a file, with the tables as they were (docs/journal.md). The file appears "
+             "when it is complete; a symbolic link is followed; what is no ordinary file is refused.",
              journal_save, render_journal_file});
   table.add({group, "journal load", {{"FILE", Kind::text, "the file's path"}},
              "Shows the end of a saved journal, as the past; 'goto now' returns to this machine.",

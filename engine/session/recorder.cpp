@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 
 namespace morsel::session {
 
@@ -32,6 +33,8 @@ void Recorder::start(Target& target)
     source.record(false);
     throw;
   }
+  static std::atomic<u64> recordings{0};
+  recording_ = ++recordings;
   on_ = own_ = true;
   past_ = false;
   ended_.clear();

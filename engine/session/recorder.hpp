@@ -37,6 +37,8 @@ class Recorder {
   void start(Target& target);
   void stop(Target& target);
   bool on() const { return on_; }
+  // Which one it is of all recordings in this process, from 1; a branch is none of its own.
+  u64 recording() const { return recording_; }
   // Takes over what was recorded meanwhile. A target that is lost ends the recording.
   void sync(Target& target);
   const std::string& ended() const { return ended_; }  // why, if nobody asked for it
@@ -65,6 +67,7 @@ class Recorder {
   bool on_ = false;
   bool past_ = false;
   bool own_ = false;  // recorded here
+  u64 recording_ = 0;
   std::string ended_;
 };
 
