@@ -4,7 +4,9 @@
 // (the machine itself), or a position of the history: then nothing is shown but what was then.
 // A journal that was loaded from a file, or whose recording has ended, has no present: its last position is its end.
 //
-// Thread safety: one thread at a time.
+// A journal that fills up is read by a thread of the recorder's, whatever its owner does meanwhile (read_along.hpp).
+//
+// Thread safety: one thread at a time. The target outlives the recording.
 #pragma once
 #include <memory>
 #include <optional>
@@ -13,6 +15,7 @@
 
 #include "engine/session/history.hpp"
 #include "engine/session/journal.hpp"
+#include "engine/session/read_along.hpp"
 
 namespace morsel::session {
 
@@ -63,7 +66,11 @@ class Recorder {
   std::string place() const;
 
  private:
+  void append(const std::vector<JournalRead>& parts, Target& target);
+  void end(std::string why);
+
   Chronicle chronicle_;
+  std::unique_ptr<ReadAlong> reader_;  // while it is on, if the source fills up
   bool on_ = false;
   bool past_ = false;
   bool own_ = false;  // recorded here
