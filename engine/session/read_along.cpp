@@ -10,7 +10,7 @@ namespace {
 
 // A ring of 2^15 records is full after 160 ms at 200,000 records a second of one CPU: there is room for a busy host.
 constexpr std::chrono::milliseconds period{2};
-constexpr std::size_t most_of_part = std::size_t{1} << 16;
+constexpr std::size_t parts_kept = 16;  // of what there is room for: what is forgotten goes by parts
 
 }  // namespace
 
@@ -37,7 +37,7 @@ void ReadAlong::read()
     JournalRead more = source_.read();
     if (more.records.empty() && more.lost == 0 && more.garbage == 0) return;
     records_ += more.records.size();
-    if (parts_.empty() || more.lost != 0 || parts_.back().records.size() >= most_of_part) {
+    if (parts_.empty() || more.lost != 0 || parts_.back().records.size() >= most_ / parts_kept) {
       parts_.push_back(std::move(more));
     } else {
       JournalRead& last = parts_.back();

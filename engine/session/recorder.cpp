@@ -29,7 +29,7 @@ void Recorder::start(Target& target)
   if (source.fills_up()) reader_ = std::make_unique<ReadAlong>(source, Journal::default_capacity);
   try {
     // First the switch, then the look: what happens between the two is in the journal, and done again is done once.
-    chronicle_ = {target.info().machine, Journal{}, std::make_unique<History>(target.memory(), target.objects())};
+    begin(target);
   } catch (...) {
     reader_.reset();
     source.record(false);
@@ -40,6 +40,13 @@ void Recorder::start(Target& target)
   on_ = own_ = true;
   past_ = false;
   ended_.clear();
+}
+
+void Recorder::begin(Target& target)
+{
+  const std::vector<ObjectState> objects = target.objects();
+  chronicle_ = {target.info().machine, Journal{}, std::make_unique<History>(target.memory(), objects)};
+  chronicle_.promises.follow({}, objects);
 }
 
 void Recorder::check_branch(Target& target) const
@@ -59,9 +66,7 @@ void Recorder::branch(Target& target)
   check_branch(target);
   const u64 sequence = chronicle_.journal.sequence_at(position());
   on_ = past_ = false;
-  target.go_back_to(sequence, [&] {
-    chronicle_ = {target.info().machine, Journal{}, std::make_unique<History>(target.memory(), target.objects())};
-  });
+  target.go_back_to(sequence, [&] { begin(target); });
   on_ = true;
   ended_.clear();
   sync(target);
@@ -106,6 +111,7 @@ void Recorder::append(const std::vector<JournalRead>& parts, Target& target)
   for (const JournalRead& part : parts) journal.append(part);
   const std::optional<std::size_t> gap =
       journal.gaps().size() > gaps ? std::optional(journal.gaps()[gaps].before) : std::nullopt;
+  chronicle_.promises.follow(journal.records().subspan(first), objects);
   journal.forget(history.append(journal.records().subspan(first), objects, gap, target.memory()));
   if (const std::size_t surplus = std::max(journal.surplus(), history.surplus()); surplus != 0) {
     history.forget(surplus);

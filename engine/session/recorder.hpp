@@ -15,6 +15,7 @@
 
 #include "engine/session/history.hpp"
 #include "engine/session/journal.hpp"
+#include "engine/session/promises.hpp"
 #include "engine/session/read_along.hpp"
 
 namespace morsel::session {
@@ -32,6 +33,7 @@ struct Chronicle {
   Journal journal;
   std::unique_ptr<History> history;
   std::vector<Finding> findings{};
+  Promises promises{};  // followed while it is recorded
 };
 
 class Recorder {
@@ -66,6 +68,7 @@ class Recorder {
   std::string place() const;
 
  private:
+  void begin(Target& target);
   void append(const std::vector<JournalRead>& parts, Target& target);
   void end(std::string why);
 
