@@ -25,7 +25,8 @@ void Promises::owe(Debts& debts, u64 start, Debt debt)
   auto next = debts.upper_bound(start);
   if (next != debts.begin()) {
     const auto& [first, before] = *std::prev(next);
-    const bool goes_on = before.offset == nowhere ? debt.offset == nowhere : before.offset + (start - first) == debt.offset;
+    const bool goes_on =
+        before.offset == nowhere ? debt.offset == nowhere : before.offset + (start - first) == debt.offset;
     if (before.end > start || (before.end == start && before.tree == debt.tree && goes_on)) {
       debt = {std::max(before.end, debt.end), before.offset, before.tree, before.since};
       start = first;

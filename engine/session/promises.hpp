@@ -8,8 +8,8 @@
 //   harvest; met in an unlinked table: collect)        → a carry of the frame, before leave
 //   a moved or copied page installed                   → a whole copy to its frame, before
 //
-// The rules are the protocol's (operation.hpp, migrate.hpp): what breaks them may be an injected fault or a mistake. Not
-// followed: flushes of the primary, and those of fillers, which depend on what was cached before.
+// The rules are the protocol's (operation.hpp, migrate.hpp): what breaks them may be an injected fault or a mistake.
+// Not followed: flushes of the primary, and those of fillers, which depend on what was cached before.
 //
 // A section counts from its `enter` on; where records are missing, all are forgotten, so that nobody is accused of
 // what was not seen. Recordings of exploration are not followed: the explorer knows what was cached.

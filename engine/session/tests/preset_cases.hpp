@@ -39,8 +39,8 @@ inline constexpr std::array<PresetCase, 9> preset_cases{{
      "publish"},
     {"wrong-frame", " V", "access O V 0x1000 read", "access O V 0x2000 read", "I1", "frame", 0x2000, "publish",
      "publish"},
-    {"torn-copy", "", "access O primary 0x4000 write --value 7", "object migrate O 0x4000", "I9", "torn", 0x4000, "copy",
-     "copy"},
+    {"torn-copy", "", "access O primary 0x4000 write --value 7", "object migrate O 0x4000", "I9", "torn", 0x4000,
+     "copy", "copy"},
     {"lost-dirty-bit", "", "access O V 0x5000 write --value 7", "object protect O 0x5000 r", "I4", "lost dirty bit",
      0x5000, "invalidate", "carry"},
 }};
