@@ -167,7 +167,10 @@ bool EmbeddedTarget::allow(EmbeddedObject& o, EmbeddedPlatform& p, Error reason,
     return true;
   }
   if (reason != Error::access_denied || !request.right.write()) return false;
-  const Expected<BreakOutcome> copy = break_copy(p, o.object, request.offset);
+  // Who gives way to a filler begins again, as a process does that faults once more.
+  Expected<BreakOutcome> copy = break_copy(p, o.object, request.offset);
+  for (int again = 1; !copy && copy.error() == Error::busy && again < max_faults; ++again)
+    copy = break_copy(p, o.object, request.offset);
   if (!copy && (copy.error() == Error::access_denied || copy.error() == Error::frozen)) return false;
   if (value_or_failure(copy, o, "copy a page for an access") == BreakOutcome::writable) return false;
   reply.outcome = AccessOutcome::copied;

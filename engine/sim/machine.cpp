@@ -13,11 +13,11 @@ constexpr u32 order_lg2(Level level) { return 9u * level; }
 
 }  // namespace
 
-void Machine::mark_dirty(PhysAddr frame, Level level)
+void Machine::set_dirty(PhysAddr frame, Level level, bool dirty)
 {
   if (!arena_.contains(frame)) return;
   const u64 first = arena_.page_number(frame), end = std::min(first + (u64{1} << order_lg2(level)), arena_.pages());
-  for (u64 page = first; page < end; ++page) dirty_[page] = true;
+  for (u64 page = first; page < end; ++page) dirty_[page] = dirty;
 }
 
 void Machine::fired(const FaultRule& rule, u32 actor, const std::string& object)
@@ -221,7 +221,9 @@ Expected<PhysAddr> EmbeddedPlatform::allocate_table(TreeId tree, Level level, u3
 
 Expected<PhysAddr> EmbeddedPlatform::allocate_frame(Level level)
 {
-  return allocate(primary_tree, level, order_lg2(level), 0);
+  const Expected<PhysAddr> made = allocate(primary_tree, level, order_lg2(level), 0);
+  if (made) machine_.mark_clean(*made, level);
+  return made;
 }
 
 void EmbeddedPlatform::free_table(TreeId, Level, PhysAddr table, u32 order)

@@ -91,7 +91,9 @@ class Machine {
   void reset();
 
   // The frame state's dirty-log bit; the dirty log reads it.
-  void mark_dirty(PhysAddr frame, Level level);
+  void mark_dirty(PhysAddr frame, Level level) { set_dirty(frame, level, true); }
+  // A frame that is new to somebody was written by nobody.
+  void mark_clean(PhysAddr frame, Level level) { set_dirty(frame, level, false); }
   bool is_dirty(PhysAddr frame) const { return arena_.contains(frame) && dirty_[arena_.page_number(frame)]; }
   bool take_dirty(PhysAddr frame)
   {
@@ -101,6 +103,8 @@ class Machine {
   }
 
  private:
+  void set_dirty(PhysAddr frame, Level level, bool dirty);
+
   Arena arena_;
   FaultPlan faults_;
   std::vector<bool> dirty_;
