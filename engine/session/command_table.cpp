@@ -224,7 +224,8 @@ void add_stepping_commands(CommandTable& table)
              "Lists who is in the middle of something, and the access that each waits at.", actors, render_gate});
   table.add({group, "step",
              {{"ACTOR", Kind::number, "its number; the only one that waits at a point without", true},
-              {"N", Kind::number, "so many accesses; 1 without", true}},
+              {"N", Kind::number, "so many accesses; 1 without", true},
+              option("--timeout", Kind::number, "MS", "wait at most so long for each; 5000 without")},
              "Lets one actor do the access that it waits at.", step, render_gate});
   table.add({group, "until",
              {{"POINT", Kind::point, "a shared access of the protocol, such as invalidate, publish, flush"},
@@ -232,7 +233,8 @@ void add_stepping_commands(CommandTable& table)
               option("--object", Kind::text, "NAME", "only in this object"),
               option("--view", Kind::text, "VIEW", "only in this tree: a view's number or 'primary'"),
               option("--range", Kind::range, "RANGE", "only where the entry covers some of it"),
-              option("--nth", Kind::number, "N", "at the nth time; 1 without")},
+              option("--nth", Kind::number, "N", "at the nth time; 1 without"),
+              option("--timeout", Kind::number, "MS", "wait at most so long; 60000 without")},
              "Lets all go on until one is about to do this, and closes the gate again.\n"
              "Exit status 1 if all have finished, programs that this session runs in the guest as well, and nobody\n"
              "came there; or if the gate was closed or opened before.", until, render_gate});
@@ -250,7 +252,8 @@ void add_history_commands(CommandTable& table)
   table.add({group, "journal status", {},
              "Tells what was recorded, and what of it is missing.", journal_status, render_journal_status});
   table.add({group, "journal save", {{"FILE", Kind::text, "the file's path"}},
-             "Writes what was recorded into a file, with the tables as they were (docs/journal.md).",
+             "Writes what was recorded into a file, with the tables as they were (docs/journal.md). The file appears "
+             "when it is complete; a symbolic link is followed; what is no ordinary file is refused.",
              journal_save, render_journal_file});
   table.add({group, "journal load", {{"FILE", Kind::text, "the file's path"}},
              "Shows the end of a saved journal, as the past; 'goto now' returns to this machine.",

@@ -38,6 +38,17 @@ u32 number_of_actor(const std::string& what, u64 number)
   return static_cast<u32>(number);
 }
 
+Milliseconds limit_of(const Arguments& arguments, Milliseconds otherwise)
+{
+  constexpr u64 longest = u64{24} * 3600 * 1000;
+  if (!arguments.has("--timeout")) return otherwise;
+  const u64 wanted = arguments.number("--timeout");
+  if (wanted == 0 || wanted > longest)
+    throw Failure(Exit::usage, arguments.command + ": --timeout", fmt::format("{} ms", wanted),
+                  "From 1 ms to a day (86400000).");
+  return Milliseconds(wanted);
+}
+
 // The one that is meant where none is named.
 u32 only_actor(Stepping& stepping, const std::string& command)
 {
@@ -79,10 +90,11 @@ Outcome step(Session& session, const Arguments& arguments)
                                         : only_actor(stepping, arguments.command);
   const u64 count = arguments.get_or<u64>("N", 1);
   if (count == 0) throw Failure(Exit::usage, arguments.command + ": N", "0 steps are none", "1 is the next access.");
+  const Milliseconds limit = limit_of(arguments, step_limit);
   ActorState state;
   u64 done = 0;
   do {
-    state = stepping.step(id, step_limit);
+    state = stepping.step(id, limit);
     ++done;
   } while (done < count && state.waits == ActorWaits::at_point);
   Json facts{{"steps", done}, {"stepped", actor_facts(state, session.target().objects())}};
@@ -101,7 +113,7 @@ Outcome until(Session& session, const Arguments& arguments)
   if (arguments.has("--range")) condition.range = arguments.get<Range>("--range");
   condition.nth = arguments.get_or<u64>("--nth", 1);
   if (condition.nth == 0) throw Failure(Exit::usage, arguments.command + ": --nth", "it counts from 1", {});
-  const UntilReply end = stepping_of(session, arguments.command).until(condition, run_limit);
+  const UntilReply end = stepping_of(session, arguments.command).until(condition, limit_of(arguments, run_limit));
   Json facts{{"met", end.met.has_value()}};
   facts["by"] = end.met ? actor_facts(*end.met, session.target().objects()) : Json();
   if (!end.met && !end.finished) facts["programs"] = end.programs;

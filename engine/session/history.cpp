@@ -61,25 +61,32 @@ void History::read_trees(const inspect::PhysicalMemory& memory, const std::vecto
   }
 }
 
-void History::append(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects,
-                     std::optional<std::size_t> gap, const inspect::PhysicalMemory& memory)
+std::size_t History::append(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects,
+                            std::optional<std::size_t> gap, const inspect::PhysicalMemory& memory)
 {
-  const std::size_t was_at = position_;
+  std::size_t was_at = position_, forgotten = 0;
   const bool was_newest = was_at == size();
   go_to(size());
   const TreeTable trees(this->objects(), objects);
   for (const JournalRecord& r : records) {
     first_change_.push_back(forgotten_changes_ + changes_.size());
     apply(r, trees, objects);
+    if (changes_.size() <= limits_.changes * 2) continue;
+    position_ = size();
+    const std::size_t too_many = surplus();
+    forget(too_many);
+    forgotten += too_many;
   }
   position_ = size();
+  was_at -= std::min(was_at, forgotten);
   note_objects(records, objects, memory);
   if (gap) {
     read_trees(memory, objects);
-    doubt(*gap + 1, size());
+    doubt(*gap + 1 - std::min(*gap + 1, forgotten), size());
     trusted_from_ = size();
   }
   if (!was_newest) go_to(was_at);
+  return forgotten;
 }
 
 void History::apply(const JournalRecord& record, const TreeTable& trees, const std::vector<ObjectState>& after)

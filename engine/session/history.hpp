@@ -54,7 +54,8 @@ class History {
 
   // What was read after those before; `objects` are those that there are now, `gap` says that records are missing among
   // or before them: then the trees are read from memory again. The position stays what it was, but for the newest.
-  void append(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects,
+  // Returns how many of the oldest had to be forgotten meanwhile, because so few records changed so much.
+  std::size_t append(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects,
               std::optional<std::size_t> gap, const inspect::PhysicalMemory& memory);
   void forget(std::size_t oldest);
   // How many of the oldest records must go for the rest to stay within the limits.

@@ -8,55 +8,16 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <memory>
 
 #include "engine/session/journal_text.hpp"
+#include "engine/session/output_file.hpp"
 
 namespace morsel::session {
 
 namespace {
 
 constexpr char magic[] = {'M', 'O', 'R', 'S', 'J', 'R', 'N', 'F'};
-
-class OutputFile {
- public:
-  explicit OutputFile(const std::string& path) : path_(path), partial_(path + ".part")
-  {
-    file_.reset(std::fopen(partial_.c_str(), "wbe"));
-    if (!file_) fail();
-  }
-  ~OutputFile()
-  {
-    if (file_) std::remove(partial_.c_str());
-  }
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-
-  void write(const void* bytes, std::size_t count)
-  {
-    if (count != 0 && std::fwrite(bytes, 1, count, file_.get()) != count) fail();
-  }
-  // The whole file appears at once, or not at all.
-  void close()
-  {
-    if (std::fflush(file_.get()) != 0 || std::rename(partial_.c_str(), path_.c_str()) != 0) fail();
-    file_.reset();
-  }
-
- private:
-  [[noreturn]] void fail() const
-  {
-    throw Failure(Exit::usage, fmt::format("save the journal to {}", path_), std::strerror(errno),
-                  "Give the path of a file in a folder that can be written.");
-  }
-  struct Close {
-    void operator()(std::FILE* f) const { std::fclose(f); }
-  };
-  std::string path_, partial_;
-  std::unique_ptr<std::FILE, Close> file_;
-};
 
 // The history's position, put back at the end.
 class PositionGuard {
@@ -176,7 +137,7 @@ void save_journal(Chronicle& chronicle, const std::string& path)
   std::memcpy(header.magic, magic, sizeof magic);
   text.resize(align_up(text.size(), sizeof(u64)));
   for (std::size_t r = 0; r < history.size(); ++r) header.changes += history.changes(r).size();
-  OutputFile file(path);
+  OutputFile file(path, "save the journal to " + path);
   file.write(&header, sizeof header);
   file.write(text.data(), text.size());
   file.write(pages.data(), pages.size() * sizeof pages[0]);

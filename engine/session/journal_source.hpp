@@ -26,6 +26,8 @@ class JournalSource {
   // While it is off, nothing is recorded and points cost what they cost without a journal.
   virtual void record(bool on) = 0;
   virtual bool recording() const = 0;
+  // Whether what is not read soon is lost: then somebody has to read along, whatever else is going on.
+  virtual bool fills_up() const { return false; }
   // All records that are complete by now and were not read yet. Waits for nothing.
   virtual JournalRead read() = 0;
 };

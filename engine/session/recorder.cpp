@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 
 namespace morsel::session {
 
@@ -25,16 +26,27 @@ void Recorder::start(Target& target)
   JournalSource& source = source_of(target);
   if (on_) stop(target);
   source.record(true);
+  if (source.fills_up()) reader_ = std::make_unique<ReadAlong>(source, Journal::default_capacity);
   try {
     // First the switch, then the look: what happens between the two is in the journal, and done again is done once.
-    chronicle_ = {target.info().machine, Journal{}, std::make_unique<History>(target.memory(), target.objects())};
+    begin(target);
   } catch (...) {
+    reader_.reset();
     source.record(false);
     throw;
   }
+  static std::atomic<u64> recordings{0};
+  recording_ = ++recordings;
   on_ = own_ = true;
   past_ = false;
   ended_.clear();
+}
+
+void Recorder::begin(Target& target)
+{
+  const std::vector<ObjectState> objects = target.objects();
+  chronicle_ = {target.info().machine, Journal{}, std::make_unique<History>(target.memory(), objects)};
+  chronicle_.promises.follow({}, objects);
 }
 
 void Recorder::check_branch(Target& target) const
@@ -54,9 +66,7 @@ void Recorder::branch(Target& target)
   check_branch(target);
   const u64 sequence = chronicle_.journal.sequence_at(position());
   on_ = past_ = false;
-  target.go_back_to(sequence, [&] {
-    chronicle_ = {target.info().machine, Journal{}, std::make_unique<History>(target.memory(), target.objects())};
-  });
+  target.go_back_to(sequence, [&] { begin(target); });
   on_ = true;
   ended_.clear();
   sync(target);
@@ -72,28 +82,40 @@ void Recorder::stop(Target& target)
     ended_ = failure.what();
   }
   sync(target);
+  end(ended_);
+}
+
+void Recorder::end(std::string why)
+{
+  reader_.reset();
   on_ = false;
+  ended_ = std::move(why);
 }
 
 void Recorder::sync(Target& target)
 {
   if (!on_) return;
   try {
-    const JournalRead read = source_of(target).read();
-    const std::vector<ObjectState> objects = target.objects();
-    Journal& journal = chronicle_.journal;
-    const std::size_t gaps = journal.gaps().size();
-    const std::span<const JournalRecord> added = journal.append(read);
-    const std::optional<std::size_t> gap =
-        journal.gaps().size() > gaps ? std::optional(journal.gaps()[gaps].before) : std::nullopt;
-    chronicle_.history->append(added, objects, gap, target.memory());
-    if (const std::size_t surplus = std::max(journal.surplus(), chronicle_.history->surplus()); surplus != 0) {
-      chronicle_.history->forget(surplus);
-      journal.forget(surplus);
-    }
+    append(reader_ ? reader_->take() : std::vector{source_of(target).read()}, target);
   } catch (const Failure& failure) {
-    on_ = false;
-    ended_ = failure.what();
+    end(failure.what());
+  }
+}
+
+void Recorder::append(const std::vector<JournalRead>& parts, Target& target)
+{
+  const std::vector<ObjectState> objects = target.objects();
+  Journal& journal = chronicle_.journal;
+  History& history = *chronicle_.history;
+  const std::size_t gaps = journal.gaps().size(), first = journal.size();
+  for (const JournalRead& part : parts) journal.append(part);
+  const std::optional<std::size_t> gap =
+      journal.gaps().size() > gaps ? std::optional(journal.gaps()[gaps].before) : std::nullopt;
+  chronicle_.promises.follow(journal.records().subspan(first), objects);
+  journal.forget(history.append(journal.records().subspan(first), objects, gap, target.memory()));
+  if (const std::size_t surplus = std::max(journal.surplus(), history.surplus()); surplus != 0) {
+    history.forget(surplus);
+    journal.forget(surplus);
   }
 }
 

@@ -4,7 +4,9 @@
 // (the machine itself), or a position of the history: then nothing is shown but what was then.
 // A journal that was loaded from a file, or whose recording has ended, has no present: its last position is its end.
 //
-// Thread safety: one thread at a time.
+// A journal that fills up is read by a thread of the recorder's, whatever its owner does meanwhile (read_along.hpp).
+//
+// Thread safety: one thread at a time. The target outlives the recording.
 #pragma once
 #include <memory>
 #include <optional>
@@ -13,6 +15,8 @@
 
 #include "engine/session/history.hpp"
 #include "engine/session/journal.hpp"
+#include "engine/session/promises.hpp"
+#include "engine/session/read_along.hpp"
 
 namespace morsel::session {
 
@@ -29,6 +33,7 @@ struct Chronicle {
   Journal journal;
   std::unique_ptr<History> history;
   std::vector<Finding> findings{};
+  Promises promises{};  // followed while it is recorded
 };
 
 class Recorder {
@@ -37,6 +42,8 @@ class Recorder {
   void start(Target& target);
   void stop(Target& target);
   bool on() const { return on_; }
+  // Which one it is of all recordings in this process, from 1; a branch is none of its own.
+  u64 recording() const { return recording_; }
   // Takes over what was recorded meanwhile. A target that is lost ends the recording.
   void sync(Target& target);
   const std::string& ended() const { return ended_; }  // why, if nobody asked for it
@@ -61,10 +68,16 @@ class Recorder {
   std::string place() const;
 
  private:
+  void begin(Target& target);
+  void append(const std::vector<JournalRead>& parts, Target& target);
+  void end(std::string why);
+
   Chronicle chronicle_;
+  std::unique_ptr<ReadAlong> reader_;  // while it is on, if the source fills up
   bool on_ = false;
   bool past_ = false;
   bool own_ = false;  // recorded here
+  u64 recording_ = 0;
   std::string ended_;
 };
 

@@ -221,11 +221,33 @@ Reply Session::execute(std::span<const std::string> words, const std::stop_token
   const bool steppable = command.changes && !opens_gate && target_ && target_->stepping();
   const bool gated = steppable && target_->stepping()->stopped();
   parsed.arguments.given_up = gone;
-  Reply reply = gated                               ? begin_task(std::move(parsed), words)
-                : steppable && gone.stop_possible() ? perform_in_front(std::move(parsed), words, gone, hurries)
-                                                    : perform(parsed, style);
-  look_back(command, reply);
-  return reply;
+  try {
+    Reply reply = gated                               ? begin_task(std::move(parsed), words)
+                  : steppable && gone.stop_possible() ? perform_in_front(std::move(parsed), words, gone, hurries)
+                                                      : perform(parsed, style);
+    look_back(command, reply);
+    return reply;
+  } catch (const Failure& failure) {
+    throw with_look_back(command, failure);
+  }
+}
+
+// A command that fails may be the one that met the bad entry: then it says so.
+Failure Session::with_look_back(const Command& command, const Failure& failure)
+{
+  if (failure.code() == Exit::target_lost || !target_) return failure;
+  Reply found;
+  try {
+    look_back(command, found);
+  } catch (const Failure&) {  // the failure itself is what there is to tell
+    return failure;
+  }
+  if (!found.facts.contains("violations")) return failure;
+  const Json& violations = found.facts["violations"];
+  std::string text = failure.found() + "; " + printable(violation_text(violations[0], Style{}));
+  text.pop_back();  // the end of the line
+  if (violations.size() > 1) text += fmt::format("; and {} more: 'verify' lists them", violations.size() - 1);
+  return {failure.code(), failure.tried(), text, failure.advice()};
 }
 
 // What every command's reply says besides: that it shows the past, and which invariants are broken by now.

@@ -78,6 +78,7 @@ class Session {
  private:
   Reply perform(const ParsedCommand& parsed, const Style& with);
   void look_back(const Command& command, Reply& reply);
+  Failure with_look_back(const Command& command, const Failure& failure);
   bool may_have_broken(const Command& command);
   void report_violations(Reply& reply);
   Reply begin_task(ParsedCommand parsed, std::span<const std::string> words);

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <tuple>
 
 #include "engine/session/facts.hpp"
 #include "engine/session/words.hpp"
@@ -137,6 +139,82 @@ void find_causes(std::vector<Violation>& violations, const Evidence& evidence)
       v.invariant = "I2";
 }
 
+// All of the journal was followed while it was recorded; of a part of it, or of one from elsewhere, nothing was.
+std::vector<BrokenPromise> broken_promises(const Evidence& evidence)
+{
+  const Chronicle& chronicle = *evidence.chronicle;
+  const u64 last = chronicle.journal.sequence_at(chronicle.journal.size());
+  if (evidence.records == chronicle.journal.size() && chronicle.promises.followed() == last)
+    return chronicle.promises.broken();
+  Promises promises;
+  const std::span<const JournalRecord> records = chronicle.journal.records().first(evidence.records);
+  std::size_t done = 0;
+  for (const ObjectsSince& since : chronicle.history->objects_since()) {
+    const std::size_t until = std::min(since.position, records.size());
+    promises.follow(records.subspan(done, until - done), since.objects);
+    done = until;
+  }
+  promises.follow(records.subspan(done), chronicle.history->objects_since().back().objects);
+  return promises.broken();
+}
+
+// Of what is not there any more nothing is told.
+const ObjectState* find_owner(const BrokenPromise& broken, const std::vector<ObjectState>& objects)
+{
+  for (const ObjectState& o : objects) {
+    if (o.id != broken.object || o.bytes == 0) continue;
+    if (broken.tree == primary_tree) return &o;
+    for (const ViewState& v : o.views)
+      if (v.number == broken.tree && v.format == broken.format) return &o;
+  }
+  return nullptr;
+}
+
+std::string why_of(const BrokenPromise& broken, const Range& range)
+{
+  const std::string where = range_text(range);
+  switch (broken.kind) {
+    case BrokenPromise::Kind::flush: return fmt::format("was not flushed after {} was taken out of it", where);
+    case BrokenPromise::Kind::carry:
+      return fmt::format("has lost the dirty bit of {} (frame {})", where, hex(broken.frame.value));
+    default: return fmt::format("maps {} → frame {}, which was not copied whole", where, hex(broken.frame.value));
+  }
+}
+
+Violation of_promise(const BrokenPromise& broken, const ObjectState& object, const Journal& journal)
+{
+  constexpr std::array<std::pair<const char*, const char*>, 3> names{
+      {{"I2", "unflushed"}, {"I4", "lost dirty bit"}, {"I9", "torn"}}};
+  // Nothing if it was forgotten.
+  const auto number_of = [&journal](u64 sequence) -> std::optional<std::size_t> {
+    const std::size_t count = journal.count_until(sequence);
+    return count != 0 && journal.sequence_at(count) == sequence ? std::optional(count - 1) : std::nullopt;
+  };
+  Violation v;
+  std::tie(v.invariant, v.state) = names[static_cast<std::size_t>(broken.kind)];
+  v.object = object.name;
+  v.object_id = object.id;
+  v.tree = broken.tree;
+  v.format = broken.format;
+  v.range = intersect(broken.range, object.range());
+  v.why = why_of(broken, v.range);
+  v.tree_since = number_of(broken.since);
+  if (broken.fault) v.fault = number_of(*broken.fault);
+  return v;
+}
+
+void add_promises(Verdict& verdict, const std::vector<ObjectState>& objects, const Evidence& evidence)
+{
+  for (const BrokenPromise& broken : broken_promises(evidence)) {
+    const ObjectState* const object = find_owner(broken, objects);
+    if (!object) continue;
+    if (verdict.violations.size() >= max_violations)
+      ++verdict.more;
+    else
+      verdict.violations.push_back(of_promise(broken, *object, evidence.chronicle->journal));
+  }
+}
+
 Json record_note(const Chronicle& chronicle, std::size_t number, const std::vector<InjectRule>& rules)
 {
   const JournalRecord& r = chronicle.journal.records()[number];
@@ -196,6 +274,7 @@ Verdict verify(const inspect::PhysicalMemory& memory, const std::vector<ObjectSt
   }
   if (!evidence.chronicle) return verdict;
   if (!verdict.violations.empty()) find_causes(verdict.violations, evidence);
+  add_promises(verdict, objects, evidence);
   for (const Finding& f : evidence.chronicle->findings)
     if (f.position <= evidence.records) verdict.violations.push_back(of_finding(f, objects, *evidence.chronicle));
   return verdict;

@@ -3,8 +3,9 @@
 // Whether the views still tell what the primary says, and if not: which invariant is broken (docs/concurrency.md names
 // them), where, since which record, and which injected fault comes before it.
 //
-// What stands in tables is all that can be seen here: translations that walkers have cached, lost dirty bits and
-// reused frames leave no trace in them.
+// Two things are looked at: what stands in the tables; and, in a journal, what every operation owed and did not do
+// (promises.hpp), because translations that walkers have cached, lost dirty bits and torn copies leave no trace in
+// tables. That is told as long as the object and the view are there.
 //
 // Thread safety: pure functions of what they are given.
 #pragma once
@@ -21,13 +22,13 @@ namespace morsel::session {
 
 // One run of pages of one tree that is not as it must be.
 struct Violation {
-  std::string invariant;  // "I1", "I2", "I3"
+  std::string invariant;  // "I1", "I2", "I3", "I4", "I9"
   std::string object;
   u32 object_id = 0;
   TreeId tree = primary_tree;  // a view; the primary: one of its own tables is wrong
   FormatId format = FormatId::amd64;
   Range range;
-  std::string state;  // "stale", "frame", "rights", "format", or the anomaly's name
+  std::string state;  // "stale", "frame", "rights", "format", the anomaly's name; "unflushed", "lost dirty bit", "torn"
   std::string why;    // in words, after the tree's name
 
   // From the journal: numbers of records, counted from the oldest that is kept.

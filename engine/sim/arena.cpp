@@ -11,12 +11,13 @@ namespace morsel::sim {
 
 Arena::Arena(u64 bytes) : bytes_(bytes), blocks_(bytes / (block_pages * page_bytes))
 {
-  void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void* const at = ::mmap(nullptr, bytes + behind_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (at == MAP_FAILED) throw std::bad_alloc();
   memory_ = static_cast<std::byte*>(at);
 }
 
-Arena::~Arena() { ::munmap(memory_, bytes_); }
+Arena::~Arena() { ::munmap(memory_, bytes_ + behind_bytes); }
 
 Expected<PhysAddr> Arena::allocate(u32 order_lg2)
 {
@@ -76,18 +77,21 @@ Expected<PhysAddr> Arena::allocate_blocks(u32 count_lg2)
 
 void Arena::release(PhysAddr at, u32 order_lg2)
 {
+  if (!contains(at)) return;
   const std::lock_guard lock(mutex_);
-  const u64 first = page_number(at);
-  for (u64 page = first; page < first + (u64{1} << order_lg2); ++page)
-    blocks_[page / block_pages].used[page % block_pages] = false;
-  used_pages_ -= u64{1} << order_lg2;
+  const u64 first = page_number(at), end = std::min(first + (u64{1} << order_lg2), pages());
+  for (u64 page = first; page < end; ++page) {
+    auto used = blocks_[page / block_pages].used[page % block_pages];
+    used_pages_ -= used ? 1 : 0;
+    used = false;
+  }
   if (first / block_pages < first_partial_) first_partial_ = first / block_pages;
 }
 
 void Arena::reset()
 {
   const std::lock_guard lock(mutex_);
-  ::madvise(memory_, bytes_, MADV_DONTNEED);
+  ::madvise(memory_, bytes_ + behind_bytes, MADV_DONTNEED);
   std::fill(blocks_.begin(), blocks_.end(), Block{});
   first_partial_ = 0;
   used_pages_ = 0;

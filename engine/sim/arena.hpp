@@ -3,6 +3,8 @@
 // Physical memory of a machine inside this process: one reserved mapping, of which only what is used takes memory, and
 // an allocator of 4-KiB pages and naturally aligned runs of them. A run may be given back page by page.
 //
+// Entries that an injected fault has spoilt name any address: those outside are memory that is not there.
+//
 // Thread safety: allocation and release may run at once; the contents are the callers'.
 #pragma once
 #include <bitset>
@@ -26,13 +28,17 @@ class Arena {
 
   // One zeroed page, or 2^order_lg2 naturally aligned ones. no_memory when full.
   Expected<PhysAddr> allocate(u32 order_lg2);
+  // What is not there, or is free, stays so.
   void release(PhysAddr at, u32 order_lg2);
   // As it was when it was made. Nobody may use anything of it.
   void reset();
 
   std::byte* host(PhysAddr at) const { return memory_ + (at.value - base.value); }
   u64* words(PhysAddr at) const { return reinterpret_cast<u64*>(host(at)); }
+  // The table at an address that an entry names: where no memory is, one that nobody else looks at.
+  u64* table_words(PhysAddr at) const { return words(contains(at) ? at : base + bytes_); }
   bool contains(PhysAddr at) const { return at.value >= base.value && at.value - base.value < bytes_; }
+  bool contains(PhysAddr at, u64 bytes) const { return contains(at) && bytes <= bytes_ - (at.value - base.value); }
   u64 page_number(PhysAddr at) const { return (at.value - base.value) >> page_lg2; }
   u64 pages() const { return bytes_ >> page_lg2; }
   u64 used_pages() const;
@@ -43,6 +49,7 @@ class Arena {
 
  private:
   static constexpr u32 block_pages = 512;
+  static constexpr u64 behind_bytes = 16 * page_bytes;  // mapped behind the end: a table is no larger
   struct Block {
     std::bitset<block_pages> used;
     std::bitset<block_pages> written;  // handed out before: must be zeroed

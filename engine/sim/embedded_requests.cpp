@@ -146,7 +146,10 @@ bool EmbeddedTarget::walk_and_touch(EmbeddedObject& o, const Tree& tree, const A
   if (!leaf || !leaf->rights.includes(request.right)) return false;
   const FormatInfo& format = *find_format(tree.format);
   *leaf->entry.word |= format.accessed_bit | (request.right.write() ? format.dirty_bit : 0);
-  u64* const word = machine_.arena().words(leaf->frame + (request.offset & (page_bytes - 1)));
+  const PhysAddr at = leaf->frame + (request.offset & (page_bytes - 1));
+  reply.value = ~u64{0};  // what a bus reads where nothing answers
+  if (!machine_.arena().contains(at)) return true;
+  u64* const word = machine_.arena().words(at);
   if (request.right.write()) *word = request.value;
   reply.value = *word;
   return true;
@@ -164,7 +167,10 @@ bool EmbeddedTarget::allow(EmbeddedObject& o, EmbeddedPlatform& p, Error reason,
     return true;
   }
   if (reason != Error::access_denied || !request.right.write()) return false;
-  const Expected<BreakOutcome> copy = break_copy(p, o.object, request.offset);
+  // Who gives way to a filler begins again, as a process does that faults once more.
+  Expected<BreakOutcome> copy = break_copy(p, o.object, request.offset);
+  for (int again = 1; !copy && copy.error() == Error::busy && again < max_faults; ++again)
+    copy = break_copy(p, o.object, request.offset);
   if (!copy && (copy.error() == Error::access_denied || copy.error() == Error::frozen)) return false;
   if (value_or_failure(copy, o, "copy a page for an access") == BreakOutcome::writable) return false;
   reply.outcome = AccessOutcome::copied;

@@ -199,7 +199,9 @@ ObjectState EmbeddedTarget::add_object(const std::string& name, const std::strin
   o->name = name;
   o->id = ++last_object_id_;
   EmbeddedPlatform p(machine_, *o, &actor);
-  if (const Status s = made(p, *o); !s) throw Failure(Exit::usage, tried, error_name(s.error()), advice);
+  if (const Status s = made(p, *o); !s)
+    throw Failure(Exit::usage, tried, error_name(s.error()),
+                  s.error() == Error::no_memory ? advice_for(s.error(), *o) : advice);
   try {
     check_free();  // it may have come while this one was made
   } catch (const Failure&) {
@@ -223,13 +225,17 @@ ObjectState EmbeddedTarget::create_object(const std::string& name, u64 bytes, st
   });
 }
 
+// It was frozen just before.
+constexpr const char* clone_advice =
+    "an injected fault keeps its base from being frozen: 'inject list' shows the rules";
+
 ObjectState EmbeddedTarget::clone_object(const std::string& base, const std::string& name)
 {
   const Again again = [=](EmbeddedTarget& t) { t.clone_object(base, name); };
   return on_object(
       "clone as " + name, base, again, [&](EmbeddedObject& from, EmbeddedPlatform& base_platform, auto& actor) {
-        ObjectState state = add_object(name, "clone object " + base + " as " + name, advice_for(Error::no_memory, from),
-                                       actor, [&](EmbeddedPlatform& p, EmbeddedObject& o) {
+        ObjectState state = add_object(name, "clone object " + base + " as " + name, clone_advice, actor,
+                                       [&](EmbeddedPlatform& p, EmbeddedObject& o) {
                                          if (const Status s = freeze(base_platform, from.object); !s) return s;
                                          o.base = base;
                                          return morsel::clone(p, from.object, o.object);
@@ -275,6 +281,7 @@ void EmbeddedTarget::destroy(EmbeddedObject& o, Baton::Actor* actor)
   objects_.erase(at);  // nobody finds it any more
   EmbeddedObject* const base = o.base.empty() ? nullptr : find_or_null(o.base);
   const std::unique_ptr<Use> base_use = base ? std::make_unique<Use>(*base, actor ? actor->id : 0) : nullptr;
+  o.going = true;
   EmbeddedPlatform p(machine_, o, actor);
   while (!o.views.empty()) {
     const TreeId number = o.views.begin()->first;
@@ -319,13 +326,30 @@ void EmbeddedTarget::drop_view(const std::string& name, TreeId number)
   });
 }
 
-// Nobody else comes to an operation's help that always loses.
+// Nobody else comes to an operation's help that always loses, or whose exchanges never happen.
 constexpr u64 most_lost_exchanges = 4096;
+
+bool keeps_busy(const session::InjectRule& rule)
+{
+  switch (rule.point) {
+    case SyncPoint::link:
+    case SyncPoint::reserve:
+    case SyncPoint::cancel_move:
+    case SyncPoint::publish:
+    case SyncPoint::undo:
+    case SyncPoint::link_primary:
+    case SyncPoint::split:
+    case SyncPoint::change:
+    case SyncPoint::cancel_merge: return rule.action != MORSEL_FAULT_CRASH && rule.times > most_lost_exchanges;
+    default:
+      return rule.action == MORSEL_FAULT_FAIL && rule.point != SyncPoint::alloc && rule.times > most_lost_exchanges;
+  }
+}
 
 u32 EmbeddedTarget::inject(const session::InjectRule& rule)
 {
   if (rule.nth == 0) throw Failure(Exit::usage, "inject", "nth counts from 1");
-  if (rule.action == MORSEL_FAULT_FAIL && rule.point != SyncPoint::alloc && rule.times > most_lost_exchanges)
+  if (keeps_busy(rule))
     throw Failure(Exit::usage, "inject", std::to_string(rule.times) + " lost exchanges would keep an operation busy",
                   "Who loses a compare-and-swap tries again: at most " + std::to_string(most_lost_exchanges) + ".");
   const auto still = machine_.baton().look();

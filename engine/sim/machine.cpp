@@ -13,10 +13,11 @@ constexpr u32 order_lg2(Level level) { return 9u * level; }
 
 }  // namespace
 
-void Machine::mark_dirty(PhysAddr frame, Level level)
+void Machine::set_dirty(PhysAddr frame, Level level, bool dirty)
 {
-  const u64 first = arena_.page_number(frame);
-  for (u64 page = first; page < first + (u64{1} << order_lg2(level)); ++page) dirty_[page] = true;
+  if (!arena_.contains(frame)) return;
+  const u64 first = arena_.page_number(frame), end = std::min(first + (u64{1} << order_lg2(level)), arena_.pages());
+  for (u64 page = first; page < end; ++page) dirty_[page] = dirty;
 }
 
 void Machine::fired(const FaultRule& rule, u32 actor, const std::string& object)
@@ -138,7 +139,15 @@ void EmbeddedPlatform::leave()
   release_expired();
 }
 
-// Whatever was retired before every open section began can be reached by nobody.
+// Null if the object goes: nobody asks its list any more.
+const View* EmbeddedPlatform::listed_view(TreeId number) const
+{
+  return object_.going || number == primary_tree ? nullptr
+                                                 : static_cast<const View*>(object_.object.views[number - 1u]);
+}
+
+// Whatever was retired before every open section began can be reached by nobody. But for a view that a fault has kept
+// on the list: it stays a view, with its root.
 void EmbeddedPlatform::release_expired()
 {
   u64 oldest = ~u64{0};
@@ -147,9 +156,10 @@ void EmbeddedPlatform::release_expired()
   while (!object_.retired.empty() && object_.retired.front().stamp <= oldest) {
     const RetiredBatch over = std::move(object_.retired.front());
     object_.retired.pop_front();
-    for (const RetiredTable& t : over.list.tables) release(*this, t);
+    for (const RetiredTable& t : over.list.tables)
+      if (const View* const view = listed_view(t.tree); !view || view->tree.root != t.table) release(*this, t);
     for (const RetiredFrame& f : over.list.frames) free_frame(f.frame, f.level);
-    if (over.view != primary_tree) object_.views.erase(over.view);
+    if (over.view != primary_tree && !listed_view(over.view)) object_.views.erase(over.view);
   }
   releasing_ = false;
 }
@@ -211,7 +221,9 @@ Expected<PhysAddr> EmbeddedPlatform::allocate_table(TreeId tree, Level level, u3
 
 Expected<PhysAddr> EmbeddedPlatform::allocate_frame(Level level)
 {
-  return allocate(primary_tree, level, order_lg2(level), 0);
+  const Expected<PhysAddr> made = allocate(primary_tree, level, order_lg2(level), 0);
+  if (made) machine_.mark_clean(*made, level);
+  return made;
 }
 
 void EmbeddedPlatform::free_table(TreeId, Level, PhysAddr table, u32 order)
@@ -293,10 +305,12 @@ void EmbeddedPlatform::announce_and_do(const Access& done, u64 before, u64 after
   });
 }
 
+// The number of views that are to be looked at, however spoilt, is not larger than their list.
 void EmbeddedPlatform::store_word(SyncPoint at, u64& word, u64 value)
 {
+  const u64 most = at == SyncPoint::list ? max_views : ~u64{0};
   announce_and_do({.kind = Access::Kind::store, .point = at}, word, value,
-                  [&word, value](const Fault& f) { word = value ^ f.bits; });
+                  [&word, value, most](const Fault& f) { word = std::min(value ^ f.bits, most); });
 }
 
 // Host addresses mean nothing to anybody: a record says whether there is one.
@@ -340,13 +354,14 @@ bool EmbeddedPlatform::take_dirty(SyncPoint at, PhysAddr frame)
   return dirty;
 }
 
-// A copy that is corrupted is torn: its second half stays as it was.
+// A copy that is corrupted is torn: its second half stays as it was. Where no memory is, nothing is read or stored.
 void EmbeddedPlatform::copy_frame(SyncPoint at, PhysAddr from, PhysAddr to, Level level)
 {
   announce_and_do({.kind = Access::Kind::store, .point = at, .entry = {nullptr, 0, primary_tree, level}}, from.value,
                   to.value, [this, from, to, level](const Fault& f) {
                     const u64 bytes = page_bytes << order_lg2(level);
                     const Arena& arena = machine_.arena();
+                    if (!arena.contains(from, bytes) || !arena.contains(to, bytes)) return;
                     std::memcpy(arena.host(to), arena.host(from), f.action == MORSEL_FAULT_CORRUPT ? bytes / 2 : bytes);
                   });
 }

@@ -4,7 +4,8 @@
 // One actor runs at a time, on plain memory; the same calls and steps give the same words in the same places. Its
 // walker caches nothing and sets accessed and dirty bits as hardware does.
 //
-// Actors, journal and faults act at points (baton.hpp, embedded_journal.hpp, fault_plan.hpp).
+// Actors, journal and faults act at points (baton.hpp, embedded_journal.hpp, fault_plan.hpp). A fault spoils the
+// machine, never this process: addresses of no memory lead nowhere (arena.hpp), a View lives while it is listed.
 #pragma once
 #include <deque>
 #include <map>
@@ -42,6 +43,7 @@ struct EmbeddedObject {
   std::string base;  // the name of the object that it is a clone of
   Object object;
   std::map<TreeId, std::unique_ptr<View>> views;  // dropped ones until their grace period is over
+  bool going = false;                             // nobody finds it any more
   u64 tables = 0;                                 // of all trees, retired ones included
   u64 frames = 0;
   u64 last_token = 0;
@@ -89,16 +91,20 @@ class Machine {
   void reset();
 
   // The frame state's dirty-log bit; the dirty log reads it.
-  void mark_dirty(PhysAddr frame, Level level);
-  bool is_dirty(PhysAddr frame) const { return dirty_[arena_.page_number(frame)]; }
+  void mark_dirty(PhysAddr frame, Level level) { set_dirty(frame, level, true); }
+  // A frame that is new to somebody was written by nobody.
+  void mark_clean(PhysAddr frame, Level level) { set_dirty(frame, level, false); }
+  bool is_dirty(PhysAddr frame) const { return arena_.contains(frame) && dirty_[arena_.page_number(frame)]; }
   bool take_dirty(PhysAddr frame)
   {
     const bool dirty = is_dirty(frame);
-    dirty_[arena_.page_number(frame)] = false;
+    if (dirty) dirty_[arena_.page_number(frame)] = false;
     return dirty;
   }
 
  private:
+  void set_dirty(PhysAddr frame, Level level, bool dirty);
+
   Arena arena_;
   FaultPlan faults_;
   std::vector<bool> dirty_;
@@ -138,7 +144,7 @@ class EmbeddedPlatform {
 
   Expected<PhysAddr> allocate_table(TreeId tree, Level level, u32 order = 0);
   void discard_table(TreeId tree, Level level, PhysAddr table) { free_table(tree, level, table, 0); }
-  u64* words(PhysAddr table) { return machine_.arena().words(table); }
+  u64* words(PhysAddr table) { return machine_.arena().table_words(table); }
   Expected<PhysAddr> allocate_frame(Level level);
   void discard_frame(PhysAddr frame, Level level) { free_frame(frame, level); }
 
@@ -238,6 +244,7 @@ class EmbeddedPlatform {
   void do_later(std::optional<SyncPoint> passed);
   void close_section();
   void release_expired();
+  const View* listed_view(TreeId number) const;
   u32 actor_id() const { return actor_ ? actor_->id : 0; }
   FormatId format_of(TreeId tree) const;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// What watching a VM costs: points recorded in a second without loss while the host reads along, and a stepped point's
+// What watching a VM costs: points that a session records in a second without loss, and a stepped point's
 // round trip against a bare request that the agent only echoes, through the same channel. Prints one JSON line each.
 #include <unistd.h>
 
@@ -9,6 +9,7 @@
 #include <future>
 #include <thread>
 
+#include "engine/session/recorder.hpp"
 #include "testvm/bench/bench.hpp"
 #include "testvm/host/libvirt_daemons.hpp"
 #include "testvm/host/vm_target.hpp"
@@ -28,24 +29,19 @@ struct Recorded {
   double rate() const { return static_cast<double>(records + lost) / seconds; }
 };
 
-// What the guest records during `work`, while this thread reads along.
+// What a session's recorder has of `work`.
 template <class Work>
 Recorded record(VmTarget& target, Work&& work)
 {
+  session::Recorder recorder;
+  recorder.start(target);
   Recorded result;
-  target.journal()->record(true);
-  const auto read = [&] {
-    const auto found = target.journal()->read();
-    result.lost += found.lost + found.garbage;
-    result.records += found.records.size();
-  };
-  const auto start = Clock::now();
-  auto done = std::async(std::launch::async, std::forward<Work>(work));
-  while (done.wait_for(session::Milliseconds(1)) != std::future_status::ready) read();
-  result.seconds = Seconds(Clock::now() - start).count();
-  read();
-  done.get();
-  target.journal()->record(false);
+  result.seconds = seconds(std::forward<Work>(work));
+  recorder.stop(target);
+  if (!recorder.ended().empty()) throw Failure(Exit::target_lost, "record a journal", recorder.ended());
+  const session::Journal& journal = recorder.chronicle().journal;
+  result.lost = journal.lost + journal.garbage;
+  result.records = journal.size() + journal.forgotten;
   return result;
 }
 

@@ -22,6 +22,7 @@ class VmJournal final : public session::JournalSource {
   // With rings of 2^capacity_lg2 records for each CPU.
   void record(bool on, u32 capacity_lg2);
   bool recording() const override;
+  bool fills_up() const override { return true; }
   session::JournalRead read() override;
 
   static constexpr u32 default_capacity_lg2 = 15;

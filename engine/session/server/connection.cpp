@@ -125,7 +125,6 @@ void Connection::push_events()
 bool Connection::push_one(const EventLog& log, std::optional<u64>& cursor)
 {
   if (!cursor) return false;
-  if (*cursor > log.last()) cursor = log.first_kept() - 1;  // counting has begun anew
   if (const auto missed = log.missed(*cursor)) {
     cursor = missed->end - 1;
     send(encode_line(log.missed_event(*missed, EventLog::Clock::now())));

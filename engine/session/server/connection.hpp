@@ -5,6 +5,7 @@
 //
 // Thread safety: lives in the server's loop.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <deque>
@@ -47,6 +48,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   {
     events_ = events;
     points_ = points;
+  }
+  // Records behind this one are no more; others will have their numbers.
+  void forget_points(u64 last)
+  {
+    if (points_) points_ = std::min(*points_, last);
   }
   bool wants_points() const { return points_.has_value() && !closed_; }
   // Sends the events behind its cursors, unless much is unsent: then they follow later, or are told as missed.

@@ -23,10 +23,16 @@ void EventLog::add(std::string_view name, Json data, Clock::time_point when)
   if (events_.size() > capacity_) events_.pop_front();
 }
 
-void EventLog::restart(u64 last)
+void EventLog::skip_to(u64 last)
 {
   events_.clear();
   last_ = last;
+}
+
+void EventLog::cut(u64 last)
+{
+  for (; last_ > last && !events_.empty(); --last_) events_.pop_back();
+  last_ = std::min(last_, last);
 }
 
 Json EventLog::missed_event(Range numbers, Clock::time_point when) const
@@ -46,6 +52,24 @@ const Json* EventLog::after(u64 cursor) const
 {
   if (cursor >= last_) return nullptr;
   return &events_[std::max(cursor + 1, first_kept()) - first_kept()];
+}
+
+Json EventLog::facts_after(u64 cursor, u64 limit) const
+{
+  Json facts = Json::object();
+  if (const auto lost = missed(cursor)) {
+    facts["missed"] = {{"from", lost->start}, {"to", lost->end - 1}};
+    cursor = lost->end - 1;
+  }
+  Json events = Json::array();
+  for (const Json* event = after(cursor); event && limit > 0; event = after(cursor), --limit) {
+    events.push_back(*event);
+    ++cursor;
+  }
+  facts["events"] = std::move(events);
+  facts["cursor"] = cursor;
+  facts["last"] = last_;
+  return facts;
 }
 
 std::string_view event_name(Event::Kind kind)

@@ -28,8 +28,10 @@ class EventLog {
   // {"event":NAME,"number":…,"timestamp":{"seconds":…,"microseconds":…},"data":…}
   void add(std::string_view name, Json data, Clock::time_point when);
 
-  // Nothing is kept any more, and the next event has the number behind this one: it may be lower than those before.
-  void restart(u64 last);
+  // The events up to this number are not known, and nothing before them is kept: the next one has the number behind it.
+  void skip_to(u64 last);
+  // There have been none behind this number.
+  void cut(u64 last);
 
   u64 last() const { return last_; }  // the number of the latest event; 0: none yet
   // The numbers after `cursor` that are no longer kept.
@@ -37,6 +39,8 @@ class EventLog {
   // The first kept event after `cursor`; null if there is none.
   const Json* after(u64 cursor) const;
   u64 first_kept() const { return last_ - events_.size() + 1; }
+  // {"events":[…],"cursor":…,"last":…}, at most so many; "missed" if some are no longer kept.
+  Json facts_after(u64 cursor, u64 limit) const;
   // The event in place of those: {"event":"MISSED","data":{"from":…,"to":…,"of":COUNTER}}, both included.
   Json missed_event(Range numbers, Clock::time_point when) const;
 

@@ -122,7 +122,7 @@ class Server::Core : public Connection::Host {
         path_(file_of(name_, socket_suffix)),
         acceptor_(open_door(loop_, path_)),
         log_(limits.events),
-        points_(limits.points, "sequence"),
+        points_(limits.points),
         feed_(limits.points)
   {
     session_.when_waiting([this] { session_thread_.do_meanwhile(); });
@@ -158,7 +158,7 @@ class Server::Core : public Connection::Host {
   const std::string& path() const { return path_.native(); }
 
   const EventLog& events() const override { return log_; }
-  const EventLog& points() const override { return points_; }
+  const EventLog& points() const override { return points_.log(); }
   void handle(const ConnectionPtr& from, Request request, const Message& id) override;
   void gone(const ConnectionPtr& connection) override
   {
@@ -200,10 +200,11 @@ class Server::Core : public Connection::Host {
   bool answer_here(const ConnectionPtr& from, const Request& request, const Message& id);
   Json events_facts(const Request& request) const;
   Json subscribe(const ConnectionPtr& from, const Request& request);
+  u64 points_since(const Request& request, u64 cursor) const;
   void note_wishes();
   void watch_journal();
   void look_into_journal();
-  void add_points(PointFeed::News&& news);
+  void add_points(PointNews&& news);
   std::string execute(const Wanted& wanted);
   void begin_end(Ended ended);
   void say_goodbye();
@@ -221,9 +222,10 @@ class Server::Core : public Connection::Host {
   asio::steady_timer grace_{loop_};
   SessionThread session_thread_{loop_};
   EventLog log_;
-  EventLog points_;
+  PointLog points_;
   PointFeed feed_;  // of the session's thread
   std::atomic<bool> points_wanted_ = false;
+  std::atomic<bool> points_kept_ = false;  // somebody has wanted them, and may come back
   asio::steady_timer journal_timer_{loop_};
   std::set<ConnectionPtr> connections_;
   u64 running_ = 0;  // what waits for the session's thread or is done there, or beside it
@@ -282,7 +284,7 @@ void Server::Core::handle(const ConnectionPtr& from, Request request, const Mess
     ++running_;
     const std::function<void()> job = [this, from, wanted] {
       std::string line = execute(wanted);
-      asio::post(loop_, [this, from, line = std::move(line), news = feed_.look(session_, points_wanted_)]() mutable {
+      asio::post(loop_, [this, from, line = std::move(line), news = feed_.look(session_, points_kept_)]() mutable {
         add_points(std::move(news));
         from->answer(line);
         command_ended();
@@ -326,27 +328,13 @@ bool Server::Core::answer_here(const ConnectionPtr& from, const Request& request
 Json Server::Core::events_facts(const Request& request) const
 {
   check_arguments(request, {"since", "limit"});
-  u64 cursor = number_argument(request, "since", 0);
-  u64 left = std::min(number_argument(request, "limit", most_events_in_reply), most_events_in_reply);
-  Json facts = Json::object();
-  if (const auto missed = log_.missed(cursor)) {
-    facts["missed"] = {{"from", missed->start}, {"to", missed->end - 1}};
-    cursor = missed->end - 1;
-  }
-  Json events = Json::array();
-  for (const Json* event = log_.after(cursor); event && left > 0; event = log_.after(cursor), --left) {
-    events.push_back(*event);
-    ++cursor;
-  }
-  facts["events"] = std::move(events);
-  facts["cursor"] = cursor;
-  facts["last"] = log_.last();
-  return facts;
+  return log_.facts_after(number_argument(request, "since", 0),
+                          std::min(number_argument(request, "limit", most_events_in_reply), most_events_in_reply));
 }
 
 Json Server::Core::subscribe(const ConnectionPtr& from, const Request& request)
 {
-  check_arguments(request, {"since", "points"});
+  check_arguments(request, {"since", "points", "points_since"});
   const u64 cursor = number_argument(request, "since", log_.last());
   if (cursor > log_.last())
     throw Failure(Exit::usage, request.command, fmt::format("there is no event {} yet", cursor),
@@ -354,10 +342,30 @@ Json Server::Core::subscribe(const ConnectionPtr& from, const Request& request)
   const auto points = request.arguments.find("points");
   if (points != request.arguments.end() && !points->is_boolean())
     throw Failure(Exit::usage, request.command, "\"points\" is neither true nor false");
-  const bool wants_points = points != request.arguments.end() && points->get<bool>();
-  from->subscribe(cursor, wants_points ? std::optional(points_.last()) : std::nullopt);
+  if (points == request.arguments.end() || !points->get<bool>()) {
+    from->subscribe(cursor, {});
+    note_wishes();
+    return {{"cursor", cursor}};
+  }
+  const u64 points_cursor = points_since(request, cursor);
+  from->subscribe(cursor, points_cursor);
+  points_kept_ = true;
   note_wishes();
-  return {{"cursor", cursor}};
+  return {{"cursor", cursor}, {"points_cursor", points_cursor}};
+}
+
+// Who was away does not know whether the journal has counted anew meanwhile: events that it missed tell.
+u64 Server::Core::points_since(const Request& request, u64 cursor) const
+{
+  const u64 last = points_.log().last();
+  if (!request.arguments.contains("points_since")) return last;
+  if (!request.arguments.contains("since"))
+    throw Failure(Exit::usage, request.command, "\"points_since\" without \"since\"",
+                  "Give the numbers of the last event and of the last record that you know.");
+  const u64 known = points_.known(number_argument(request, "points_since", last), cursor);
+  if (known <= last) return known;
+  throw Failure(Exit::usage, request.command, fmt::format("there is no record {} yet", known),
+                fmt::format("The last one that was looked at is {}.", last));
 }
 
 void Server::Core::note_wishes()
@@ -383,22 +391,27 @@ void Server::Core::watch_journal()
 // In the session's thread.
 void Server::Core::look_into_journal()
 {
-  if (session_.recorder().on()) session_.recorder().sync(session_.target());
-  asio::post(loop_, [this, news = feed_.look(session_, points_wanted_)]() mutable {
+  try {
+    if (session_.recorder().on()) session_.recorder().sync(session_.target());
+  } catch (const Failure&) {  // the next command tells it
+  }
+  asio::post(loop_, [this, news = feed_.look(session_, points_kept_)]() mutable {
     add_points(std::move(news));
     command_ended();
     watch_journal();
   });
 }
 
-void Server::Core::add_points(PointFeed::News&& news)
+void Server::Core::add_points(PointNews&& news)
 {
-  for (auto& [sequence, data] : news.records) {
-    if (sequence != points_.last() + 1) points_.restart(sequence - 1);
-    points_.add("POINT", std::move(data), EventLog::Clock::now());
+  if (news.restarted) {
+    points_.restart(log_.last() + 1, *news.restarted);
+    for (const ConnectionPtr& c : connections_) c->forget_points(*news.restarted - 1);
+    add_event("JOURNAL_RESTARTED", {{"from", *news.restarted}}, EventLog::Clock::now());
   }
-  if (points_.last() != news.newest) points_.restart(news.newest);
-  if (!news.records.empty()) push_events();
+  const bool any = !news.records.empty();
+  points_.add(std::move(news));
+  if (any) push_events();
 }
 
 // In the session's thread.

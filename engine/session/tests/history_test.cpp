@@ -68,6 +68,26 @@ TEST(History, WhatIsTooMuchIsForgottenFromTheOldestOn)
   for (std::size_t t = 0; t < shown.size(); ++t) ASSERT_NO_FATAL_FAILURE(expect_same(now[t], shown[t]));
 }
 
+// Also of what comes in one piece.
+TEST(History, OneAppendDoesNotGrowBeyondItsLimitsEither)
+{
+  const auto machine = sim::make_embedded_target(memory_bytes);
+  Target& target = *machine;
+  RandomOperations operations(target, first_seed(), most_pages);
+  target.journal()->record(true);
+  constexpr HistoryLimits limits{.changes = 400, .object_states = 40};
+  History history(target.memory(), target.objects(), limits);
+  for (int n = 0; n < 100; ++n) operations.any();
+  const std::vector<JournalRecord> records = target.journal()->read().records;
+  const std::size_t forgotten = history.append(records, target.objects(), {}, target.memory());
+  EXPECT_GT(forgotten, 0u);
+  EXPECT_EQ(history.size() + forgotten, records.size());
+  std::size_t changes = 0;
+  for (std::size_t r = 0; r < history.size(); ++r) changes += history.changes(r).size();
+  EXPECT_LE(changes, 2 * limits.changes + TableImage::words_per_page);
+  EXPECT_EQ(history.position(), history.size());
+}
+
 // A source that records once more before it is off.
 class LateSource : public JournalSource {
  public:

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <tuple>
 #include <fstream>
 #include <sstream>
 
@@ -317,6 +318,23 @@ TEST_F(ReplayCommand, InjectsWhatTheTokenTakesAwayAndSaysWhatBreaks)
     EXPECT_EQ(facts("goto start")["place"]["record"], 0);
     EXPECT_EQ(facts("diff replay")["clean"], true);
     run("goto now");
+  }
+}
+
+// What no table shows, the journal does.
+TEST_F(ReplayCommand, SaysWhatAnOperationOwedAndDidNotDo)
+{
+  for (const auto& [token, invariant, point] :
+       {std::tuple("populate:p0+fill:p0+--+unmap:p0+drop:flush@sa22", "I2", "flush"),
+        std::tuple("populate:p0+fill:p0+--+unmap:p0+unmap:p0+late:flush~unpend@sa13b19a6", "I2", "flush"),
+        std::tuple("populate:p0+fill:p0,w+--+migrate:p0+late:flush~copy@sa24", "I2", "flush"),
+        std::tuple("populate:p0+fill:p0+write:p0+--+unmap:p0+drop:carry@sa24", "I4", "carry")}) {
+    SCOPED_TRACE(token);
+    const Reply reply = run("replay " + std::string(token) + " --how live");
+    EXPECT_EQ(reply.status, 1);
+    ASSERT_EQ(reply.facts["broken"].size(), 1u) << reply.text;
+    EXPECT_EQ(reply.facts["broken"][0]["invariant"], invariant);
+    EXPECT_EQ(reply.facts["broken"][0]["fault"]["point"], point);
   }
 }
 

@@ -207,5 +207,50 @@ TEST(Stepping, ATargetWithoutItSaysSo)
     }
 }
 
+// Notes how long it is to wait.
+class NotingStepping : public Stepping {
+ public:
+  bool stopped() const override { return true; }
+  void stop(Milliseconds) override {}
+  void run() override {}
+  std::vector<ActorState> actors() override { return {}; }
+  ActorState step(u32 actor, Milliseconds limit) override
+  {
+    waited = limit;
+    ActorState state{};
+    state.id = actor;
+    return state;
+  }
+  UntilReply until(const StopCondition&, Milliseconds limit) override
+  {
+    waited = limit;
+    return {{}, true, {}};
+  }
+  Milliseconds waited{0};
+};
+class NotingTarget : public ForwardingTarget {
+ public:
+  NotingTarget() : ForwardingTarget(sim::make_embedded_target()) {}
+  Stepping* stepping() override { return &noting; }
+  NotingStepping noting;
+};
+
+TEST(SteppingLimits, AreChosenByWhoeverAsks)
+{
+  auto target = std::make_unique<NotingTarget>();
+  NotingStepping& noting = target->noting;
+  Session session(std::move(target));
+  const auto waited = [&](const char* line) {
+    session.execute_line(line);
+    return noting.waited.count();
+  };
+  EXPECT_EQ(waited("until flush"), 60'000);
+  EXPECT_EQ(waited("until flush --timeout 250"), 250);
+  EXPECT_EQ(waited("step 1"), 5'000);
+  EXPECT_EQ(waited("step 1 3 --timeout 70"), 70);
+  EXPECT_THROW(session.execute_line("step 1 --timeout 0"), Failure);
+  EXPECT_THROW(session.execute_line("until flush --timeout 86400001"), Failure);
+}
+
 }  // namespace
 }  // namespace morsel::session

@@ -114,6 +114,21 @@ TEST_F(VerifyTest, LooksWithoutAJournalOnceAFaultWasInjected)
   EXPECT_FALSE(list[0].contains("since"));
 }
 
+// It is the one that met the entry.
+TEST_F(VerifyTest, ACommandThatFailsTellsWhatItHasBroken)
+{
+  run("journal on");
+  prepare();
+  run("object populate demo 0x8000");
+  run("inject preset reserved-bit demo ept");
+  const std::string what = found("access demo ept 0x8000 read");
+  EXPECT_NE(what.find("corrupt table; I1: view 1 (ept) of demo has the entry"), std::string::npos) << what;
+  EXPECT_NE(what.find("injected at record"), std::string::npos) << what;
+  EXPECT_EQ(what.find('\n'), std::string::npos) << what;
+  EXPECT_EQ(found("access demo ept 0x8000 read"), "corrupt table") << "told once";
+  EXPECT_FALSE(run("object show demo").facts.contains("violations"));
+}
+
 TEST_F(VerifyTest, WaitsUntilNobodyIsInTheMiddle)
 {
   run("journal on");

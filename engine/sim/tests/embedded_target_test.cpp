@@ -86,6 +86,34 @@ TEST(EmbeddedTarget, EveryThingIsGivenBack)
   }
 }
 
+// Its frames were another object's, and dirty there.
+TEST(EmbeddedTarget, ANewObjectWasWrittenByNobody)
+{
+  const auto t = target();
+  for (const bool again : {false, true}) {
+    t->create_object("a", 1 * MiB, {});
+    t->populate("a", {0, 64 * KiB}, rights_rw, 0);
+    EXPECT_TRUE(t->harvest("a", {0, 64 * KiB}).dirty.empty()) << again;
+    t->access({"a", primary_tree, 4 * KiB, right_write, 1, false});
+    t->unmap("a", {4 * KiB, 8 * KiB});
+    t->destroy_object("a");
+  }
+}
+
+// The first try of the copy is cancelled by a filler that comes in between.
+TEST(EmbeddedTarget, AnAccessThatGivesWayToAFillerCopiesInTheEnd)
+{
+  const auto t = target();
+  t->create_object("base", 1 * MiB, {});
+  t->access({"base", primary_tree, 0, right_write, 7, true});
+  t->clone_object("base", "a");
+  t->inject({.point = SyncPoint::install, .action = MORSEL_FAULT_FAIL, .times = 3});
+  const auto written = t->access({"a", primary_tree, 0, right_write, 8, true});
+  EXPECT_EQ(written.outcome, AccessOutcome::copied);
+  EXPECT_EQ(t->access({"a", primary_tree, 0, right_read, 0, false}).value, 8u);
+  EXPECT_EQ(t->access({"base", primary_tree, 0, right_read, 0, false}).value, 7u);
+}
+
 TEST(EmbeddedTarget, ClonesAreGivenBackBeforeTheirBase)
 {
   auto t = target();

@@ -89,6 +89,8 @@ class Session:
         self.greeting: Facts = greeting["morselscope"]
         self.cursor: int = self.greeting["event"]
         """The number of the last event that was seen: `since` of whoever connects again."""
+        self.points_cursor: Optional[int] = None
+        """The sequence of the last record that was seen, once points are subscribed: `points_since`, likewise."""
 
     @classmethod
     def connect(cls, name: str) -> Session:
@@ -144,13 +146,18 @@ class Session:
         value = self.call(command, arguments, text=True)
         return Reply(value["facts"], value["status"], value.get("text", ""))
 
-    def subscribe(self, since: Optional[int] = None, points: bool = False) -> None:
+    def subscribe(self, since: Optional[int] = None, points: bool = False,
+                  points_since: Optional[int] = None) -> None:
         """Has events sent from now on; with `since` also those after that number, with `points` also new records of
-        the journal."""
+        the journal, and with `points_since` those after that one."""
         arguments: Facts = {"points": points}
         if since is not None:
             arguments["since"] = since
-        self.cursor = self.call("subscribe", arguments)["cursor"]
+        if points_since is not None:
+            arguments["points_since"] = points_since
+        reply = self.call("subscribe", arguments)
+        self.cursor = reply["cursor"]
+        self.points_cursor = reply.get("points_cursor")
         self._subscribed = True
 
     def events(self, since: Optional[int] = None, timeout: Optional[float] = None) -> Iterator[Union[Event, Missed]]:
@@ -178,8 +185,12 @@ class Session:
             number = message["sequence" if of_points else "number"]
             stamp = message["timestamp"]
             self._events.append(Event(message["event"], number, stamp["seconds"] + stamp["microseconds"] / 1e6, data))
-        if not of_points:
+        if of_points:
+            self.points_cursor = number
+        else:
             self.cursor = number
+        if message["event"] == "JOURNAL_RESTARTED" and self.points_cursor is not None:
+            self.points_cursor = min(self.points_cursor, data["from"] - 1)
 
     def _read(self) -> Facts:
         while b"\n" not in self._buffer:

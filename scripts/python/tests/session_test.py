@@ -70,6 +70,25 @@ class Client(OwnFolder):
             self.session.execute("object-create", NAME="d", SIZE="4M")
             self.assertEqual(next(late.events()), next(self.session.events(since=3)))
 
+    def test_points_with_a_cursor(self) -> None:
+        for line in ("object create a 4M", "journal on"):
+            self.session.line(line)
+        with self.machine.session() as reader:
+            reader.subscribe(points=True)
+            self.session.line("object populate a 0")
+            seen = [e for e in reader.events(timeout=0.3) if isinstance(e, Event) and e.name == "POINT"]
+            events, points = reader.cursor, reader.points_cursor
+        self.assertEqual(points, seen[-1].number)
+        self.session.line("object unmap a 0")
+        with self.machine.session() as again:
+            again.subscribe(since=events, points=True, points_since=points)
+            first = next(e for e in again.events() if isinstance(e, Event) and e.name == "POINT")
+            self.assertEqual(first.number, seen[-1].number + 1)
+            self.session.line("goto 3")
+            self.session.line("branch")
+            while again.points_cursor != 3:
+                next(again.events())
+
     def test_what_is_no_longer_kept_is_told(self) -> None:
         self.session.execute("object-create", NAME="a", SIZE="4M")
         for _ in range(2100):

@@ -8,6 +8,7 @@
 
 #include "engine/session/presets.hpp"
 #include "engine/session/session.hpp"
+#include "engine/session/tests/preset_cases.hpp"
 #include "engine/sim/embedded_target.hpp"
 #include "testvm/host/tests/vm_machine.hpp"
 #include "testvm/host/vm_target.hpp"
@@ -140,6 +141,19 @@ TEST_F(VmInjectTest, EachPresetDoesWhatItSays)
   run("object protect o 0x5000 r");
   EXPECT_EQ(fired(), 1u);
   EXPECT_TRUE(run("object harvest o 0x5000")["dirty"].empty());
+}
+
+// The same table as for the embedded machine, but for the frame beside: it has to be the object's, so that another test
+// tries a few.
+TEST_F(VmInjectTest, VerifyTellsEveryPreset)
+{
+  run("object destroy o");
+  run("journal on");
+  for (const session::PresetCase& preset : session::preset_cases) {
+    if (preset.preset == std::string("wrong-frame")) continue;
+    EXPECT_TRUE(session::check_preset(*session, preset, "told", "ept")) << preset.preset;
+  }
+  run("journal off");
 }
 
 TEST_F(VmInjectTest, ADelayedInvalidationHappensAtItsPoint)

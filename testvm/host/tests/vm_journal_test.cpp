@@ -9,9 +9,11 @@
 #include <set>
 #include <tuple>
 
+#include "engine/session/recorder.hpp"
 #include "testvm/host/target_json.hpp"
 #include "testvm/host/tests/guest_words.hpp"
 #include "testvm/host/tests/vm_machine.hpp"
+#include "testvm/host/vm_journal.hpp"
 #include "testvm/host/vm_target.hpp"
 
 namespace morsel::testvm {
@@ -106,6 +108,24 @@ TEST_F(VmJournalTest, TellsWhatStandsInTheTables)
     EXPECT_EQ(entry_at(target->memory(), source, offset, level).word & ~used_bits, word & ~used_bits)
         << tree << " " << int{level} << " " << std::hex << offset;
   }
+}
+
+// More records than the rings hold, in one request: what a session records with reads along.
+TEST_F(VmJournalTest, ASessionLosesNothingOfALongCommand)
+{
+  constexpr u64 bytes = 128 * mebibyte;
+  target->create_object("o", bytes, {});
+  session::Recorder recorder;
+  recorder.start(*target);
+  target->populate("o", {0, bytes}, rights_rw, 0);
+  target->unmap("o", {0, bytes});
+  recorder.stop(*target);
+  EXPECT_EQ(recorder.ended(), "");
+  const session::Journal& journal = recorder.chronicle().journal;
+  EXPECT_GT(journal.size(), std::size_t{2} << VmJournal::default_capacity_lg2);
+  EXPECT_EQ(journal.lost, 0u);
+  EXPECT_EQ(journal.garbage, 0u);
+  EXPECT_TRUE(recorder.chronicle().history->doubts().empty());
 }
 
 TEST_F(VmJournalTest, CountsWhatDoesNotFitIntoItsRings)

@@ -37,16 +37,20 @@ TEST(EventLog, TellsWhichAreNoLongerKept)
   EXPECT_EQ(log.missed_event({1, 7}, {})["data"], (Json{{"from", 1}, {"to", 6}, {"of", "number"}}));
 }
 
-TEST(EventLog, CanLeaveNumbersOutAndCountAnew)
+TEST(EventLog, CanLeaveNumbersOutAndTakeThemBack)
 {
   EventLog log(4, "sequence");
   log.add("POINT", {}, {});
-  log.restart(10);
+  log.skip_to(10);
   EXPECT_EQ(log.missed(1), (Range{2, 11}));
   EXPECT_EQ(log.after(10), nullptr);
   log.add("POINT", {}, {});
   EXPECT_EQ((*log.after(10))["sequence"], 11);
-  log.restart(0);
+  log.add("POINT", {}, {});
+  log.cut(11);
+  EXPECT_EQ(log.last(), 11u);
+  EXPECT_EQ((*log.after(10))["sequence"], 11);
+  log.cut(0);
   EXPECT_FALSE(log.missed(0));
   EXPECT_EQ(log.last(), 0u);
 }

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "engine/session/promises.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/format/all.hpp"
+#include "engine/morsel/object.hpp"
+
+namespace morsel::session {
+
+namespace {
+
+bool is_done(const JournalRecord& r)
+{
+  return r.fault_action != MORSEL_FAULT_DROP && r.fault_action != MORSEL_FAULT_DELAY;
+}
+
+constexpr std::size_t index_of(BrokenPromise::Kind kind) { return static_cast<std::size_t>(kind); }
+
+}  // namespace
+
+void Promises::owe(Debts& debts, u64 start, Debt debt)
+{
+  auto next = debts.upper_bound(start);
+  if (next != debts.begin()) {
+    const auto& [first, before] = *std::prev(next);
+    const bool goes_on =
+        before.offset == nowhere ? debt.offset == nowhere : before.offset + (start - first) == debt.offset;
+    if (before.end > start || (before.end == start && before.tree == debt.tree && goes_on)) {
+      debt = {std::max(before.end, debt.end), before.offset, before.tree, before.since};
+      start = first;
+    }
+  }
+  while (next != debts.end() && next->first < debt.end) {
+    debt.end = std::max(debt.end, next->second.end);
+    next = debts.erase(next);
+  }
+  debts.insert_or_assign(start, debt);
+}
+
+// Of each what lies in [start, end) is paid.
+void Promises::pay(Debts& debts, u64 start, u64 end)
+{
+  auto at = debts.upper_bound(start);
+  if (at != debts.begin() && std::prev(at)->second.end > start) --at;
+  while (at != debts.end() && at->first < end) {
+    const u64 first = at->first;
+    const Debt debt = at->second;
+    at = debts.erase(at);
+    if (first < start) debts.insert_or_assign(first, Debt{start, debt.offset, debt.tree, debt.since});
+    if (debt.end <= end) continue;
+    const u64 offset = debt.offset == nowhere ? nowhere : debt.offset + (end - first);
+    debts.insert_or_assign(end, Debt{debt.end, offset, debt.tree, debt.since});
+    return;
+  }
+}
+
+void Promises::follow(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects)
+{
+  std::map<std::pair<u32, TreeId>, FormatId> after;
+  for (const ObjectState& o : objects) {
+    after[{o.id, primary_tree}] = o.source().format;
+    for (const ViewState& v : o.views) after[{o.id, v.number}] = v.format;
+  }
+  formats_.insert(after.begin(), after.end());  // those of before count first: the records may be about them
+  for (const JournalRecord& r : records) follow(r);
+  formats_ = std::move(after);
+}
+
+const FormatInfo* Promises::format_of(const JournalRecord& record) const
+{
+  const auto found = formats_.find({record.object_id, record.tree});
+  return found == formats_.end() ? nullptr : find_format(found->second);
+}
+
+void Promises::follow(const JournalRecord& r)
+{
+  if (r.sequence != std::exchange(followed_, r.sequence) + 1) sections_.clear();
+  explored_ = explored_ || (r.flags & record_aside) != 0;
+  if (explored_ || r.actor_kind == MORSEL_ACTOR_RECLAIM) return;
+  const auto point = static_cast<SyncPoint>(r.point);
+  if (point == SyncPoint::enter) return void(sections_.insert_or_assign(key(r), Section{}));
+  const auto found = sections_.find(key(r));
+  if (found == sections_.end()) return;
+  Section& section = found->second;
+  const FormatInfo* const format = format_of(r);
+  const bool fails = r.fault_action != MORSEL_FAULT_NONE;
+  switch (point) {
+    case SyncPoint::change:
+    case SyncPoint::reserve:
+    case SyncPoint::invalidate:
+    case SyncPoint::harvest:
+      if (format && is_write(r)) took(section, r, *format);
+      break;
+    case SyncPoint::collect:
+      if (format && r.level < format->levels.size() && format->kind(r.before, r.level) == EntryKind::leaf)
+        removed_dirty(section, r, *format);
+      break;
+    case SyncPoint::flush:
+      if (fails) section.faults[index_of(Kind::flush)] = r.sequence;
+      if (is_done(r)) pay(section.flushes[r.tree], r.before, r.after);
+      break;
+    case SyncPoint::carry:
+      if (fails) section.faults[index_of(Kind::carry)] = r.sequence;
+      if (is_done(r)) pay(section.carries, r.before, r.before + (page_bytes << 9u * std::min<u32>(r.level, 4)));
+      break;
+    case SyncPoint::copy:
+      if (fails) section.faults[index_of(Kind::copy)] = r.sequence;
+      if (is_done(r) && r.fault_action != MORSEL_FAULT_CORRUPT) section.copies.push_back(r.after);
+      break;
+    case SyncPoint::install:
+      if (is_write(r)) installed(section, r);
+      break;
+    case SyncPoint::unpend:
+      if (is_done(r)) came_before_flush(section, r.tree, r);
+      break;
+    case SyncPoint::leave: left(section, r); sections_.erase(found); break;
+    default: break;
+  }
+}
+
+void Promises::took(Section& section, const JournalRecord& r, const FormatInfo& format)
+{
+  if (r.level >= format.levels.size()) return;
+  const EntryKind was = format.kind(r.before, r.level);
+  const Range span = span_of(r);
+  const auto point = static_cast<SyncPoint>(r.point);
+  const bool cached = was != EntryKind::hole && (was != EntryKind::reserved || software::is_stale(r.before));
+  if (point == SyncPoint::harvest || (point == SyncPoint::invalidate && cached))
+    owe(section.flushes[r.tree], span.start, Debt{span.end, span.start, r.tree, r.sequence});
+  if (was != EntryKind::leaf) return;
+  const bool stays = point == SyncPoint::change && format.kind(r.after, r.level) == EntryKind::leaf &&
+                     format.may_be_dirty(r.after, r.level);
+  if (!stays) removed_dirty(section, r, format);
+}
+
+void Promises::removed_dirty(Section& section, const JournalRecord& r, const FormatInfo& format)
+{
+  if (!format.may_be_dirty(r.before, r.level)) return;
+  const u64 frame = format.address(r.before, r.level).value;
+  const u64 offset = static_cast<SyncPoint>(r.point) == SyncPoint::collect ? nowhere : r.object_offset;
+  owe(section.carries, frame, Debt{frame + (page_bytes << 9u * r.level), offset, r.tree, r.sequence});
+}
+
+void Promises::installed(Section& section, const JournalRecord& r)
+{
+  using F = PrimaryFormat;
+  if (r.level >= F::levels.size() || F::kind(r.after, r.level) != EntryKind::leaf) return;
+  const u64 frame = F::address(r.after, r.level).value;
+  if (std::find(section.copies.begin(), section.copies.end(), frame) != section.copies.end()) return;
+  const u64 since = section.faults[index_of(Kind::copy)].value_or(r.sequence);
+  note(section, Kind::copy, r, {frame + span_of(r).bytes(), r.object_offset, r.tree, since}, frame);
+}
+
+void Promises::came_before_flush(Section& section, TreeId tree, const JournalRecord& r)
+{
+  for (const auto& [start, debt] : section.flushes[tree]) note(section, Kind::flush, r, debt, start);
+  section.flushes[tree].clear();
+}
+
+void Promises::left(Section& section, const JournalRecord& r)
+{
+  for (const auto& [tree, debts] : section.flushes)
+    for (const auto& [start, debt] : debts) note(section, Kind::flush, r, debt, start);
+  for (const auto& [start, debt] : section.carries) note(section, Kind::carry, r, debt, start);
+}
+
+void Promises::note(const Section& section, Kind kind, const JournalRecord& at, const Debt& debt, u64 start)
+{
+  if (broken_.size() == most_kept) return;
+  BrokenPromise b{};
+  b.kind = kind;
+  b.object = at.object_id;
+  b.tree = debt.tree;
+  if (const auto format = formats_.find({at.object_id, debt.tree}); format != formats_.end()) b.format = format->second;
+  b.range = {0, nowhere};
+  if (debt.offset != nowhere) b.range = {debt.offset, debt.offset + (debt.end - start)};
+  if (kind != Kind::flush) b.frame = {start};
+  b.since = debt.since;
+  b.broken = at.sequence;
+  b.fault = section.faults[index_of(kind)];
+  broken_.push_back(b);
+}
+
+}  // namespace morsel::session

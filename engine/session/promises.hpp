@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What an operation owes before it leaves its section, followed in the journal: broken promises leave no trace in
+// tables, because what has been cached, forgotten or copied by half stands in none.
+//
+//   taken out of a view (invalidate, harvest)          → a flush of the view that covers it, before unpend and leave
+//   a dirty bit removed (change, invalidate, reserve,
+//   harvest; met in an unlinked table: collect)        → a carry of the frame, before leave
+//   a moved or copied page installed                   → a whole copy to its frame, before
+//
+// The rules are the protocol's (operation.hpp, migrate.hpp): what breaks them may be an injected fault or a mistake.
+// Not followed: flushes of the primary, and those of fillers, which depend on what was cached before.
+//
+// A section counts from its `enter` on; where records are missing, all are forgotten, so that nobody is accused of
+// what was not seen. Recordings of exploration are not followed: the explorer knows what was cached.
+//
+// Thread safety: one thread at a time.
+#pragma once
+#include <array>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/session/journal.hpp"
+#include "engine/session/target.hpp"
+
+namespace morsel::session {
+
+struct BrokenPromise {
+  enum class Kind : u8 { flush, carry, copy } kind;
+  u32 object = 0;
+  TreeId tree = primary_tree;
+  FormatId format = FormatId::amd64;
+  Range range;            // in the object
+  PhysAddr frame;         // carry, copy
+  u64 since = 0;          // sequences: of the access that owed it,
+  u64 broken = 0;         // and of the one that came too early for it
+  std::optional<u64> fault;  // of the injected fault that hit what was owed
+};
+
+class Promises {
+ public:
+  // The next records, and the objects that there are after them; first of all, no record, and those there are before.
+  void follow(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects);
+  // The sequence of the last record that was followed.
+  u64 followed() const { return followed_; }
+  // In the order in which they were broken; at most `most_kept`.
+  const std::vector<BrokenPromise>& broken() const { return broken_; }
+  static constexpr std::size_t most_kept = 1000;
+
+ private:
+  struct Debt {
+    u64 end = 0;     // of the range, or of the frames
+    u64 offset = 0;  // in the object; or nowhere, of what was met in an unlinked table
+    TreeId tree = primary_tree;
+    u64 since = 0;
+  };
+  static constexpr u64 nowhere = ~u64{0};
+  // By where they begin. No two overlap, and what lies side by side is one.
+  using Debts = std::map<u64, Debt>;
+  struct Section {
+    std::map<TreeId, Debts> flushes;
+    Debts carries;                               // by physical address
+    std::vector<u64> copies;                     // frames that were filled
+    std::array<std::optional<u64>, 3> faults{};  // by kind
+  };
+  using Kind = BrokenPromise::Kind;
+
+  static void owe(Debts& debts, u64 start, Debt debt);
+  static void pay(Debts& debts, u64 start, u64 end);
+  void follow(const JournalRecord& record);
+  void took(Section& section, const JournalRecord& record, const FormatInfo& format);
+  void removed_dirty(Section& section, const JournalRecord& record, const FormatInfo& format);
+  void installed(Section& section, const JournalRecord& record);
+  void came_before_flush(Section& section, TreeId tree, const JournalRecord& record);
+  void left(Section& section, const JournalRecord& record);
+  void note(const Section& section, Kind kind, const JournalRecord& at, const Debt& debt, u64 start);
+  const FormatInfo* format_of(const JournalRecord& record) const;
+  static u64 key(const JournalRecord& r) { return u64{r.object_id} << 32 | r.actor_id; }
+
+  std::unordered_map<u64, Section> sections_;  // open ones, by object and actor
+  std::map<std::pair<u32, TreeId>, FormatId> formats_;
+  std::vector<BrokenPromise> broken_;
+  u64 followed_ = 0;
+  bool explored_ = false;
+};
+
+}  // namespace morsel::session

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What the journal shows and no table: promises that were not kept; and that who keeps them is not accused.
+#include "engine/session/promises.hpp"
+
+#include <random>
+
+#include "engine/session/presets.hpp"
+#include "engine/session/tests/command_lines.hpp"
+#include "engine/session/tests/preset_cases.hpp"
+#include "engine/session/tests/random_history.hpp"
+
+namespace morsel::session {
+namespace {
+
+TEST(EveryPreset, IsToldByVerifyWithItsPlaceAndItsFault)
+{
+  ASSERT_EQ(preset_cases.size(), presets().size());
+  for (const PresetCase& preset : preset_cases) {
+    u32 formats = 0;
+    ASSERT_NE(find_preset(preset.preset), nullptr) << preset.preset;
+    for (const FormatInfo& format : format_table) {
+      Session session{sim::make_embedded_target()};
+      session.execute_line("journal on");
+      formats += check_preset(session, preset, "demo", std::string(format.name));
+    }
+    EXPECT_GT(formats, 0u) << preset.preset;
+  }
+}
+
+class PromisesTest : public CommandLines {
+ protected:
+  void prepare()
+  {
+    for (const char* line : {"journal on", "object create o 4M", "object populate o 0..64K", "view add o ept"})
+      run(line);
+  }
+};
+
+TEST_F(PromisesTest, AreTestedWithAnyFormatByChance)
+{
+  for (u64 seed = first_seed(); seed < first_seed() + 20; ++seed) {
+    SCOPED_TRACE("MORSEL_SEED=" + std::to_string(seed));
+    const auto target = sim::make_embedded_target(u64{256} << 20);
+    RandomOperations operations(*target, seed, 1024);
+    Recorder recorder;
+    recorder.start(*target);
+    for (int n = 0; n < 200; ++n) {
+      operations.any();
+      if (n % 7 == 0) recorder.sync(*target);
+    }
+    recorder.stop(*target);
+    EXPECT_GT(recorder.chronicle().promises.followed(), 1000u);
+    for (const BrokenPromise& b : recorder.chronicle().promises.broken())
+      FAIL() << static_cast<int>(b.kind) << " of object " << b.object << " tree " << b.tree << " since " << b.since
+             << " broken at " << b.broken;
+  }
+}
+
+// Several operations at once, each step by chance.
+TEST_F(PromisesTest, AreKeptInAnyOrderOfSteps)
+{
+  prepare();
+  for (const char* line : {"view add o arm64_stage2", "view add o amd64", "object populate o 2M..4M --leaf 2M"})
+    run(line);
+  const std::vector<std::string> work{"object unmap o 0..16K",    "access o 1 0x1000 write --value 1",
+                                      "object protect o 0..32K r", "access o 2 0x2000 read",
+                                      "object migrate o 0..32K",  "access o 3 0x200000 write --value 2",
+                                      "object split o 2M..4M",    "object populate o 0..64K",
+                                      "object harvest o 0..64K",  "access o 1 0x203000 read",
+                                      "object protect o 0..64K rw", "object unmap o 0x203000"};
+  std::mt19937_64 random(first_seed());
+  for (int round = 0; round < 40; ++round) {
+    SCOPED_TRACE("MORSEL_SEED=" + std::to_string(first_seed()) + ", round " + std::to_string(round));
+    run("stop");
+    for (int n = 0; n < 4; ++n) try {
+        run(work[random() % work.size()]);
+      } catch (const Failure&) {  // denied: it is over at once
+      }
+    for (int n = 0; n < 150; ++n) {
+      const std::vector<ActorState> actors = session_.target().stepping()->actors();
+      if (actors.empty()) break;
+      try {
+        run("step " + std::to_string(actors[random() % actors.size()].id));
+      } catch (const Failure&) {  // it waits for another one
+      }
+    }
+    run("run");
+    session_.settle(Milliseconds(20'000));
+    const Reply verdict = run("verify");
+    ASSERT_EQ(verdict.status, 0) << verdict.text;
+  }
+}
+
+TEST_F(PromisesTest, ARunOfPagesIsOneViolation)
+{
+  prepare();
+  for (int page = 0; page < 8; ++page) run("access o ept " + std::to_string(page * 4096) + " read");
+  run("inject preset dropped-flush o ept");
+  const Json list = run("object unmap o 0..32K").facts["violations"];
+  ASSERT_EQ(list.size(), 1u) << list;
+  EXPECT_EQ(list[0]["range"]["start"], 0u);
+  EXPECT_EQ(list[0]["range"]["end"], 0x8000u);
+  EXPECT_EQ(run("verify").text.substr(0, 30), "I2: view 1 (ept) of o was not ");
+}
+
+// A mistake has no rule to be blamed: what is owed is asked for, not what was injected.
+TEST_F(PromisesTest, AreFollowedByTheRuleAndNotByTheFault)
+{
+  prepare();
+  run("access o ept 0x1000 write");
+  run("journal on");
+  run("object unmap o 0x1000");
+  Recorder& recorder = session_.recorder();
+  std::vector<JournalRecord> records(recorder.chronicle().journal.records().begin(),
+                                     recorder.chronicle().journal.records().end());
+  const auto without = [&](SyncPoint point) {
+    Promises promises;
+    promises.follow({}, session_.target().objects());
+    std::vector<JournalRecord> left;
+    for (JournalRecord r : records) {
+      if (r.point == static_cast<u16>(point)) r.point = MORSEL_POINT_find;
+      left.push_back(r);
+    }
+    promises.follow(left, session_.target().objects());
+    return promises.broken();
+  };
+  EXPECT_TRUE(without(SyncPoint::find).empty());
+  const auto flush = without(SyncPoint::flush), carry = without(SyncPoint::carry);
+  ASSERT_EQ(flush.size(), 1u);
+  EXPECT_EQ(flush[0].kind, BrokenPromise::Kind::flush);
+  EXPECT_FALSE(flush[0].fault);
+  ASSERT_EQ(carry.size(), 1u);
+  EXPECT_EQ(carry[0].kind, BrokenPromise::Kind::carry);
+  // Who was not seen from the beginning, or not without a gap, is not accused.
+  records.erase(records.begin() + static_cast<std::ptrdiff_t>(records.size() / 3));
+  EXPECT_TRUE(without(SyncPoint::flush).empty());
+}
+
+TEST_F(PromisesTest, AFlushThatComesTooLateIsOneThatWasOwed)
+{
+  prepare();
+  run("access o ept 0x1000 read");
+  run("inject add flush delay --until unpend --view 1");
+  const Json list = run("object unmap o 0x1000").facts["violations"];
+  ASSERT_EQ(list.size(), 1u) << list;
+  EXPECT_EQ(list[0]["state"], "unflushed");
+}
+
+TEST_F(PromisesTest, ACopyThatNeverHappenedIsTold)
+{
+  prepare();
+  run("inject add copy drop");
+  const Json list = run("object migrate o 0x1000").facts["violations"];
+  ASSERT_EQ(list.size(), 1u) << list;
+  EXPECT_EQ(list[0]["invariant"], "I9");
+}
+
+// Also by a walk over what was kept, in the past.
+TEST_F(PromisesTest, AreFollowedAnewUpToAPlaceInThePast)
+{
+  prepare();
+  run("access o ept 0x1000 read");
+  run("inject preset dropped-flush o ept");
+  const u64 before = run("journal status").facts["last"].get<u64>();
+  run("object unmap o 0x1000");
+  EXPECT_EQ(run("verify").status, 1);
+  run("goto " + std::to_string(before));
+  EXPECT_EQ(run("verify").status, 0);
+  run("goto now");
+  EXPECT_EQ(run("verify").status, 1);
+  run("view drop o ept");
+  EXPECT_EQ(run("verify").status, 0) << "the view is gone, and whoever cached of it";
+}
+
+}  // namespace
+}  // namespace morsel::session
