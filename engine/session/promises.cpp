@@ -93,13 +93,22 @@ void Promises::follow(const JournalRecord& r)
     case SyncPoint::harvest:
       if (format && is_write(r)) took(section, r, *format);
       break;
+    case SyncPoint::descend:
+    case SyncPoint::load:
+      if (format) met(section, r, *format);
+      break;
+    case SyncPoint::link:
+    case SyncPoint::publish:
+    case SyncPoint::undo:
+      if (format && is_write(r)) replaced(section, r, *format);
+      break;
     case SyncPoint::collect:
       if (format && r.level < format->levels.size() && format->kind(r.before, r.level) == EntryKind::leaf)
         removed_dirty(section, r, *format);
       break;
     case SyncPoint::flush:
       if (fails) section.faults[index_of(Kind::flush)] = r.sequence;
-      if (is_done(r)) pay(section.flushes[r.tree], r.before, r.after);
+      if (is_done(r)) flushed(section, r);
       break;
     case SyncPoint::carry:
       if (fails) section.faults[index_of(Kind::carry)] = r.sequence;
@@ -130,9 +139,40 @@ void Promises::took(Section& section, const JournalRecord& r, const FormatInfo& 
   if (point == SyncPoint::harvest || (point == SyncPoint::invalidate && cached))
     owe(section.flushes[r.tree], span.start, Debt{span.end, span.start, r.tree, r.sequence});
   if (was != EntryKind::leaf) return;
+  if (point == SyncPoint::reserve) section.stale[{r.tree, r.object_offset}] = {r.before, r.sequence};
   const bool stays = point == SyncPoint::change && format.kind(r.after, r.level) == EntryKind::leaf &&
                      format.may_be_dirty(r.after, r.level);
   if (!stays) removed_dirty(section, r, format);
+}
+
+void Promises::met(Section& section, const JournalRecord& r, const FormatInfo& format)
+{
+  if (r.level >= format.levels.size() || format.kind(r.before, r.level) != EntryKind::reserved) return;
+  if (software::is_stale(r.before)) section.stale[{r.tree, r.object_offset}] = {0, r.sequence};
+}
+
+// A stale reservation is gone: by then walkers must have forgotten the leaf that it stands for, unless they may go on
+// to use it.
+void Promises::replaced(Section& section, const JournalRecord& r, const FormatInfo& format)
+{
+  const auto found = section.stale.find({r.tree, r.object_offset});
+  if (found == section.stale.end()) return;
+  const Stale stale = found->second;
+  section.stale.erase(found);
+  if (format.kind(r.before, r.level) != EntryKind::reserved || !software::is_stale(r.before)) return;  // a later one
+  if (static_cast<SyncPoint>(r.point) == SyncPoint::publish && stale.leaf != 0 &&
+      format.address(r.after, r.level) == format.address(stale.leaf, r.level) &&
+      format.access(r.after, r.level).includes(format.access(stale.leaf, r.level)))
+    return;
+  const Range span = span_of(r);
+  note(section, Kind::flush, r, {span.end, span.start, r.tree, stale.since}, span.start);
+}
+
+void Promises::flushed(Section& section, const JournalRecord& r)
+{
+  pay(section.flushes[r.tree], r.before, r.after);
+  const auto end = section.stale.lower_bound({r.tree, r.after});
+  section.stale.erase(section.stale.lower_bound({r.tree, r.before}), end);
 }
 
 void Promises::removed_dirty(Section& section, const JournalRecord& r, const FormatInfo& format)

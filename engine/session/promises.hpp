@@ -4,12 +4,14 @@
 // tables, because what has been cached, forgotten or copied by half stands in none.
 //
 //   taken out of a view (invalidate, harvest)          → a flush of the view that covers it, before unpend and leave
+//   a stale reservation, made or met                   → the same, before publish, undo or link, but where the new leaf
+//                                                        allows all that the old one did
 //   a dirty bit removed (change, invalidate, reserve,
 //   harvest; met in an unlinked table: collect)        → a carry of the frame, before leave
 //   a moved or copied page installed                   → a whole copy to its frame, before
 //
-// The rules are the protocol's (operation.hpp, migrate.hpp): what breaks them may be an injected fault or a mistake.
-// Not followed: flushes of the primary, and those of fillers, which depend on what was cached before.
+// The rules are the protocol's (operation.hpp, fill.hpp, migrate.hpp): what breaks them may be an injected fault or a
+// mistake. Not followed: flushes of the primary, and that of a leaf which replaces none.
 //
 // A section counts from its `enter` on; where records are missing, all are forgotten, so that nobody is accused of
 // what was not seen. Recordings of exploration are not followed: the explorer knows what was cached.
@@ -59,8 +61,14 @@ class Promises {
   static constexpr u64 nowhere = ~u64{0};
   // By where they begin. No two overlap, and what lies side by side is one.
   using Debts = std::map<u64, Debt>;
+  // A stale reservation that was made or met, and not flushed yet.
+  struct Stale {
+    u64 leaf = 0;  // that it stands for; 0: another one's
+    u64 since = 0;
+  };
   struct Section {
     std::map<TreeId, Debts> flushes;
+    std::map<std::pair<TreeId, u64>, Stale> stale;  // by tree and offset
     Debts carries;                               // by physical address
     std::vector<u64> copies;                     // frames that were filled
     std::array<std::optional<u64>, 3> faults{};  // by kind
@@ -72,6 +80,9 @@ class Promises {
   void follow(const JournalRecord& record);
   void took(Section& section, const JournalRecord& record, const FormatInfo& format);
   void removed_dirty(Section& section, const JournalRecord& record, const FormatInfo& format);
+  void met(Section& section, const JournalRecord& record, const FormatInfo& format);
+  void replaced(Section& section, const JournalRecord& record, const FormatInfo& format);
+  void flushed(Section& section, const JournalRecord& record);
   void installed(Section& section, const JournalRecord& record);
   void came_before_flush(Section& section, TreeId tree, const JournalRecord& record);
   void left(Section& section, const JournalRecord& record);

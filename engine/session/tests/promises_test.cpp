@@ -61,13 +61,15 @@ TEST_F(PromisesTest, AreTestedWithAnyFormatByChance)
 TEST_F(PromisesTest, AreKeptInAnyOrderOfSteps)
 {
   prepare();
-  for (const char* line : {"view add o arm64_stage2", "view add o amd64", "object populate o 2M..4M --leaf 2M"})
+  for (const char* line : {"view add o arm64_stage2", "view add o amd64", "object populate o 2M..4M --leaf 2M",
+                           "access o 2 0x1000 write", "access o 2 0x2000 write"})
     run(line);
   const std::vector<std::string> work{"object unmap o 0..16K",    "access o 1 0x1000 write --value 1",
                                       "object protect o 0..32K r", "access o 2 0x2000 read",
                                       "object migrate o 0..32K",  "access o 3 0x200000 write --value 2",
                                       "object split o 2M..4M",    "object populate o 0..64K",
                                       "object harvest o 0..64K",  "access o 1 0x203000 read",
+                                      "access o 2 0x1000 write",  "access o 2 0x2000 write --no-populate",
                                       "object protect o 0..64K rw", "object unmap o 0x203000"};
   std::mt19937_64 random(first_seed());
   for (int round = 0; round < 40; ++round) {
