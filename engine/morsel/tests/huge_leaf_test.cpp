@@ -49,7 +49,7 @@ TEST_P(HugeLeaf, IsMirroredByALeafOrASmallerOne)
 
 TEST_P(HugeLeaf, TellsWhatWasWrittenThroughIt)
 {
-  struct Report {
+  struct DirtyPages {
     u64 pages = 0;
     void accessed(Range) {}
     void dirty(Range r) { pages += r.bytes() / page_bytes; }

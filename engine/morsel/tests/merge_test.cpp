@@ -157,7 +157,7 @@ TEST(Merge, ThatIsKilledWhenItIsDoneLeavesItsTablesToOthers)
 
 TEST(Harvest, ThatIsKilledLeavesWhatWasWrittenToTheNext)
 {
-  struct Report {
+  struct DirtyRanges {
     std::vector<Range> pages;
     void accessed(Range) {}
     void dirty(Range r) { pages.push_back(r); }
