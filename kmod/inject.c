@@ -121,9 +121,12 @@ int morsel_inject_add(struct morsel_inject *rule)
 
 	if (error)
 		return error;
+	/* Before it can be seen: who clears the rules gives back what each of them has taken. */
+	morsel_observe_on();
 	spin_lock(&rules_lock);
 	if (rule_count == MAX_RULES) {
 		spin_unlock(&rules_lock);
+		morsel_observe_off();
 		return -ENOSPC;
 	}
 	rule->size = sizeof(*rule);
@@ -133,7 +136,6 @@ int morsel_inject_add(struct morsel_inject *rule)
 	rules[rule_count].seen = 0;
 	rule_count++;
 	spin_unlock(&rules_lock);
-	morsel_observe_on();
 	return 0;
 }
 

@@ -237,10 +237,13 @@ static struct morsel_device *attach(unsigned int kind, unsigned int address, str
 	if (error)
 		goto free;
 	*reason = "the device does not start";
-	error = device->ops->start(device);
-	if (!error)
+	error = device->dead ? -EIO : device->ops->start(device);
+	/* A flush may have found meanwhile that the IOMMU does not answer: off the bus again. */
+	if (!error && !READ_ONCE(device->dead))
 		return device;
 	device->ops->stop(device);
+	if (!error)
+		error = -EIO;
 	mutex_lock(&morsel_devices_mutex);
 	disconnect(device);
 	mutex_unlock(&morsel_devices_mutex);

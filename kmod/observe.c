@@ -16,7 +16,7 @@
 /* For the engine: extern "C" struct morsel_static_key morsel_observed_key. */
 DEFINE_STATIC_KEY_FALSE(morsel_observed_key);
 
-static DEFINE_MUTEX(switching);
+static DEFINE_MUTEX(key_mutex);
 static unsigned int observers;
 
 static bool is_ours(const struct jump_entry *entry)
@@ -40,11 +40,22 @@ static u8 *map_text(unsigned long first, unsigned int count)
 	return alias;
 }
 
+/* Asked once: under a hypervisor each CPUID is an exit. */
+static bool in_tcg(void)
+{
+	static int known = -1;
+
+	if (known < 0)
+		known = boot_cpu_has(X86_FEATURE_HYPERVISOR) && hypervisor_cpuid_base("TCGTCGTCGTCG", 0);
+	return known;
+}
+
 /*
  * A key is switched by way of a breakpoint at each place that asks for it (text_poke_bp()). TCG, before QEMU 8.1, may
  * translate such a place while another CPU writes there, and keep the breakpoint's translation when that has long gone:
  * whoever comes there is caught for ever, because the kernel finds no breakpoint and lets it try again. A write to the
- * place, even of what stands there, throws the translation away.
+ * place, even of what stands there, throws the translation away. Other keys, as those of the tracepoints, stay as they
+ * are.
  */
 static void forget_breakpoints(void)
 {
@@ -53,7 +64,7 @@ static void forget_breakpoints(void)
 	struct jump_entry *entry;
 	u8 *alias;
 
-	if (!hypervisor_cpuid_base("TCGTCGTCGTCG", 0))
+	if (!in_tcg())
 		return;
 	for (entry = begin; entry < end; entry++)
 		if (is_ours(entry)) {
@@ -75,21 +86,21 @@ static void forget_breakpoints(void)
 /* Tracepoints want an int. */
 int morsel_observe_on(void)
 {
-	mutex_lock(&switching);
+	mutex_lock(&key_mutex);
 	if (!observers++) {
 		static_branch_enable(&morsel_observed_key);
 		forget_breakpoints();
 	}
-	mutex_unlock(&switching);
+	mutex_unlock(&key_mutex);
 	return 0;
 }
 
 void morsel_observe_off(void)
 {
-	mutex_lock(&switching);
-	if (!--observers) {
+	mutex_lock(&key_mutex);
+	if (!WARN_ON(!observers) && !--observers) {
 		static_branch_disable(&morsel_observed_key);
 		forget_breakpoints();
 	}
-	mutex_unlock(&switching);
+	mutex_unlock(&key_mutex);
 }

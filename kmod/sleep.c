@@ -12,12 +12,12 @@ static int prepare(void)
 {
 	if (!morsel_vcpus_pause(true)) {
 		pr_warn("morsel: no sleep while there are virtual CPUs: end the programs that have them open\n");
-		return NOTIFY_BAD;
+		return notifier_from_errno(-EBUSY);
 	}
 	if (!morsel_devices_pause(true)) {
 		pr_warn("morsel: no sleep while devices are attached: end the programs that have them open\n");
 		morsel_vcpus_pause(false);
-		return NOTIFY_BAD;
+		return notifier_from_errno(-EBUSY);
 	}
 	return NOTIFY_OK;
 }

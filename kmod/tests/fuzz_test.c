@@ -369,8 +369,8 @@ static void send_random_requests(unsigned rounds)
 }
 
 /*
- * By a tracepoint that is never passed. Each switching of observation patches the kernel's code, and QEMU's TCG (7.2)
- * may go on for ever with the breakpoint that has stood there meanwhile (CONTRIBUTING.md): hundreds are too many.
+ * By a tracepoint that is never passed: each switching of observation patches the kernel's code in hundreds of places,
+ * which under TCG would be most of this test's time. Switching has a stress test of its own.
  */
 static void keep_observation(const char *on)
 {

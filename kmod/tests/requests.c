@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define PAGES (OBJECT_BYTES / PAGE)
 #define LARGE_PAGES (OBJECT_BYTES / MIB(2))
@@ -19,8 +20,9 @@ const struct request requests[] = {
 unsigned neighbour;
 const unsigned request_count = sizeof(requests) / sizeof(requests[0]);
 
-/* What the module may write to, as often as it likes. */
-static char buffer[MIB(1)];
+/* What the module may write to, as often as it likes; behind it is a page that cannot be written. */
+#define BUFFER_BYTES MIB(1)
+static char *buffer;
 static const size_t pointers_of_harvest[] = { offsetof(struct morsel_harvest, accessed),
 					      offsetof(struct morsel_harvest, dirty) };
 static const size_t pointers_of_ranges[] = { offsetof(struct morsel_ranges, runs) };
@@ -231,8 +233,17 @@ static void fill_in(unsigned long number, void *argument)
 	}
 }
 
+static void make_buffer(void)
+{
+	buffer = mmap(NULL, BUFFER_BYTES + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(buffer != MAP_FAILED);
+	CHECK_EQ(mprotect(buffer + BUFFER_BYTES, PAGE, PROT_NONE), 0);
+}
+
 void make_valid(const struct request *request, void *argument)
 {
+	if (!buffer)
+		make_buffer();
 	memset(argument, 0, ARGUMENT_BYTES);
 	*(uint32_t *)argument = _IOC_SIZE(request->number);
 	fill_in(request->number, argument);
@@ -251,7 +262,7 @@ static uint64_t odd_word(void)
 static uint64_t odd_pointer(void)
 {
 	const uint64_t places[] = {
-		0, 8, ~7ull, 0xffff888000000000ull, (uintptr_t)buffer, (uintptr_t)buffer + sizeof(buffer) - 4,
+		0, 8, ~7ull, 0xffff888000000000ull, (uintptr_t)buffer, (uintptr_t)buffer + BUFFER_BYTES - 4,
 	};
 
 	return places[pick(sizeof(places) / sizeof(places[0]))];

@@ -215,13 +215,15 @@ static void listing_against_unlinking(void)
 	finish(walkers, 2);
 }
 
-static void *ask(void *argument)
+/* Each changes pages of its own, behind those that the walkers use. */
+static void *reshape(void *argument)
 {
 	struct walker *w = argument;
-	int fd = *(int *)w->memory;
+	const uint64_t start = (PAGES + 64 * w->seed) * PAGE, end = start + 8 * PAGE;
 
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-		w->wrong += info_of(fd).bytes != MIB(64);
+		w->wrong += change(object, MORSEL_IOC_POPULATE, start, end, MORSEL_READ | MORSEL_WRITE, 0, NULL) != 0;
+		w->wrong += change(object, MORSEL_IOC_UNMAP, start, end, 0, 0, NULL) != 0;
 		w->writes++;
 	}
 	return NULL;
@@ -249,8 +251,8 @@ static void observation_is_switched_while_others_work(void)
 
 	object = open_object("observed", MIB(64));
 	view = add_view(object, MORSEL_FORMAT_AMD64);
-	start(&walkers[0], ask, (volatile char *)&object, 1);
-	start(&walkers[1], ask, (volatile char *)&object, 2);
+	start(&walkers[0], reshape, NULL, 1);
+	start(&walkers[1], reshape, NULL, 2);
 	start(&walkers[2], walk, map_view(object, view, MIB(64)), 3);
 	for (int i = 0; i < 6 * stress_factor(); i++) {
 		record(device, 1);

@@ -161,7 +161,7 @@ static void the_machine_sleeps_without_guests_only(void)
 
 	set_system("/sys/power/pm_test", "freezer");
 	set_system("/sys/module/suspend/parameters/pm_test_delay", "0");
-	CHECK_ERRNO(sleep_now(), EPERM);
+	CHECK_ERRNO(sleep_now(), EBUSY);
 	CHECK_EQ(guest_read(vcpu, 0), 0);
 	CHECK_EQ(vcpu_count(), 1);
 	close(vcpu);

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <exception>
 #include <stdexcept>
 #include <thread>
 
@@ -39,9 +40,14 @@ morsel_vcpu_run unmapped_while_it_runs(Watched& w, u64 page)
                          0x48, 0x8b, 0x03};                // mov (%rbx), %rax
   morsel_vcpu_run run{};
   std::atomic<bool> over = false;
+  std::exception_ptr failure;
   std::jthread guest([&] {
-    stay_on_cpu(1);
-    run = w.guest_code(code, page, page + flags);
+    try {
+      stay_on_cpu(1);
+      run = w.guest_code(code, page, page + flags);
+    } catch (...) {
+      failure = std::current_exception();
+    }
     over = true;
   });
   while (!over && !w.touch(right_read, page + flags)) {
@@ -49,6 +55,7 @@ morsel_vcpu_run unmapped_while_it_runs(Watched& w, u64 page)
   w.unmap(page, page + page_bytes);
   w.touch(right_write, page + flags + sizeof(u64), 1);
   guest.join();
+  if (failure) std::rethrow_exception(failure);
   return run;
 }
 

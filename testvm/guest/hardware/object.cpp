@@ -36,17 +36,21 @@ Descriptor::Descriptor(int fd) : fd_(fd)
 
 Descriptor::~Descriptor() { close(fd_); }
 
-void Observed::switch_journal(bool on)
+Observed::Observed() : device_(open("/dev/morsel", O_RDWR | O_CLOEXEC))
+{
+  if (switch_journal(true)) throw std::runtime_error(std::string("switching the journal: ") + std::strerror(errno));
+}
+
+int Observed::switch_journal(bool on)
 {
   constexpr u32 smallest = 6;
   std::array<u64, MORSEL_JOURNAL_ROOM> rings{};
-  const Descriptor device(open("/dev/morsel", O_RDWR | O_CLOEXEC));
   auto journal = sized<morsel_journal_switch>();
   journal.on = on;
   journal.capacity_lg2 = on ? smallest : 0;
   journal.rings = reinterpret_cast<std::uintptr_t>(rings.data());
   journal.room = rings.size();
-  request(device.get(), MORSEL_IOC_JOURNAL, &journal, "switching the journal");
+  return ioctl(device_.get(), MORSEL_IOC_JOURNAL, &journal);
 }
 
 Object::Object() : device_(open("/dev/morsel", O_RDWR | O_CLOEXEC)), object_(make_object()) {}

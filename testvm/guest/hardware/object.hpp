@@ -39,13 +39,16 @@ class Descriptor {
 // code, which is what takes longest on an emulated CPU, and makes it forget what it has cached.
 class Observed {
  public:
-  Observed() { switch_journal(true); }
+  Observed();
   ~Observed() { switch_journal(false); }
   Observed(const Observed&) = delete;
   Observed& operator=(const Observed&) = delete;
 
  private:
-  void switch_journal(bool on);
+  // What ioctl() returns.
+  int switch_journal(bool on);
+
+  Descriptor device_;
 };
 
 class Object {
