@@ -62,14 +62,13 @@ void OutputFile::open_beside(unsigned mode)
     if (fd < 0 && errno != EEXIST) break;
   }
   if (fd < 0) fail(errno);
-  file_.reset(::fdopen(fd, "wb"));
+  if (mode == 0 || ::fchmod(fd, mode) == 0) file_.reset(::fdopen(fd, "wb"));
   if (!file_) {
     const int error = errno;
     ::close(fd);
     std::remove(partial_.c_str());
     fail(error);
   }
-  if (mode != 0 && ::fchmod(fd, mode) != 0) fail(errno);
 }
 
 void OutputFile::write(const void* bytes, std::size_t count)

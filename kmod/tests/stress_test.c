@@ -254,7 +254,7 @@ static void observation_is_switched_while_others_work(void)
 	start(&walkers[0], reshape, NULL, 1);
 	start(&walkers[1], reshape, NULL, 2);
 	start(&walkers[2], walk, map_view(object, view, MIB(64)), 3);
-	for (int i = 0; i < 6 * stress_factor(); i++) {
+	for (int i = 0; i < 3 * stress_factor(); i++) {
 		record(device, 1);
 		record(device, 0);
 	}

@@ -22,7 +22,7 @@ def figure(value, unit=None):
     """Three significant digits, large numbers whole."""
     if value is None:
         return ""
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    text = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
     return f"{text} {unit}" if unit else text
 
 

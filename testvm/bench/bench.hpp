@@ -33,8 +33,8 @@ inline double median(std::vector<double> values)
 
 inline void print_row(const char* name, double value, const char* unit, std::optional<double> baseline = std::nullopt)
 {
-  fmt::print(R"({{"name": "{}", "value": {:.4g}, "unit": "{}")", name, value, unit);
-  if (baseline) fmt::print(R"(, "baseline": {:.4g})", *baseline);
+  fmt::print(R"({{"name": "{}", "value": {:.9g}, "unit": "{}")", name, value, unit);
+  if (baseline) fmt::print(R"(, "baseline": {:.9g})", *baseline);
   fmt::print("}}\n");
 }
 
