@@ -42,6 +42,7 @@ void Promises::owe(Debts& debts, u64 start, Debt debt)
 // Of each what lies in [start, end) is paid.
 void Promises::pay(Debts& debts, u64 start, u64 end)
 {
+  if (start >= end) return;
   auto at = debts.upper_bound(start);
   if (at != debts.begin() && std::prev(at)->second.end > start) --at;
   while (at != debts.end() && at->first < end) {
@@ -84,7 +85,8 @@ void Promises::follow(const JournalRecord& r)
   const auto found = sections_.find(key(r));
   if (found == sections_.end()) return;
   Section& section = found->second;
-  const FormatInfo* const format = format_of(r);
+  const FormatInfo* format = format_of(r);
+  if (format && r.level >= format->levels.size()) format = nullptr;  // no entry of that tree
   const bool fails = r.fault_action != MORSEL_FAULT_NONE;
   switch (point) {
     case SyncPoint::change:
@@ -103,16 +105,20 @@ void Promises::follow(const JournalRecord& r)
       if (format && is_write(r)) replaced(section, r, *format);
       break;
     case SyncPoint::collect:
-      if (format && r.level < format->levels.size() && format->kind(r.before, r.level) == EntryKind::leaf)
-        removed_dirty(section, r, *format);
+      if (format && format->kind(r.before, r.level) == EntryKind::leaf) removed_dirty(section, r, *format);
       break;
     case SyncPoint::flush:
       if (fails) section.faults[index_of(Kind::flush)] = r.sequence;
+      if (is_done(r) && r.before >= r.after) return void(sections_.erase(found));  // no range: what it did is unknown
       if (is_done(r)) flushed(section, r);
       break;
     case SyncPoint::carry:
       if (fails) section.faults[index_of(Kind::carry)] = r.sequence;
-      if (is_done(r)) pay(section.carries, r.before, r.before + (page_bytes << 9u * std::min<u32>(r.level, 4)));
+      if (is_done(r)) {
+        const u64 end = r.before + (page_bytes << 9u * std::min<u32>(r.level, 4));
+        if (r.before >= end) return void(sections_.erase(found));
+        pay(section.carries, r.before, end);
+      }
       break;
     case SyncPoint::copy:
       if (fails) section.faults[index_of(Kind::copy)] = r.sequence;
@@ -131,7 +137,6 @@ void Promises::follow(const JournalRecord& r)
 
 void Promises::took(Section& section, const JournalRecord& r, const FormatInfo& format)
 {
-  if (r.level >= format.levels.size()) return;
   const EntryKind was = format.kind(r.before, r.level);
   const Range span = span_of(r);
   const auto point = static_cast<SyncPoint>(r.point);
@@ -147,7 +152,7 @@ void Promises::took(Section& section, const JournalRecord& r, const FormatInfo& 
 
 void Promises::met(Section& section, const JournalRecord& r, const FormatInfo& format)
 {
-  if (r.level >= format.levels.size() || format.kind(r.before, r.level) != EntryKind::reserved) return;
+  if (format.kind(r.before, r.level) != EntryKind::reserved) return;
   if (software::is_stale(r.before)) section.stale[{r.tree, r.object_offset}] = {0, r.sequence};
 }
 

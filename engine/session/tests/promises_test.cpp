@@ -9,6 +9,7 @@
 #include "engine/session/tests/command_lines.hpp"
 #include "engine/session/tests/preset_cases.hpp"
 #include "engine/session/tests/random_history.hpp"
+#include "engine/session/tests/record_fixture.hpp"
 
 namespace morsel::session {
 namespace {
@@ -137,6 +138,51 @@ TEST_F(PromisesTest, AreFollowedByTheRuleAndNotByTheFault)
   // Who was not seen from the beginning, or not without a gap, is not accused.
   records.erase(records.begin() + static_cast<std::ptrdiff_t>(records.size() / 3));
   EXPECT_TRUE(without(SyncPoint::flush).empty());
+}
+
+// Of a journal from elsewhere: what it says was done cannot have been.
+JournalRecord by_hand(u64 sequence, SyncPoint point, u64 offset, u64 before, u64 after)
+{
+  JournalRecord r = change(sequence, 0, offset, before, after);
+  r.point = static_cast<u16>(point);
+  return r;
+}
+
+TEST(Promises, OfRangesThatEndBeforeTheyBeginNothingIsKnown)
+{
+  const std::vector<ObjectState> objects{SmallMachine().state()};
+  const auto broken = [&](SyncPoint point, u64 before, u64 after) {
+    Promises promises;
+    promises.follow({}, objects);
+    promises.follow(std::vector{by_hand(1, SyncPoint::enter, 0, 0, 0),
+                                by_hand(2, SyncPoint::reserve, 0x1000, leaf(7), leaf(8)),
+                                by_hand(3, SyncPoint::invalidate, 0x3000, leaf(9), 0),
+                                by_hand(4, point, 0, before, after), by_hand(5, SyncPoint::leave, 0, 0, 0)},
+                    objects);
+    return promises.broken().size();
+  };
+  EXPECT_NE(broken(SyncPoint::find, 0, 0), 0u);
+  EXPECT_EQ(broken(SyncPoint::flush, 0x2000, 0x1000), 0u);  // a stale one stands in between
+  EXPECT_EQ(broken(SyncPoint::flush, ~u64{0}, 0), 0u);
+  EXPECT_EQ(broken(SyncPoint::flush, 0x1000, 0x1000), 0u);
+  EXPECT_EQ(broken(SyncPoint::carry, ~u64{0} - 0xfff, 0), 0u);
+}
+
+TEST(Promises, OfLevelsThatATreeHasNotNothingIsKnown)
+{
+  const std::vector<ObjectState> objects{SmallMachine().state()};
+  for (const SyncPoint met : {SyncPoint::load, SyncPoint::reserve})
+    for (const SyncPoint point : {SyncPoint::link, SyncPoint::publish, SyncPoint::undo, SyncPoint::collect}) {
+      Promises promises;
+      promises.follow({}, objects);
+      JournalRecord first = by_hand(2, met, 0x1000, met == SyncPoint::load ? software::make_reserved(1, software::Stale::yes) : leaf(7), 0);
+      JournalRecord deep = by_hand(3, point, 0x1000, software::make_reserved(1, software::Stale::yes), leaf(7));
+      deep.level = 200;
+      deep.flags = MORSEL_RECORD_PRIVATE;  // written, whatever the level
+      promises.follow(std::vector{by_hand(1, SyncPoint::enter, 0, 0, 0), first, deep}, objects);
+      EXPECT_EQ(promises.followed(), 3u);
+      EXPECT_TRUE(promises.broken().empty());
+    }
 }
 
 TEST_F(PromisesTest, AFlushThatComesTooLateIsOneThatWasOwed)
