@@ -185,6 +185,106 @@ TEST(Promises, OfLevelsThatATreeHasNotNothingIsKnown)
     }
 }
 
+// Operations by hand on the object of a small machine.
+class ByHand {
+ public:
+  ByHand() { promises.follow({}, objects_); }
+  void add(SyncPoint point, u64 offset = 0, u64 before = 0, u64 after = 0, u32 actor = 1)
+  {
+    JournalRecord r = by_hand(++last_, point, offset, before, after);
+    r.actor_id = actor;
+    records_.push_back(r);
+  }
+  const std::vector<BrokenPromise>& broken()
+  {
+    promises.follow(std::exchange(records_, {}), objects_);
+    return promises.broken();
+  }
+  Promises promises;
+
+ private:
+  const std::vector<ObjectState> objects_{SmallMachine().state()};
+  std::vector<JournalRecord> records_;
+  u64 last_ = 0;
+};
+
+TEST(Promises, WhatIsOwedSideBySideIsOneInAnyOrder)
+{
+  ByHand hand;
+  hand.add(SyncPoint::enter);
+  for (const u64 page : {0, 2, 1, 4}) hand.add(SyncPoint::invalidate, page * page_bytes, leaf(100 + page) | PrimaryFormat::dirty_bit, 0);
+  hand.add(SyncPoint::leave);
+  std::vector<Range> flush, carry;
+  for (const BrokenPromise& b : hand.broken()) (b.kind == BrokenPromise::Kind::flush ? flush : carry).push_back(b.range);
+  const std::vector<Range> expected{{0, 3 * page_bytes}, {4 * page_bytes, 5 * page_bytes}};
+  EXPECT_EQ(flush, expected);
+  EXPECT_EQ(carry, expected);
+  EXPECT_EQ(hand.broken()[0].since, 2u);
+}
+
+TEST(Promises, OfMoreSectionsThanThereIsRoomForNothingIsKnown)
+{
+  for (const u32 more : {0u, 1u}) {
+    ByHand hand;
+    hand.add(SyncPoint::enter);
+    hand.add(SyncPoint::invalidate, 0, leaf(1), 0);
+    for (u32 n = 1; n < Promises::most_sections + more; ++n) hand.add(SyncPoint::enter, 0, 0, 0, 1 + n);
+    hand.add(SyncPoint::leave);
+    EXPECT_EQ(hand.broken().empty(), more == 1);
+  }
+}
+
+TEST(Promises, OfMoreDebtsThanThereIsRoomForNothingIsKnown)
+{
+  for (const std::size_t debts : {Promises::most_held / 8, Promises::most_held}) {
+    ByHand hand;
+    hand.add(SyncPoint::enter);
+    for (std::size_t n = 0; n < debts; ++n) hand.add(SyncPoint::copy, 0, 0, n * page_bytes);
+    hand.add(SyncPoint::invalidate, 0, leaf(1), 0);
+    hand.add(SyncPoint::leave);
+    EXPECT_EQ(hand.broken().empty(), debts == Promises::most_held);
+  }
+}
+
+TEST(Promises, TheLatestBrokenOnesAreKeptAndTheOthersCounted)
+{
+  constexpr u64 count = 3 * Promises::most_kept;
+  ByHand hand;
+  hand.add(SyncPoint::enter);
+  for (u64 n = 0; n < count; ++n) hand.add(SyncPoint::install, n * page_bytes, 0, leaf(n + 1));
+  EXPECT_LE(hand.broken().size(), Promises::most_kept);
+  EXPECT_EQ(hand.broken().size() + hand.promises.dropped(), count);
+  EXPECT_EQ(hand.broken().back().broken, count + 1);
+  hand.promises.follow({}, {});
+  EXPECT_TRUE(hand.promises.broken().empty());
+  EXPECT_EQ(hand.promises.dropped(), 0u) << "the object is gone";
+}
+
+// Numbers are used again, also between two looks.
+TEST_F(PromisesTest, ANewViewOwesNothingOfADroppedOne)
+{
+  prepare();
+  run("access o ept 0x1000 read");
+  run("inject preset dropped-flush o ept");
+  run("object unmap o 0x1000");
+  Target& target = session_.target();
+  for (const FormatId format : {FormatId::ept, FormatId::amd64}) {
+    EXPECT_EQ(run("verify").status, format == FormatId::ept ? 1 : 0);
+    target.drop_view("o", 1);
+    EXPECT_EQ(target.add_view("o", format).number, 1u);
+  }
+  const Reply verdict = run("verify");
+  EXPECT_EQ(verdict.status, 0) << verdict.text;
+  run("view drop o 1");
+  run("view add o ept");
+  EXPECT_EQ(run("verify").status, 0);
+  run("object populate o 0x1000");
+  run("access o ept 0x1000 read");
+  run("inject preset dropped-flush o ept");
+  run("object unmap o 0x1000");
+  EXPECT_EQ(run("verify").status, 1) << "but what it owes itself";
+}
+
 TEST_F(PromisesTest, AFlushThatComesTooLateIsOneThatWasOwed)
 {
   prepare();
