@@ -10,6 +10,7 @@
 #include "engine/session/tests/preset_cases.hpp"
 #include "engine/session/tests/random_history.hpp"
 #include "engine/session/tests/record_fixture.hpp"
+#include "engine/session/verify.hpp"
 
 namespace morsel::session {
 namespace {
@@ -283,6 +284,48 @@ TEST_F(PromisesTest, ANewViewOwesNothingOfADroppedOne)
   run("inject preset dropped-flush o ept");
   run("object unmap o 0x1000");
   EXPECT_EQ(run("verify").status, 1) << "but what it owes itself";
+}
+
+// And by the rule that is there now, not by the one before it.
+TEST_F(PromisesTest, ASecondBreachAtTheSamePlaceIsToldLikeTheFirst)
+{
+  prepare();
+  u64 last = 0;
+  for (int time = 0; time < 2; ++time) {
+    run("object populate o 0x1000");
+    run("access o ept 0x1000 read");
+    run("inject clear");
+    run("inject preset dropped-flush o ept");
+    const Reply reply = run("object unmap o 0x1000");
+    ASSERT_TRUE(reply.facts.contains("violations")) << time;
+    const Json& list = reply.facts["violations"];
+    ASSERT_EQ(list.size(), 1u) << list;
+    EXPECT_EQ(list[0]["state"], "unflushed");
+    EXPECT_TRUE(list[0]["fault"].contains("rule"));
+    EXPECT_GT(list[0]["since"]["record"].get<u64>(), last);
+    last = list[0]["since"]["record"].get<u64>();
+    EXPECT_FALSE(run("object populate o 0x8000").facts.contains("violations")) << "told once";
+  }
+  const Json both = run("verify").facts["violations"];
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_FALSE(both[0]["fault"].contains("rule")) << "it is gone";
+  EXPECT_TRUE(both[1]["fault"].contains("rule"));
+}
+
+TEST_F(PromisesTest, OldOnesDoNotKeepNewOnesFromBeingTold)
+{
+  prepare();
+  constexpr u64 breaches = max_violations + 3;
+  for (u64 n = 0; n < breaches; ++n) {
+    run("object populate o 0x1000");
+    run("access o ept 0x1000 read");
+    run("inject clear");
+    run("inject preset dropped-flush o ept");
+    ASSERT_TRUE(run("object unmap o 0x1000").facts.contains("violations")) << n;
+  }
+  const Json facts = run("verify").facts;
+  EXPECT_EQ(facts["violations"].size(), max_violations);
+  EXPECT_EQ(facts["more"], breaches - max_violations);
 }
 
 TEST_F(PromisesTest, AFlushThatComesTooLateIsOneThatWasOwed)
