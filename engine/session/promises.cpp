@@ -20,20 +20,27 @@ constexpr std::size_t index_of(BrokenPromise::Kind kind) { return static_cast<st
 
 }  // namespace
 
+// Whether the two are one: side by side, and in the object, too.
+bool Promises::goes_on(u64 start, const Debt& debt, u64 next_start, const Debt& next)
+{
+  if (debt.end != next_start || debt.tree != next.tree) return false;
+  if (debt.offset == nowhere || next.offset == nowhere) return debt.offset == next.offset;
+  return debt.offset + (next_start - start) == next.offset;
+}
+
 void Promises::owe(Debts& debts, u64 start, Debt debt)
 {
   auto next = debts.upper_bound(start);
   if (next != debts.begin()) {
     const auto& [first, before] = *std::prev(next);
-    const bool goes_on =
-        before.offset == nowhere ? debt.offset == nowhere : before.offset + (start - first) == debt.offset;
-    if (before.end > start || (before.end == start && before.tree == debt.tree && goes_on)) {
+    if (before.end > start || goes_on(first, before, start, debt)) {
       debt = {std::max(before.end, debt.end), before.offset, before.tree, before.since};
       start = first;
     }
   }
-  while (next != debts.end() && next->first < debt.end) {
+  while (next != debts.end() && (next->first < debt.end || goes_on(start, debt, next->first, next->second))) {
     debt.end = std::max(debt.end, next->second.end);
+    debt.since = std::min(debt.since, next->second.since);
     next = debts.erase(next);
   }
   debts.insert_or_assign(start, debt);
@@ -42,6 +49,7 @@ void Promises::owe(Debts& debts, u64 start, Debt debt)
 // Of each what lies in [start, end) is paid.
 void Promises::pay(Debts& debts, u64 start, u64 end)
 {
+  if (start >= end) return;
   auto at = debts.upper_bound(start);
   if (at != debts.begin() && std::prev(at)->second.end > start) --at;
   while (at != debts.end() && at->first < end) {
@@ -58,33 +66,94 @@ void Promises::pay(Debts& debts, u64 start, u64 end)
 
 void Promises::follow(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects)
 {
-  std::map<std::pair<u32, TreeId>, FormatId> after;
+  Trees after;
   for (const ObjectState& o : objects) {
-    after[{o.id, primary_tree}] = o.source().format;
-    for (const ViewState& v : o.views) after[{o.id, v.number}] = v.format;
+    after[{o.id, primary_tree}] = {o.source().format, o.root_level};
+    for (const ViewState& v : o.views) after[{o.id, v.number}] = {v.format, v.root_level};
   }
-  formats_.insert(after.begin(), after.end());  // those of before count first: the records may be about them
-  for (const JournalRecord& r : records) follow(r);
-  formats_ = std::move(after);
+  trees_.insert(after.begin(), after.end());  // those of before count first: the records may be about them
+  for (const JournalRecord& r : records) follow_record(r, after);
+  trees_ = std::move(after);
+  const auto is_gone = [this](u32 object, TreeId tree) { return !trees_.contains({object, tree}); };
+  std::erase_if(broken_, [&](const BrokenPromise& b) { return is_gone(b.object, b.tree); });
+  std::erase_if(dropped_, [&](const auto& d) { return is_gone(d.first.first, d.first.second); });
+}
+
+u64 Promises::dropped() const
+{
+  u64 sum = 0;
+  for (const auto& [tree, count] : dropped_) sum += count;
+  return sum;
 }
 
 const FormatInfo* Promises::format_of(const JournalRecord& record) const
 {
-  const auto found = formats_.find({record.object_id, record.tree});
-  return found == formats_.end() ? nullptr : find_format(found->second);
+  const auto found = trees_.find({record.object_id, record.tree});
+  return found == trees_.end() ? nullptr : find_format(found->second.format);
 }
 
-void Promises::follow(const JournalRecord& r)
+void Promises::follow_record(const JournalRecord& r, const Trees& after)
 {
   if (r.sequence != std::exchange(followed_, r.sequence) + 1) sections_.clear();
   explored_ = explored_ || (r.flags & record_aside) != 0;
   if (explored_ || r.actor_kind == MORSEL_ACTOR_RECLAIM) return;
+  if (static_cast<SyncPoint>(r.point) == SyncPoint::enter) {
+    if (sections_.size() >= most_sections) sections_.clear();
+    sections_.insert_or_assign(key(r), Section{});
+    return;
+  }
+  if (static_cast<SyncPoint>(r.point) == SyncPoint::alloc) return begin_tree(r, after);
+  follow_section(r);
+  // A record adds no more than a tree with what it owes a flush for, a stale one or a copy, and what it owes a carry for.
+  if ((held_ += 4) > most_held) make_room();
+}
+
+std::size_t Promises::Section::held() const
+{
+  std::size_t sum = flushes.size() + stale.size() + carries.size() + copies.size();
+  for (const auto& [tree, debts] : flushes) sum += debts.size();
+  return sum;
+}
+
+// It is counted anew, and all is forgotten if that leaves little room.
+void Promises::make_room()
+{
+  held_ = 0;
+  for (const auto& [key, section] : sections_) held_ += section.held();
+  if (held_ <= most_held / 2) return;
+  sections_.clear();
+  held_ = 0;
+}
+
+// A root: no tree of this number was before.
+void Promises::begin_tree(const JournalRecord& r, const Trees& after)
+{
+  if (!(r.flags & MORSEL_RECORD_TABLE) || r.after == 0) return;
+  const std::pair<u32, TreeId> number{r.object_id, r.tree};
+  const auto is_root_of = [&](const Trees& trees) {
+    const auto found = trees.find(number);
+    return found != trees.end() && found->second.root_level == r.level;
+  };
+  if (!is_root_of(trees_) && !is_root_of(after)) return;
+  if (is_root_of(after)) trees_[number] = after.at(number);
+  dropped_.erase(number);
+  std::erase_if(broken_, [&](const BrokenPromise& b) { return b.object == r.object_id && b.tree == r.tree; });
+  for (auto& [key, section] : sections_) {
+    if (key >> 32 != r.object_id) continue;
+    section.flushes.erase(r.tree);
+    std::erase_if(section.stale, [&](const auto& s) { return s.first.first == r.tree; });
+    std::erase_if(section.carries, [&](const auto& c) { return c.second.tree == r.tree; });
+  }
+}
+
+void Promises::follow_section(const JournalRecord& r)
+{
   const auto point = static_cast<SyncPoint>(r.point);
-  if (point == SyncPoint::enter) return void(sections_.insert_or_assign(key(r), Section{}));
   const auto found = sections_.find(key(r));
   if (found == sections_.end()) return;
   Section& section = found->second;
-  const FormatInfo* const format = format_of(r);
+  const FormatInfo* format = format_of(r);
+  if (format && r.level >= format->levels.size()) format = nullptr;  // no entry of that tree
   const bool fails = r.fault_action != MORSEL_FAULT_NONE;
   switch (point) {
     case SyncPoint::change:
@@ -103,20 +172,24 @@ void Promises::follow(const JournalRecord& r)
       if (format && is_write(r)) replaced(section, r, *format);
       break;
     case SyncPoint::collect:
-      if (format && r.level < format->levels.size() && format->kind(r.before, r.level) == EntryKind::leaf)
-        removed_dirty(section, r, *format);
+      if (format && format->kind(r.before, r.level) == EntryKind::leaf) removed_dirty(section, r, *format);
       break;
     case SyncPoint::flush:
       if (fails) section.faults[index_of(Kind::flush)] = r.sequence;
+      if (is_done(r) && r.before >= r.after) return void(sections_.erase(found));  // no range: what it did is unknown
       if (is_done(r)) flushed(section, r);
       break;
     case SyncPoint::carry:
       if (fails) section.faults[index_of(Kind::carry)] = r.sequence;
-      if (is_done(r)) pay(section.carries, r.before, r.before + (page_bytes << 9u * std::min<u32>(r.level, 4)));
+      if (is_done(r)) {
+        const u64 end = r.before + (page_bytes << 9u * std::min<u32>(r.level, 4));
+        if (r.before >= end) return void(sections_.erase(found));
+        pay(section.carries, r.before, end);
+      }
       break;
     case SyncPoint::copy:
       if (fails) section.faults[index_of(Kind::copy)] = r.sequence;
-      if (is_done(r) && r.fault_action != MORSEL_FAULT_CORRUPT) section.copies.push_back(r.after);
+      if (is_done(r) && r.fault_action != MORSEL_FAULT_CORRUPT) section.copies.insert(r.after);
       break;
     case SyncPoint::install:
       if (is_write(r)) installed(section, r);
@@ -131,7 +204,6 @@ void Promises::follow(const JournalRecord& r)
 
 void Promises::took(Section& section, const JournalRecord& r, const FormatInfo& format)
 {
-  if (r.level >= format.levels.size()) return;
   const EntryKind was = format.kind(r.before, r.level);
   const Range span = span_of(r);
   const auto point = static_cast<SyncPoint>(r.point);
@@ -147,7 +219,7 @@ void Promises::took(Section& section, const JournalRecord& r, const FormatInfo& 
 
 void Promises::met(Section& section, const JournalRecord& r, const FormatInfo& format)
 {
-  if (r.level >= format.levels.size() || format.kind(r.before, r.level) != EntryKind::reserved) return;
+  if (format.kind(r.before, r.level) != EntryKind::reserved) return;
   if (software::is_stale(r.before)) section.stale[{r.tree, r.object_offset}] = {0, r.sequence};
 }
 
@@ -170,7 +242,8 @@ void Promises::replaced(Section& section, const JournalRecord& r, const FormatIn
 
 void Promises::flushed(Section& section, const JournalRecord& r)
 {
-  pay(section.flushes[r.tree], r.before, r.after);
+  if (const auto owed = section.flushes.find(r.tree); owed != section.flushes.end())
+    pay(owed->second, r.before, r.after);
   const auto end = section.stale.lower_bound({r.tree, r.after});
   section.stale.erase(section.stale.lower_bound({r.tree, r.before}), end);
 }
@@ -188,15 +261,17 @@ void Promises::installed(Section& section, const JournalRecord& r)
   using F = PrimaryFormat;
   if (r.level >= F::levels.size() || F::kind(r.after, r.level) != EntryKind::leaf) return;
   const u64 frame = F::address(r.after, r.level).value;
-  if (std::find(section.copies.begin(), section.copies.end(), frame) != section.copies.end()) return;
+  if (section.copies.contains(frame)) return;
   const u64 since = section.faults[index_of(Kind::copy)].value_or(r.sequence);
   note(section, Kind::copy, r, {frame + span_of(r).bytes(), r.object_offset, r.tree, since}, frame);
 }
 
 void Promises::came_before_flush(Section& section, TreeId tree, const JournalRecord& r)
 {
-  for (const auto& [start, debt] : section.flushes[tree]) note(section, Kind::flush, r, debt, start);
-  section.flushes[tree].clear();
+  const auto owed = section.flushes.find(tree);
+  if (owed == section.flushes.end()) return;
+  for (const auto& [start, debt] : owed->second) note(section, Kind::flush, r, debt, start);
+  section.flushes.erase(owed);
 }
 
 void Promises::left(Section& section, const JournalRecord& r)
@@ -208,12 +283,15 @@ void Promises::left(Section& section, const JournalRecord& r)
 
 void Promises::note(const Section& section, Kind kind, const JournalRecord& at, const Debt& debt, u64 start)
 {
-  if (broken_.size() == most_kept) return;
+  if (broken_.size() == most_kept) {
+    for (std::size_t n = 0; n < most_kept / 4; ++n) ++dropped_[{broken_[n].object, broken_[n].tree}];
+    broken_.erase(broken_.begin(), broken_.begin() + most_kept / 4);
+  }
   BrokenPromise b{};
   b.kind = kind;
   b.object = at.object_id;
   b.tree = debt.tree;
-  if (const auto format = formats_.find({at.object_id, debt.tree}); format != formats_.end()) b.format = format->second;
+  if (const auto tree = trees_.find({at.object_id, debt.tree}); tree != trees_.end()) b.format = tree->second.format;
   b.range = {0, nowhere};
   if (debt.offset != nowhere) b.range = {debt.offset, debt.offset + (debt.end - start)};
   if (kind != Kind::flush) b.frame = {start};

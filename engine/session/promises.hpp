@@ -14,13 +14,16 @@
 // mistake. Not followed: flushes of the primary, and that of a leaf which replaces none.
 //
 // A section counts from its `enter` on; where records are missing, all are forgotten, so that nobody is accused of
-// what was not seen. Recordings of exploration are not followed: the explorer knows what was cached.
+// what was not seen; likewise where more is owed, or under way, than there is room for: a hostile guest decides on that.
+// What a tree owed goes with it: whoever gets its number next, with a new root, owes nothing.
+// Recordings of exploration are not followed: the explorer knows what was cached.
 //
 // Thread safety: one thread at a time.
 #pragma once
 #include <array>
 #include <map>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -47,9 +50,13 @@ class Promises {
   void follow(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects);
   // The sequence of the last record that was followed.
   u64 followed() const { return followed_; }
-  // In the order in which they were broken; at most `most_kept`.
+  // Those of trees that are still there, in the order in which they were broken; of more than `most_kept` the latest.
   const std::vector<BrokenPromise>& broken() const { return broken_; }
+  // How many of them are not kept.
+  u64 dropped() const;
   static constexpr std::size_t most_kept = 1000;
+  static constexpr std::size_t most_sections = 4096;
+  static constexpr std::size_t most_held = std::size_t{1} << 20;  // in all of them
 
  private:
   struct Debt {
@@ -59,6 +66,11 @@ class Promises {
     u64 since = 0;
   };
   static constexpr u64 nowhere = ~u64{0};
+  struct Tree {
+    FormatId format = FormatId::amd64;
+    Level root_level = 0;
+  };
+  using Trees = std::map<std::pair<u32, TreeId>, Tree>;  // by object and number
   // By where they begin. No two overlap, and what lies side by side is one.
   using Debts = std::map<u64, Debt>;
   // A stale reservation that was made or met, and not flushed yet.
@@ -70,14 +82,19 @@ class Promises {
     std::map<TreeId, Debts> flushes;
     std::map<std::pair<TreeId, u64>, Stale> stale;  // by tree and offset
     Debts carries;                               // by physical address
-    std::vector<u64> copies;                     // frames that were filled
+    std::set<u64> copies;                        // frames that were filled
+    std::size_t held() const;
     std::array<std::optional<u64>, 3> faults{};  // by kind
   };
   using Kind = BrokenPromise::Kind;
 
+  static bool goes_on(u64 start, const Debt& debt, u64 next_start, const Debt& next);
   static void owe(Debts& debts, u64 start, Debt debt);
   static void pay(Debts& debts, u64 start, u64 end);
-  void follow(const JournalRecord& record);
+  void follow_record(const JournalRecord& record, const Trees& after);
+  void follow_section(const JournalRecord& record);
+  void begin_tree(const JournalRecord& record, const Trees& after);
+  void make_room();
   void took(Section& section, const JournalRecord& record, const FormatInfo& format);
   void removed_dirty(Section& section, const JournalRecord& record, const FormatInfo& format);
   void met(Section& section, const JournalRecord& record, const FormatInfo& format);
@@ -91,8 +108,10 @@ class Promises {
   static u64 key(const JournalRecord& r) { return u64{r.object_id} << 32 | r.actor_id; }
 
   std::unordered_map<u64, Section> sections_;  // open ones, by object and actor
-  std::map<std::pair<u32, TreeId>, FormatId> formats_;
+  std::size_t held_ = 0;                       // at most so much is in them
+  Trees trees_;
   std::vector<BrokenPromise> broken_;
+  std::map<std::pair<u32, TreeId>, u64> dropped_;
   u64 followed_ = 0;
   bool explored_ = false;
 };

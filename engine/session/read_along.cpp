@@ -26,7 +26,7 @@ void ReadAlong::run(const std::stop_token& end)
   std::unique_lock lock(mutex_);
   while (!end.stop_requested() && !failed_) {
     read();
-    changed_.wait_for(lock, end, period, [] { return false; });
+    pause_.wait_for(lock, end, period, [] { return false; });
   }
 }
 
@@ -37,11 +37,14 @@ void ReadAlong::read()
     JournalRead more = source_.read();
     if (more.records.empty() && more.lost == 0 && more.garbage == 0) return;
     records_ += more.records.size();
-    if (parts_.empty() || more.lost != 0 || parts_.back().records.size() >= most_ / parts_kept) {
+    // What has no records takes up no part of its own, however often something is lost.
+    const std::size_t in_last = parts_.empty() ? 0 : parts_.back().records.size();
+    if (parts_.empty() || (in_last != 0 && (more.lost != 0 || in_last >= most_ / parts_kept))) {
       parts_.push_back(std::move(more));
     } else {
       JournalRead& last = parts_.back();
       last.records.insert(last.records.end(), more.records.begin(), more.records.end());
+      last.lost += more.lost;
       last.garbage += more.garbage;
     }
     if (records_ > most_) forget_oldest();
@@ -69,7 +72,7 @@ std::vector<JournalRead> ReadAlong::take()
 {
   const std::lock_guard lock(mutex_);
   if (!failed_) read();
-  if (failed_) std::rethrow_exception(failed_);
+  if (failed_ && parts_.empty()) std::rethrow_exception(failed_);
   records_ = 0;
   return std::exchange(parts_, {});
 }

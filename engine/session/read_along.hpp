@@ -24,7 +24,7 @@ class ReadAlong {
   ReadAlong(const ReadAlong&) = delete;
   ReadAlong& operator=(const ReadAlong&) = delete;
 
-  // All that there is by now, in order. Throws what reading has thrown.
+  // All that there is by now, in order. When all was given out that was read before reading has thrown: throws that.
   std::vector<JournalRead> take();
 
  private:
@@ -35,7 +35,7 @@ class ReadAlong {
   JournalSource& source_;
   const std::size_t most_;
   std::mutex mutex_;  // of what follows
-  std::condition_variable_any changed_;
+  std::condition_variable_any pause_;  // between two looks; ended by who asks the thread to end
   std::vector<JournalRead> parts_;  // `lost` of each was lost before its records
   std::size_t records_ = 0;         // in all of them
   std::exception_ptr failed_;

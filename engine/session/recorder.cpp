@@ -26,8 +26,8 @@ void Recorder::start(Target& target)
   JournalSource& source = source_of(target);
   if (on_) stop(target);
   source.record(true);
-  if (source.fills_up()) reader_ = std::make_unique<ReadAlong>(source, Journal::default_capacity);
   try {
+    if (source.fills_up()) reader_ = std::make_unique<ReadAlong>(source, Journal::default_capacity);
     // First the switch, then the look: what happens between the two is in the journal, and done again is done once.
     begin(target);
   } catch (...) {
@@ -97,14 +97,29 @@ void Recorder::sync(Target& target)
   if (!on_) return;
   try {
     append(reader_ ? reader_->take() : std::vector{source_of(target).read()}, target);
-  } catch (const Failure& failure) {
+  } catch (const std::exception& failure) {
     end(failure.what());
   }
 }
 
+// The last records of a machine that is gone are those that tell why: then its objects are the last ones that are known.
 void Recorder::append(const std::vector<JournalRead>& parts, Target& target)
 {
-  const std::vector<ObjectState> objects = target.objects();
+  std::vector<ObjectState> objects;
+  try {
+    objects = target.objects();
+  } catch (const Failure&) {
+    History& history = *chronicle_.history;
+    objects = history.objects_since().back().objects;
+    append_records(parts, objects, history.memory());
+    throw;
+  }
+  append_records(parts, objects, target.memory());
+}
+
+void Recorder::append_records(const std::vector<JournalRead>& parts, const std::vector<ObjectState>& objects,
+                              const inspect::PhysicalMemory& memory)
+{
   Journal& journal = chronicle_.journal;
   History& history = *chronicle_.history;
   const std::size_t gaps = journal.gaps().size(), first = journal.size();
@@ -112,7 +127,7 @@ void Recorder::append(const std::vector<JournalRead>& parts, Target& target)
   const std::optional<std::size_t> gap =
       journal.gaps().size() > gaps ? std::optional(journal.gaps()[gaps].before) : std::nullopt;
   chronicle_.promises.follow(journal.records().subspan(first), objects);
-  journal.forget(history.append(journal.records().subspan(first), objects, gap, target.memory()));
+  journal.forget(history.append(journal.records().subspan(first), objects, gap, memory));
   if (const std::size_t surplus = std::max(journal.surplus(), history.surplus()); surplus != 0) {
     history.forget(surplus);
     journal.forget(surplus);

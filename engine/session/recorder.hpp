@@ -44,7 +44,9 @@ class Recorder {
   bool on() const { return on_; }
   // Which one it is of all recordings in this process, from 1; a branch is none of its own.
   u64 recording() const { return recording_; }
-  // Takes over what was recorded meanwhile. A target that is lost ends the recording.
+  // Whether the chronicle is of this recording, which may be over; or was loaded.
+  bool own() const { return own_; }
+  // Takes over what was recorded meanwhile. A target that is lost ends the recording, with what it has told before.
   void sync(Target& target);
   const std::string& ended() const { return ended_; }  // why, if nobody asked for it
 
@@ -69,6 +71,8 @@ class Recorder {
 
  private:
   void begin(Target& target);
+  void append_records(const std::vector<JournalRead>& parts, const std::vector<ObjectState>& objects,
+                      const inspect::PhysicalMemory& memory);
   void append(const std::vector<JournalRead>& parts, Target& target);
   void end(std::string why);
 

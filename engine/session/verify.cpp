@@ -18,7 +18,8 @@ using inspect::DiffState;
 
 bool Violation::same_as(const Violation& other) const
 {
-  return object_id == other.object_id && tree == other.tree && range.start == other.range.start && state == other.state;
+  return object_id == other.object_id && tree == other.tree && range.start == other.range.start &&
+         state == other.state && broken == other.broken;
 }
 
 namespace {
@@ -140,12 +141,12 @@ void find_causes(std::vector<Violation>& violations, const Evidence& evidence)
 }
 
 // All of the journal was followed while it was recorded; of a part of it, or of one from elsewhere, nothing was.
-std::vector<BrokenPromise> broken_promises(const Evidence& evidence)
+Promises promises_of(const Evidence& evidence)
 {
   const Chronicle& chronicle = *evidence.chronicle;
   const u64 last = chronicle.journal.sequence_at(chronicle.journal.size());
   if (evidence.records == chronicle.journal.size() && chronicle.promises.followed() == last)
-    return chronicle.promises.broken();
+    return chronicle.promises;
   Promises promises;
   const std::span<const JournalRecord> records = chronicle.journal.records().first(evidence.records);
   std::size_t done = 0;
@@ -155,7 +156,7 @@ std::vector<BrokenPromise> broken_promises(const Evidence& evidence)
     done = until;
   }
   promises.follow(records.subspan(done), chronicle.history->objects_since().back().objects);
-  return promises.broken();
+  return promises;
 }
 
 // Of what is not there any more nothing is told.
@@ -198,6 +199,7 @@ Violation of_promise(const BrokenPromise& broken, const ObjectState& object, con
   v.format = broken.format;
   v.range = intersect(broken.range, object.range());
   v.why = why_of(broken, v.range);
+  v.broken = broken.broken;
   v.tree_since = number_of(broken.since);
   if (broken.fault) v.fault = number_of(*broken.fault);
   return v;
@@ -205,14 +207,16 @@ Violation of_promise(const BrokenPromise& broken, const ObjectState& object, con
 
 void add_promises(Verdict& verdict, const std::vector<ObjectState>& objects, const Evidence& evidence)
 {
-  for (const BrokenPromise& broken : broken_promises(evidence)) {
-    const ObjectState* const object = find_owner(broken, objects);
-    if (!object) continue;
-    if (verdict.violations.size() >= max_violations)
-      ++verdict.more;
-    else
-      verdict.violations.push_back(of_promise(broken, *object, evidence.chronicle->journal));
-  }
+  const Promises promises = promises_of(evidence);
+  std::vector<std::pair<const BrokenPromise*, const ObjectState*>> told;
+  for (const BrokenPromise& broken : promises.broken())
+    if (const ObjectState* const object = find_owner(broken, objects)) told.emplace_back(&broken, object);
+  // The latest, if there is no room for all: they were not told yet.
+  const std::size_t room = max_violations - std::min(max_violations, verdict.violations.size());
+  const std::size_t untold = told.size() - std::min(told.size(), room);
+  verdict.more += untold + promises.dropped();
+  for (const auto& [broken, object] : std::span(told).subspan(untold))
+    verdict.violations.push_back(of_promise(*broken, *object, evidence.chronicle->journal));
 }
 
 Json record_note(const Chronicle& chronicle, std::size_t number, const std::vector<InjectRule>& rules)
@@ -223,15 +227,22 @@ Json record_note(const Chronicle& chronicle, std::size_t number, const std::vect
             {"actor", r.actor_id},
             {"action", r.flags & record_twisted ? "another access"
                                                 : action_name(static_cast<morsel_fault_action>(r.fault_action))}};
-  // The record does not say which rule it was; if only one can have been, it was that.
+  // The record does not say which rule it was. If only one can have been, it was that; one that is gone can have been
+  // if what is there has fired less often than there are such records from this one on.
+  const auto since = chronicle.journal.records().subspan(number);
+  const auto alike = static_cast<u64>(std::count_if(since.begin(), since.end(), [&](const JournalRecord& other) {
+    return other.point == r.point && other.fault_action == r.fault_action;
+  }));
   u32 rule = 0;
   int fitting = 0;
+  u64 fired = 0;
   for (const InjectRule& candidate : rules)
     if (candidate.fired != 0 && static_cast<u16>(candidate.point) == r.point && candidate.action == r.fault_action) {
       rule = candidate.number;
+      fired = candidate.fired;
       ++fitting;
     }
-  if (fitting == 1) note["rule"] = rule;
+  if (fitting == 1 && fired >= alike) note["rule"] = rule;
   return note;
 }
 

@@ -35,6 +35,8 @@ struct Violation {
   std::optional<std::size_t> primary_since, tree_since;  // the access that made the entry what it is
   std::optional<std::size_t> fault;                      // the last injected fault that hit this place
 
+  u64 broken = 0;  // of a promise: the sequence of the record that broke it, which tells it from the next one there
+
   // The same trouble at the same place.
   bool same_as(const Violation& other) const;
 };

@@ -51,6 +51,22 @@ TEST(RingFuzz, WhatIsNoRecordAndWhatIsGoneIsCounted)
   EXPECT_GE(run.garbage, 3u);
 }
 
+// Two stale reservations of an operation, and a flush from behind the second to before the first.
+TEST(RingFuzz, AFlushThatEndsBeforeItBeginsIsNone)
+{
+  Bytes bytes{0};
+  const auto record = [&](unsigned point, unsigned page, std::initializer_list<unsigned> words) {
+    append(bytes, RingStep::record, {0, point, 0, 0, 0, 1, 0, 1, page % 256, page / 256});
+    for (const unsigned b : words) bytes.push_back(static_cast<std::uint8_t>(b));
+  };
+  record(MORSEL_POINT_enter, 0, {0, 0, 0, 0, 0, 0, 0, 0});
+  for (const unsigned page : {0x201u, 0x202u}) record(MORSEL_POINT_reserve, page, {0x67, 0x50, 0, 0, 0, 0, 0, 0});
+  record(MORSEL_POINT_flush, 0, {0, 0x30, 0, 0, 0, 0x10, 0, 0});  // 0x203000 to 0x201000
+  const RingRun run = run_ring_input(bytes);
+  EXPECT_EQ(run.records, 4u);
+  EXPECT_EQ(run.lost + run.garbage, 0u);
+}
+
 TEST(RingFuzz, HoldsOnGuestsByChance)
 {
   const char* given = std::getenv("MORSEL_SEED");
