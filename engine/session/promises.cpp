@@ -104,7 +104,7 @@ void Promises::follow_record(const JournalRecord& r, const Trees& after)
   }
   if (static_cast<SyncPoint>(r.point) == SyncPoint::alloc) return begin_tree(r, after);
   follow_section(r);
-  // A record adds no more than a tree with what it owes a flush for, a stale one or a copy, and what it owes a carry for.
+  // A record adds at most a tree with its owed flush, a stale one or a copy, and an owed carry.
   if ((held_ += 4) > most_held) make_room();
 }
 

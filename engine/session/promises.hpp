@@ -14,7 +14,7 @@
 // mistake. Not followed: flushes of the primary, and that of a leaf which replaces none.
 //
 // A section counts from its `enter` on; where records are missing, all are forgotten, so that nobody is accused of
-// what was not seen; likewise where more is owed, or under way, than there is room for: a hostile guest decides on that.
+// what was not seen; likewise where more is owed, or under way, than there is room for (a hostile guest).
 // What a tree owed goes with it: whoever gets its number next, with a new root, owes nothing.
 // Recordings of exploration are not followed: the explorer knows what was cached.
 //

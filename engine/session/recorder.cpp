@@ -102,7 +102,7 @@ void Recorder::sync(Target& target)
   }
 }
 
-// The last records of a machine that is gone are those that tell why: then its objects are the last ones that are known.
+// The last records of a machine that is gone are those that tell why. Its objects are then the last that are known.
 void Recorder::append(const std::vector<JournalRead>& parts, Target& target)
 {
   std::vector<ObjectState> objects;

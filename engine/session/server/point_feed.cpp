@@ -11,7 +11,7 @@ PointNews PointFeed::look(Session& session, bool wanted)
 {
   PointNews news;
   Recorder& recorder = session.recorder();
-  if (!recorder.on() || recorder.chronicle().journal.size() == 0) return news;
+  if (!recorder.own() || recorder.chronicle().journal.size() == 0) return news;
   const Journal& journal = recorder.chronicle().journal;
   const u64 first = journal.records().front().sequence, newest = journal.records().back().sequence;
   if (std::exchange(recording_, recorder.recording()) != recorder.recording()) {

@@ -26,7 +26,7 @@ class PointFeed {
   // At most so many records of one look are told, the latest ones.
   explicit PointFeed(std::size_t most) : most_(most) {}
 
-  // Looks only, unless somebody wants to be told.
+  // Looks only, unless somebody wants to be told. Also at a recording that is over: its end brings the last records.
   PointNews look(Session& session, bool wanted);
 
  private:

@@ -176,8 +176,9 @@ TEST(Promises, OfLevelsThatATreeHasNotNothingIsKnown)
     for (const SyncPoint point : {SyncPoint::link, SyncPoint::publish, SyncPoint::undo, SyncPoint::collect}) {
       Promises promises;
       promises.follow({}, objects);
-      JournalRecord first = by_hand(2, met, 0x1000, met == SyncPoint::load ? software::make_reserved(1, software::Stale::yes) : leaf(7), 0);
-      JournalRecord deep = by_hand(3, point, 0x1000, software::make_reserved(1, software::Stale::yes), leaf(7));
+      const u64 stale = software::make_reserved(1, software::Stale::yes);
+      const JournalRecord first = by_hand(2, met, 0x1000, met == SyncPoint::load ? stale : leaf(7), 0);
+      JournalRecord deep = by_hand(3, point, 0x1000, stale, leaf(7));
       deep.level = 200;
       deep.flags = MORSEL_RECORD_PRIVATE;  // written, whatever the level
       promises.follow(std::vector{by_hand(1, SyncPoint::enter, 0, 0, 0), first, deep}, objects);
@@ -213,10 +214,12 @@ TEST(Promises, WhatIsOwedSideBySideIsOneInAnyOrder)
 {
   ByHand hand;
   hand.add(SyncPoint::enter);
-  for (const u64 page : {0, 2, 1, 4}) hand.add(SyncPoint::invalidate, page * page_bytes, leaf(100 + page) | PrimaryFormat::dirty_bit, 0);
+  for (const u64 page : {0, 2, 1, 4})
+    hand.add(SyncPoint::invalidate, page * page_bytes, leaf(100 + page) | PrimaryFormat::dirty_bit, 0);
   hand.add(SyncPoint::leave);
   std::vector<Range> flush, carry;
-  for (const BrokenPromise& b : hand.broken()) (b.kind == BrokenPromise::Kind::flush ? flush : carry).push_back(b.range);
+  for (const BrokenPromise& b : hand.broken())
+    (b.kind == BrokenPromise::Kind::flush ? flush : carry).push_back(b.range);
   const std::vector<Range> expected{{0, 3 * page_bytes}, {4 * page_bytes, 5 * page_bytes}};
   EXPECT_EQ(flush, expected);
   EXPECT_EQ(carry, expected);

@@ -44,7 +44,8 @@ class RingSource : public JournalSource {
     last_ += records;
     lost_ += records;
   }
-  void fail(std::exception_ptr how = std::make_exception_ptr(Failure(Exit::target_lost, "read the ring", "there is none")))
+  void fail() { fail(std::make_exception_ptr(Failure(Exit::target_lost, "read the ring", "there is none"))); }
+  void fail(std::exception_ptr how)
   {
     const std::lock_guard lock(mutex_);
     failure_ = std::move(how);

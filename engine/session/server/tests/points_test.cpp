@@ -73,6 +73,27 @@ TEST_F(Door, MoreRecordsThanAreKeptAreToldAsMissed)
   EXPECT_EQ((*c.next())["sequence"], event["data"]["to"].get<u64>() + 1);
 }
 
+// All that it records is found when recording has been switched off.
+class EndingTarget : public RecordingTarget {
+ public:
+  EndingTarget() : RecordingTarget(3) {}
+  void record(bool on) override
+  {
+    const bool was_on = std::exchange(was_on_, on);
+    ended_ = was_on && !on;
+  }
+  bool recording() const override { return was_on_; }
+  JournalRead read() override
+  {
+    if (!std::exchange(ended_, false)) return {};
+    RecordingTarget::record(true);
+    return RecordingTarget::read();
+  }
+
+ private:
+  bool was_on_ = false, ended_ = false;
+};
+
 using Points = Door;
 
 Json line(RawClient& c, const std::string& text)
@@ -114,6 +135,17 @@ TEST_F(Points, ANewRecordingIsNoLoss)
   for (const char* text : {"journal on", "stop", "run", "object populate a 4K"}) line(other, text);
   EXPECT_TRUE(are_consecutive_from(points_until_now(reader, other, others), first.back() + 1));
   for (const Json& event : others) EXPECT_NE(event["event"], "MISSED") << event;
+}
+
+// What the end of a recording finds is told, too.
+TEST_F(Points, TheLastRecordsOfARecordingAreTold)
+{
+  open(std::make_unique<EndingTarget>());
+  RawClient reader = client(), other = client();
+  reader.ask(R"({"execute":"subscribe","arguments":{"points":true}})");
+  for (const char* text : {"journal on", "journal off"}) line(other, text);
+  std::vector<Json> others;
+  EXPECT_EQ(points_until_now(reader, other, others), (std::vector<u64>{1, 2, 3}));
 }
 
 TEST_F(Points, WhoCameBackHasTheRecordsBehindItsCursor)
