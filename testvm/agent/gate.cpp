@@ -41,6 +41,13 @@ Json holds_up(const morsel_gate_actor& waiting, std::span<const morsel_gate_acto
   return ids;
 }
 
+// It comes to a point, ends or is held up without being let go on: a grace period that nobody at a point holds up is
+// over when the kernel has seen everybody leave.
+bool is_on_its_way(const morsel_gate_actor& actor, std::span<const morsel_gate_actor> actors)
+{
+  return actor.state == MORSEL_GATE_RUNNING || (actor.state == MORSEL_GATE_GRACE && holds_up(actor, actors).empty());
+}
+
 }  // namespace
 
 Gate::Gate(Module& module, Poller& poller, Workers& workers, const Programs& programs, Emit emit)
@@ -229,7 +236,7 @@ bool Gate::answer(Wait& wait, const State& state)
   switch (wait.what) {
     case Wait::For::everybody:
       for (const auto& each : state.actors)
-        if (each.state == MORSEL_GATE_RUNNING) return false;
+        if (is_on_its_way(each, state.actors)) return false;
       for (const auto& job : state.jobs)
         if (!find_actor(state.actors, static_cast<std::uint32_t>(job.thread))) return false;
       wait.reply.done(Json{{"actors", describe_all(state)}});
@@ -240,7 +247,7 @@ bool Gate::answer(Wait& wait, const State& state)
         wait.reply.done(Json{{"actor", shown(wait.last, wait.names, "finished")}});
         return true;
       }
-      if (actor->state == MORSEL_GATE_RUNNING) return false;
+      if (is_on_its_way(*actor, state.actors)) return false;
       if (actor->state == MORSEL_GATE_AT_POINT && actor->serial == wait.last.serial) return false;
       wait.reply.done(Json{{"actor", describe(*actor, state)}});
       return true;
@@ -291,11 +298,11 @@ void Gate::step(std::uint32_t id, Limit limit, Reply reply)
   const State state = look_and_tell();
   const morsel_gate_actor* const actor = find_actor(state.actors, id);
   if (!actor) throw RequestError(ESRCH, "there is no actor " + std::to_string(id));
-  if (actor->state == MORSEL_GATE_GRACE)
+  if (actor->state == MORSEL_GATE_GRACE && !is_on_its_way(*actor, state.actors))
     throw RequestError(EINVAL, "actor " + std::to_string(id) + " waits for a grace period, which these hold up: " +
                                    holds_up(*actor, state.actors).dump());
   morsel_gate_step request{.size = sizeof request, .actor = id};
-  module_.control(gate_.get(), MORSEL_IOC_GATE_STEP, &request);
+  if (actor->state != MORSEL_GATE_GRACE) module_.control(gate_.get(), MORSEL_IOC_GATE_STEP, &request);
   // What it does then changes the list, which wakes the loop.
   add_wait({.what = Wait::For::actor, .last = *actor, .names = names_of(*actor, state), .reply = std::move(reply)},
            limit);
