@@ -224,9 +224,11 @@ void add_stepping_commands(CommandTable& table)
              "Lists who is in the middle of something, and the access that each waits at.", actors, render_gate});
   table.add({group, "step",
              {{"ACTOR", Kind::number, "its number; the only one that waits at a point without", true},
-              {"N", Kind::number, "so many accesses; 1 without", true},
+              {"N", Kind::number, "at most so many accesses; without, 1, and 100000 with --to", true},
+              option("--to", Kind::point, "POINT", "on to the next access of this kind, which is not done"),
               option("--timeout", Kind::number, "MS", "wait at most so long for each; 5000 without")},
-             "Lets one actor do the access that it waits at.", step, render_gate});
+             "Lets one actor do the access that it waits at; all others stand still.\n"
+             "Exit status 1 if it did not come --to the point.", step, render_gate});
   table.add({group, "until",
              {{"POINT", Kind::point, "a shared access of the protocol, such as invalidate, publish, flush"},
               option("--actor", Kind::number, "ACTOR", "only when this one comes there"),

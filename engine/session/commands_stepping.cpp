@@ -16,6 +16,9 @@ namespace {
 // What one step may take, and what waits for others that only end after some time.
 constexpr Milliseconds step_limit{5'000}, run_limit{60'000};
 
+// Of a step to a point: an actor may go round for ever without coming there.
+constexpr u64 most_steps = 100'000;
+
 Json actor_list(Session& session)
 {
   const std::vector<ObjectState> objects = session.target().objects();
@@ -88,18 +91,22 @@ Outcome step(Session& session, const Arguments& arguments)
   Stepping& stepping = stepping_of(session, arguments.command);
   const u32 id = arguments.has("ACTOR") ? number_of_actor(arguments.command + ": ACTOR", arguments.number("ACTOR"))
                                         : only_actor(stepping, arguments.command);
-  const u64 count = arguments.get_or<u64>("N", 1);
+  const bool to_point = arguments.has("--to");
+  const u64 count = arguments.get_or<u64>("N", to_point ? most_steps : 1);
   if (count == 0) throw Failure(Exit::usage, arguments.command + ": N", "0 steps are none", "1 is the next access.");
   const Milliseconds limit = limit_of(arguments, step_limit);
   ActorState state;
   u64 done = 0;
+  bool there = false;
   do {
     state = stepping.step(id, limit);
     ++done;
-  } while (done < count && state.waits == ActorWaits::at_point);
+    there = to_point && state.waits == ActorWaits::at_point && state.next.point == arguments.get<SyncPoint>("--to");
+  } while (!there && done < count && state.waits == ActorWaits::at_point);
   Json facts{{"steps", done}, {"stepped", actor_facts(state, session.target().objects())}};
+  if (to_point) facts["met"] = there;
   facts.update(state_facts(session, step_limit));
-  return {std::move(facts)};
+  return {std::move(facts), to_point && !there ? static_cast<int>(Exit::check_failed) : 0};
 }
 
 Outcome until(Session& session, const Arguments& arguments)
@@ -135,7 +142,7 @@ std::string render_gate(const Json& facts, const Style& style)
     out += "the gate was closed or opened before anybody came there\n";
     for (const Json& p : facts["programs"]) out += p.get<std::string>() + " still runs\n";
   } else if (facts.contains("met") && facts["met"] == false) {
-    out += "all have finished, and nobody came there\n";
+    out += facts.contains("stepped") ? "it did not come there\n" : "all have finished, and nobody came there\n";
   }
   const u64 stepped = facts.contains("stepped")                        ? facts["stepped"]["actor"].get<u64>()
                       : facts.contains("by") && !facts["by"].is_null() ? facts["by"]["actor"].get<u64>()

@@ -126,6 +126,27 @@ TEST_F(Stepped, UntilThatNobodyMeetsHasExitStatusOne)
   EXPECT_EQ(reply.facts["stopped"], true);
 }
 
+TEST_F(Stepped, AStepToAPointLetsNobodyElseGoOn)
+{
+  facts("stop");
+  const u64 first = begin("object unmap a 0..4K"), second = begin("object unmap a 4K..8K");
+  const Json before = facts("actors")["actors"][0];
+  const Json there = facts("step " + std::to_string(second) + " --to change");
+  EXPECT_EQ(there["met"], true);
+  EXPECT_EQ(there["stepped"]["next"]["point"], "change");
+  EXPECT_EQ(before["actor"], first);
+  EXPECT_EQ(there["actors"][0], before);
+  const Reply too_few = session.execute_line("step " + std::to_string(first) + " 1 --to change");
+  EXPECT_EQ(too_few.status, 1);
+  EXPECT_EQ(too_few.facts["steps"], 1);
+  EXPECT_EQ(too_few.facts["finished"].size(), 0u);
+  const Reply end = session.execute_line("step " + std::to_string(second) + " --to publish");
+  EXPECT_EQ(end.status, 1);
+  EXPECT_EQ(end.facts["met"], false);
+  EXPECT_EQ(end.facts["finished"].size(), 1u);
+  EXPECT_NE(end.text.find("it did not come there"), std::string::npos) << end.text;
+}
+
 TEST_F(Stepped, ASessionThatEndsLetsItsTasksEnd)
 {
   facts("stop");
