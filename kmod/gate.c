@@ -43,6 +43,7 @@ static bool closed;
 static LIST_HEAD(entries);
 static unsigned int entry_count;
 static u64 changes, seen_changes;
+static u64 serials;			/* given to whoever waits at a point */
 static struct morsel_gate_until condition;
 static bool watching;				/* `condition` holds */
 static u64 times_met;
@@ -153,7 +154,7 @@ static void wait_for_go(struct morsel_gate_entry *entry, struct engine_point_eve
 {
 	entry->go = false;
 	entry->shown.state = MORSEL_GATE_AT_POINT;
-	entry->shown.serial++;
+	entry->shown.serial = ++serials;
 	changed();
 	spin_unlock(&lock);
 	if (wait_event_killable(entry->wake, READ_ONCE(entry->go)))

@@ -317,7 +317,7 @@ struct morsel_gate_actor {
 	__u32 point;			/* enum morsel_point: what it will do */
 	__u32 tree;
 	__u32 level;
-	__u64 serial;			/* points at which it has waited */
+	__u64 serial;			/* of the last wait at a point; larger than those of all waits before */
 	__u64 offset;
 	__u64 word;			/* as it is now */
 	__u64 desired;			/* as it will be */

@@ -60,8 +60,8 @@ Agent::Agent(Module& module, UniqueFd channel, Channel kind)
           }),
       workers_(poller_),
       gate_(module, poller_, workers_, programs_,
-            [this](const std::string& name, const Json& data) { send(encode_event(name, data)); }),
-      faults_(module, poller_, [this](const std::string& name, const Json& data) { send(encode_event(name, data)); })
+            [this](const std::string& name, Json data) { send(encode_event(name, std::move(data))); }),
+      faults_(module, poller_, [this](const std::string& name, Json data) { send(encode_event(name, std::move(data))); })
 {
   fcntl(channel_.get(), F_SETFL, fcntl(channel_.get(), F_GETFL) | O_NONBLOCK);
   poller_.add(channel_.get(), EPOLLIN | EPOLLOUT | EPOLLET, [this](std::uint32_t events) { channel_ready(events); });
@@ -161,10 +161,10 @@ Context Agent::context_for(const Json& id)
       .gate = gate_,
       .faults = faults_,
       .workers = workers_,
-      .emit = [this](const std::string& name, const Json& data) { send(encode_event(name, data)); },
+      .emit = [this](const std::string& name, Json data) { send(encode_event(name, std::move(data))); },
       .reply_later =
-          [this, id, peer = peer_](const Json& value) {
-            if (peer == peer_) send(encode_return(value, id));
+          [this, id, peer = peer_](Json value) {
+            if (peer == peer_) send(encode_return(std::move(value), id));
           },
       .fail_later =
           [this, id, peer = peer_](const RequestError& error) {
@@ -183,8 +183,8 @@ std::optional<std::string> Agent::execute(const Request& request)
     return {};
   }
   Context context = context_for(request.id);
-  const auto value = kind.handler(context, Arguments(request.arguments));
-  return value ? std::optional(encode_return(*value, request.id)) : std::nullopt;
+  auto value = kind.handler(context, Arguments(request.arguments));
+  return value ? std::optional(encode_return(std::move(*value), request.id)) : std::nullopt;
 }
 
 void Agent::start_worker(const RequestKind& kind, const Request& request)
@@ -197,8 +197,8 @@ void Agent::start_worker(const RequestKind& kind, const Request& request)
   workers_.start(
       {.what = in_words(request), .object = name.is_string() ? name.get<std::string>() : ""},
       [&kind, request, outcome, context = context_for(request.id)]() mutable {
-        context.emit = [&](const std::string& event, const Json& data) {
-          outcome->events += encode_event(event, data);
+        context.emit = [&](const std::string& event, Json data) {
+          outcome->events += encode_event(event, std::move(data));
         };
         outcome->reply = reply_or_error(request.id, [&] {
           return encode_return(kind.handler(context, Arguments(request.arguments)).value_or(Json::object()),

@@ -48,6 +48,14 @@ bool is_on_its_way(const morsel_gate_actor& actor, std::span<const morsel_gate_a
   return actor.state == MORSEL_GATE_RUNNING || (actor.state == MORSEL_GATE_GRACE && holds_up(actor, actors).empty());
 }
 
+// Without an initializer list, which copies what it is given: a step's reply is waited for.
+Json only(const char* name, Json value)
+{
+  Json object;
+  object[name] = std::move(value);
+  return object;
+}
+
 }  // namespace
 
 Gate::Gate(Module& module, Poller& poller, Workers& workers, const Programs& programs, Emit emit)
@@ -108,7 +116,7 @@ void Gate::release(const char* why)
     fd->reset();
   }
   rings_ = Clock::time_point::max();
-  announced_.clear();
+  at_points_.clear();
   std::list<Wait> over;
   over.swap(waits_);
   for (const Wait& wait : over) wait.reply.failed(RequestError(ECANCELED, why));
@@ -217,17 +225,22 @@ Gate::State Gate::look_and_tell()
 
 void Gate::announce(const State& state)
 {
-  std::map<std::uint32_t, std::uint64_t> now;
+  std::map<std::uint32_t, AtPoint> now;
   for (const morsel_gate_actor& actor : state.actors) {
     if (actor.state != MORSEL_GATE_AT_POINT) continue;
-    now[actor.id] = actor.serial;
-    const auto known = announced_.find(actor.id);
-    if (known == announced_.end() || known->second != actor.serial) {
-      emit_("STOPPED",
-            {{"actor", actor.id}, {"who", names_of(actor, state).who}, {"point", name_of(actor.point, point_words())}});
+    const auto known = at_points_.find(actor.id);
+    if (known != at_points_.end() && known->second.actor.serial == actor.serial) {
+      now.insert(at_points_.extract(known));
+      continue;
     }
+    const AtPoint& at_point = now[actor.id] = {actor, names_of(actor, state)};
+    Json data;
+    data["actor"] = actor.id;
+    data["who"] = at_point.names.who;
+    data["point"] = name_of(actor.point, point_words());
+    emit_("STOPPED", std::move(data));
   }
-  announced_ = std::move(now);
+  at_points_ = std::move(now);
 }
 
 bool Gate::answer(Wait& wait, const State& state)
@@ -242,14 +255,11 @@ bool Gate::answer(Wait& wait, const State& state)
       wait.reply.done(Json{{"actors", describe_all(state)}});
       return true;
     case Wait::For::actor:
-      actor = find_actor(state.actors, wait.last.id);
-      if (!actor) {
-        wait.reply.done(Json{{"actor", shown(wait.last, wait.names, "finished")}});
-        return true;
-      }
-      if (is_on_its_way(*actor, state.actors)) return false;
-      if (actor->state == MORSEL_GATE_AT_POINT && actor->serial == wait.last.serial) return false;
-      wait.reply.done(Json{{"actor", describe(*actor, state)}});
+      actor = find_actor(state.actors, wait.before.actor.id);
+      if (actor && is_on_its_way(*actor, state.actors)) return false;
+      if (actor && actor->state == MORSEL_GATE_AT_POINT && actor->serial == wait.before.actor.serial) return false;
+      wait.reply.done(
+          only("actor", actor ? describe(*actor, state) : shown(wait.before.actor, wait.before.names, "finished")));
       return true;
     case Wait::For::condition:
       if (state.met_by == 0 &&
@@ -257,7 +267,7 @@ bool Gate::answer(Wait& wait, const State& state)
         return false;
       actor = state.met_by ? find_actor(state.actors, state.met_by) : nullptr;
       if (!actor) close(!state.closed);
-      wait.reply.done(actor ? Json{{"actor", describe(*actor, state)}} : Json::object());
+      wait.reply.done(actor ? only("actor", describe(*actor, state)) : Json::object());
       return true;
   }
   return false;
@@ -288,24 +298,44 @@ void Gate::stop(Limit limit, Reply reply)
   control();
   close(!look_and_tell().closed);
   end_conditions();
-  add_wait({.what = Wait::For::everybody, .names = {}, .reply = std::move(reply)}, limit);
+  add_wait({.what = Wait::For::everybody, .reply = std::move(reply)}, limit);
   look_again();
 }
 
-void Gate::step(std::uint32_t id, Limit limit, Reply reply)
+bool Gate::let_go_on(std::uint32_t actor)
 {
-  if (!gate_) throw RequestError(EINVAL, "the gate is open: nobody waits at a point");
+  morsel_gate_step request{.size = sizeof request, .actor = actor};
+  try {
+    module_.control(gate_.get(), MORSEL_IOC_GATE_STEP, &request);
+    return true;
+  } catch (const RequestError& error) {
+    if (error.number() == EBUSY || error.number() == ESRCH) return false;
+    throw;
+  }
+}
+
+Gate::AtPoint Gate::look_and_let_go_on(std::uint32_t id)
+{
   const State state = look_and_tell();
   const morsel_gate_actor* const actor = find_actor(state.actors, id);
   if (!actor) throw RequestError(ESRCH, "there is no actor " + std::to_string(id));
   if (actor->state == MORSEL_GATE_GRACE && !is_on_its_way(*actor, state.actors))
     throw RequestError(EINVAL, "actor " + std::to_string(id) + " waits for a grace period, which these hold up: " +
                                    holds_up(*actor, state.actors).dump());
-  morsel_gate_step request{.size = sizeof request, .actor = id};
-  if (actor->state != MORSEL_GATE_GRACE) module_.control(gate_.get(), MORSEL_IOC_GATE_STEP, &request);
+  AtPoint before{*actor, names_of(*actor, state)};
+  if (actor->state == MORSEL_GATE_AT_POINT) let_go_on(id);
+  return before;
+}
+
+// Nobody leaves a point by himself, so whom the last look has found there need not be looked for.
+void Gate::step(std::uint32_t id, Limit limit, Reply reply)
+{
+  if (!gate_) throw RequestError(EINVAL, "the gate is open: nobody waits at a point");
+  const auto known = at_points_.find(id);
+  AtPoint before = known == at_points_.end() ? AtPoint() : known->second;
+  if (known == at_points_.end() || !let_go_on(id)) before = look_and_let_go_on(id);
   // What it does then changes the list, which wakes the loop.
-  add_wait({.what = Wait::For::actor, .last = *actor, .names = names_of(*actor, state), .reply = std::move(reply)},
-           limit);
+  add_wait({.what = Wait::For::actor, .before = std::move(before), .reply = std::move(reply)}, limit);
 }
 
 void Gate::until(morsel_gate_until condition, std::optional<std::uint64_t> client, Limit limit, Reply reply)
@@ -313,7 +343,7 @@ void Gate::until(morsel_gate_until condition, std::optional<std::uint64_t> clien
   control();
   condition.size = sizeof condition;
   module_.control(gate_.get(), MORSEL_IOC_GATE_UNTIL, &condition);
-  add_wait({.what = Wait::For::condition, .names = {}, .client = client, .reply = std::move(reply)}, limit);
+  add_wait({.what = Wait::For::condition, .client = client, .reply = std::move(reply)}, limit);
   look_again();
 }
 
@@ -344,6 +374,8 @@ Json Gate::describe(const Workers::Job& job) const
 
 Gate::Names Gate::names_of(const morsel_gate_actor& actor, const State& state)
 {
+  const auto known = at_points_.find(actor.id);
+  if (known != at_points_.end() && known->second.actor.serial == actor.serial) return known->second.names;
   const auto job = std::find_if(state.jobs.begin(), state.jobs.end(),
                                 [&](auto& each) { return static_cast<std::uint32_t>(each.thread) == actor.id; });
   if (job != state.jobs.end()) return {job->what, job->object};
@@ -367,15 +399,17 @@ Json Gate::describe(const morsel_gate_actor& actor, const State& state)
 
 Json Gate::shown(const morsel_gate_actor& actor, const Names& names, const char* state)
 {
-  return {{"id", actor.id},
-          {"kind", actor.kind},
-          {"state", state},
-          {"who", names.who},
-          {"object", names.object},
-          {"pid", actor.pid},
-          {"cpu", actor.cpu},
-          {"instruction_pointer", actor.instruction_pointer},
-          {"fault_address", actor.fault_address}};
+  Json facts;
+  facts["id"] = actor.id;
+  facts["kind"] = actor.kind;
+  facts["state"] = state;
+  facts["who"] = names.who;
+  facts["object"] = names.object;
+  facts["pid"] = actor.pid;
+  facts["cpu"] = actor.cpu;
+  facts["instruction_pointer"] = actor.instruction_pointer;
+  facts["fault_address"] = actor.fault_address;
+  return facts;
 }
 
 }  // namespace morsel::agent

@@ -27,9 +27,9 @@ namespace morsel::agent {
 
 class Gate {
  public:
-  using Emit = std::function<void(const std::string& event, const Json& data)>;
+  using Emit = std::function<void(const std::string& event, Json data)>;
   struct Reply {
-    std::function<void(const Json& value)> done;
+    std::function<void(Json value)> done;
     std::function<void(const RequestError& error)> failed;
   };
   using Limit = std::chrono::milliseconds;
@@ -55,10 +55,13 @@ class Gate {
   struct Names {
     std::string who, object;
   };
+  struct AtPoint {
+    morsel_gate_actor actor{};
+    Names names;
+  };
   struct Wait {
     enum class For { everybody, actor, condition } what;
-    morsel_gate_actor last{};  // the actor as it was when it was let go on
-    Names names;               // ... and its names
+    AtPoint before{};  // the actor when it was let go on
     std::optional<std::uint64_t> client{};  // whose programs are waited for
     Reply reply;
     Clock::time_point end{};
@@ -83,6 +86,10 @@ class Gate {
   State look();
   State look_and_tell();
   void announce(const State& state);
+  // False: it is at no point.
+  bool let_go_on(std::uint32_t actor);
+  // Lets it go on, unless it is on its way; as it was before.
+  AtPoint look_and_let_go_on(std::uint32_t actor);
   // Answers, if it is time; then the wait is over.
   bool answer(Wait& wait, const State& state);
   Names names_of(const morsel_gate_actor& actor, const State& state);
@@ -99,8 +106,8 @@ class Gate {
   UniqueFd gate_, lease_, timer_;
   std::list<Wait> waits_;
   Clock::time_point rings_ = Clock::time_point::max();
-  std::vector<morsel_gate_actor> room_;               // as large as was needed so far
-  std::map<std::uint32_t, std::uint64_t> announced_;  // actors at a point: serial
+  std::vector<morsel_gate_actor> room_;         // as large as was needed so far
+  std::map<std::uint32_t, AtPoint> at_points_;  // as the last look found them, and announced
   ObjectNames object_names_;
 };
 

@@ -32,9 +32,10 @@ Request parse_request(const std::string& line, Json& id)
 
 std::string encode(const Json& message) { return session::encode_line(message); }
 
-std::string encode_return(const Json& value, const Json& id)
+std::string encode_return(Json value, const Json& id)
 {
-  Json message{{"return", value}};
+  Json message;
+  message["return"] = std::move(value);
   if (!id.is_null()) message["id"] = id;
   std::string line = encode(message);
   if (line.size() > max_line_bytes) return encode_error(EMSGSIZE, "the reply would be longer than a line may be", id);
@@ -49,9 +50,12 @@ std::string encode_error(int number, const std::string& text, const Json& id)
   return encode(message);
 }
 
-std::string encode_event(const std::string& name, const Json& data)
+std::string encode_event(const std::string& name, Json data)
 {
-  return encode({{"event", name}, {"data", data}});
+  Json message;
+  message["event"] = name;
+  message["data"] = std::move(data);
+  return encode(message);
 }
 
 }  // namespace morsel::agent

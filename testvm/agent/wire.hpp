@@ -29,8 +29,8 @@ Request parse_request(const std::string& line, Json& id);
 
 // Each returns one line with its newline. Text that is not UTF-8 has its broken bytes replaced.
 std::string encode(const Json& message);
-std::string encode_return(const Json& value, const Json& id);
+std::string encode_return(Json value, const Json& id);
 std::string encode_error(int number, const std::string& text, const Json& id);
-std::string encode_event(const std::string& name, const Json& data);
+std::string encode_event(const std::string& name, Json data);
 
 }  // namespace morsel::agent
