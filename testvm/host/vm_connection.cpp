@@ -171,16 +171,16 @@ void VmConnection::lose(const std::string& reason, const std::string& console)
   changed_.notify_all();
 }
 
-Json VmConnection::request(const std::string& command, const Json& arguments, std::optional<Milliseconds> limit)
+Json VmConnection::request(const std::string& command, const Json& arguments, Milliseconds limit)
 {
-  return wait_for(send(command, arguments), command, limit);
+  return wait_for(send(command, arguments), command, limit, Duration::bounded);
 }
 
-Json VmConnection::run(const Json& arguments, const std::stop_token& told)
+Json VmConnection::run(const Json& arguments, const std::stop_token& told, Milliseconds silence)
 {
   const u64 id = send("run", arguments);
   const std::stop_callback end(told, [&] { write({{"execute", "end-run"}, {"arguments", {{"request", id}}}}); });
-  return wait_for(id, "run", std::nullopt);
+  return wait_for(id, "run", silence, Duration::of_a_program);
 }
 
 void VmConnection::give_up()
@@ -208,12 +208,26 @@ u64 VmConnection::send(const std::string& command, const Json& arguments)
   return id;
 }
 
-Json VmConnection::wait_for(u64 id, const std::string& command, std::optional<Milliseconds> limit)
+bool VmConnection::answers_others(Milliseconds limit)
+{
+  try {
+    request("echo", Json::object(), limit);
+    return true;
+  } catch (const Failure&) {
+    return false;
+  }
+}
+
+Json VmConnection::wait_for(u64 id, const std::string& command, Milliseconds limit, Duration duration)
 {
   std::unique_lock lock(mutex_);
   const auto done = [&] { return replies_.contains(id) || lost_; };
-  if (!limit) changed_.wait(lock, done);
-  while (limit && !changed_.wait_for(lock, *limit, done) && gate_closed_ && reaches_points(command)) {
+  while (!changed_.wait_for(lock, limit, done)) {
+    if (duration == Duration::bounded && !(gate_closed_ && reaches_points(command))) break;
+    lock.unlock();
+    const bool goes_on = answers_others(limit);
+    lock.lock();
+    if (!goes_on) break;
   }
   waiting_.erase(id);
   auto reply = replies_.extract(id);
@@ -223,7 +237,7 @@ Json VmConnection::wait_for(u64 id, const std::string& command, std::optional<Mi
   }
   if (lost_) throw Failure(*lost_);
   throw Failure(Exit::target_lost, command + " in the VM '" + info_.name + "'",
-                "the guest has not answered for " + std::to_string(limit->count() / 1000) + " s",
+                "the guest has not answered for " + std::to_string(limit.count() / 1000) + " s",
                 "the console's last lines:\n" + tail_of(info_.console, 15));
 }
 

@@ -38,13 +38,14 @@ class VmConnection {
 
   const VmInfo& info() const { return info_; }
 
-  // What the agent returns. An agent's error and a lost VM are thrown as Failure, as is silence for `limit`. Without a
-  // limit it waits as long as the VM lives, as does a request that may stand at the gate while that is closed.
+  // What the agent returns. An agent's error and a lost VM are thrown as Failure, as is silence for `limit`. A request
+  // that may stand at the gate waits longer while that is closed, as long as the agent answers others.
   Json request(const std::string& command, const Json& arguments = Json::object(),
-               std::optional<Milliseconds> limit = default_limit);
+               Milliseconds limit = default_limit);
 
-  // The request `run`; when `told`, its program is killed.
-  Json run(const Json& arguments, const std::stop_token& told);
+  // The request `run`; when `told`, its program is killed. It may take as long as the agent answers others, of which
+  // one is sent after each `silence`.
+  Json run(const Json& arguments, const std::stop_token& told, Milliseconds silence = default_limit);
   // From any thread: nobody is answered any more.
   void give_up();
 
@@ -61,7 +62,9 @@ class VmConnection {
  private:
   u64 send(const std::string& command, const Json& arguments);
   void write(const Json& message);
-  Json wait_for(u64 id, const std::string& command, std::optional<Milliseconds> limit);
+  enum class Duration { bounded, of_a_program };
+  Json wait_for(u64 id, const std::string& command, Milliseconds limit, Duration duration);
+  bool answers_others(Milliseconds limit);
   void read_greeting(Milliseconds limit);
   void read_all();
   void receive(const std::string& line);

@@ -41,7 +41,7 @@ void expect_says(const Failure& failure, const std::string& words)
 // An endless program in the guest: its request is open while the VM is lost.
 void wait_in_guest(VmConnection& connection)
 {
-  connection.request("run", {{"argv", {"tail", "-f", "/dev/null"}}}, std::nullopt);
+  connection.run({{"argv", {"tail", "-f", "/dev/null"}}}, {});
 }
 
 TEST(LostVm, KilledHolderTakesEverythingWithIt)
@@ -187,7 +187,7 @@ TEST(LostVm, PanicIsReportedWithTheConsole)
   const auto connection = VmConnection::start(test_config());
   const VmInfo vm = connection->info();
   const Failure failure = failure_of([&] {
-    connection->request("run", {{"argv", {"sh", "-c", "echo c > /proc/sysrq-trigger"}}}, std::nullopt);
+    connection->run({{"argv", {"sh", "-c", "echo c > /proc/sysrq-trigger"}}}, {});
   });
   EXPECT_EQ(failure.code(), Exit::target_lost);
   expect_says(failure, "Kernel panic - not syncing: sysrq triggered crash");
@@ -218,6 +218,25 @@ TEST(LostVm, AGuestThatAnswersNoMoreIsReportedWithTheConsole)
   expect_says(failure, "the guest has not answered for 2 s");
   expect_says(failure, "the console's last lines");
   EXPECT_EQ(kill(connection->info().process, SIGCONT), 0);
+}
+
+// A program may run for ever, but not in a guest that stands still; and that guest is ended like any other.
+TEST(LostVm, AGuestThatStopsUnderAProgramIsReportedAndTornDown)
+{
+  auto connection = VmConnection::start(test_config());
+  const VmInfo vm = connection->info();
+  constexpr Milliseconds silence(3'000);
+  auto program = std::async(std::launch::async, [&] {
+    return failure_of([&] { connection->run({{"argv", {"tail", "-f", "/dev/null"}}}, {}, silence); });
+  });
+  EXPECT_EQ(program.wait_for(2 * silence), std::future_status::timeout) << "the agent answers others";
+  ASSERT_EQ(kill(vm.process, SIGSTOP), 0);
+  const Failure failure = program.get();
+  EXPECT_EQ(failure.code(), Exit::target_lost);
+  expect_says(failure, "run in the VM");
+  expect_says(failure, "the guest has not answered for 3 s");
+  connection.reset();
+  EXPECT_EQ(remains_of(vm), "");
 }
 
 // The start's failure, and that nothing is left of what was started.
