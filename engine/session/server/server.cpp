@@ -193,6 +193,7 @@ class Server::Core : public Connection::Host {
   }
 
   void accept();
+  void accept_later();
   void on_event(const Event& event, EventLog::Clock::time_point when);
   void push_events();
   void command_ended();
@@ -219,7 +220,7 @@ class Server::Core : public Connection::Host {
   asio::io_context loop_{1};
   Protocol::acceptor acceptor_;
   asio::signal_set signals_{loop_, SIGINT, SIGTERM};
-  asio::steady_timer grace_{loop_};
+  asio::steady_timer grace_{loop_}, door_timer_{loop_};
   SessionThread session_thread_{loop_};
   EventLog log_;
   PointLog points_;
@@ -238,16 +239,28 @@ void Server::Core::accept()
 {
   acceptor_.async_accept([this](const boost::system::error_code& error, Connection::Socket socket) {
     if (ending_) return;
-    if (!error && connections_.size() >= limits_.clients) {
+    if (error) return accept_later();
+    if (connections_.size() >= limits_.clients) {
       boost::system::error_code ignored;
       socket.send(asio::buffer(encode_bad_message(fmt::format("{} clients are here already", connections_.size()), {})),
                   0, ignored);
-    } else if (!error) {
+    } else {
       const auto connection = std::make_shared<Connection>(std::move(socket), *this, limits_.unsent_bytes);
       connections_.insert(connection);
       connection->start(encode_line(Json{{"morselscope", session_facts()}}));
     }
     accept();
+  });
+}
+
+// This process has no more descriptors, or the machine no memory: whoever knocks goes on knocking, and to look at once
+// would take a whole CPU. Nothing tells when there are descriptors again.
+void Server::Core::accept_later()
+{
+  constexpr Milliseconds pause(100);
+  door_timer_.expires_after(pause);
+  door_timer_.async_wait([this](const auto& error) {
+    if (!error && !ending_) accept();
   });
 }
 

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // A server whose door, whose target or whose clients fail, and how it ends.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+
 #include <boost/asio/executor_work_guard.hpp>
 #include <csignal>
+#include <ctime>
 #include <stdexcept>
 
 #include "engine/session/server/session_thread.hpp"
@@ -38,6 +43,48 @@ TEST_F(FailingDoor, EndsBySignalsThatAskForIt)
     EXPECT_EQ(ended_.status, Exit::done);
     close();
   }
+}
+
+// All descriptors that this process may still have.
+class NoMoreDescriptors {
+ public:
+  NoMoreDescriptors()
+  {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit few{std::min<rlim_t>(before_.rlim_cur, 256), before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    for (int fd; (fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0;) taken_.emplace_back(fd);
+  }
+  ~NoMoreDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+  NoMoreDescriptors(const NoMoreDescriptors&) = delete;
+  NoMoreDescriptors& operator=(const NoMoreDescriptors&) = delete;
+  void give_one_back() { taken_.pop_back(); }
+
+ private:
+  rlimit before_{};
+  std::vector<UniqueFd> taken_;
+};
+
+std::chrono::nanoseconds cpu_time()
+{
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+TEST_F(FailingDoor, WaitsForDescriptorsWithoutTurning)
+{
+  open(sim::make_embedded_target());
+  std::optional<NoMoreDescriptors> none(std::in_place);
+  none->give_one_back();
+  RawClient knocks = client();
+  const auto before = cpu_time();
+  pollfd greeting{.fd = knocks.fd(), .events = POLLIN, .revents = 0};
+  constexpr int a_while_ms = 400;
+  EXPECT_EQ(poll(&greeting, 1, a_while_ms), 0) << "there is no descriptor for it";
+  EXPECT_LT(cpu_time() - before, std::chrono::milliseconds(a_while_ms / 4));
+  none.reset();
+  EXPECT_TRUE(knocks.next()->contains("morselscope"));
 }
 
 TEST_F(FailingDoor, RefusesToSendAReplyThatIsTooLong)
