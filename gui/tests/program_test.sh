@@ -31,6 +31,13 @@ if [ "$size" != " 0 0 3 32 0 0 2 88" ]; then
   echo "picture: its size is$size, expected 800x600"
   failures=$((failures + 1))
 fi
+# The tour's stale entry, in the colour of its state. The legend has one chip of it, which is less than 24 x 16 pixels.
+stale=$(convert "$folder/window.png" -fill black +opaque '#E5A905' -fill white -opaque '#E5A905' \
+  -format '%[fx:round(mean*w*h)]' info:)
+if [ "${stale:-0}" -le 384 ]; then
+  echo "picture: $stale pixels of a stale entry's colour, expected more than the legend's chip"
+  failures=$((failures + 1))
+fi
 expect "no display" 77 "there is no display" --embedded
 expect "help without a display" 0 "--render" --help
 expect "unknown option" 2 "Unknown option 'bogus'" --bogus

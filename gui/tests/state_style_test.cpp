@@ -35,11 +35,42 @@ TEST(StateStyle, EveryStateButHoleHasItsOwnSignPatternAndColour)
   }
 }
 
-TEST(StateStyle, StaleIsTheColourOfTheDesign)
+// Written apart from the table of the window: by hand, from the colours that were checked for the colour-blind.
+struct Designed {
+  DiffState state;
+  const char *light, *dark, *sign;
+  Pattern pattern;
+  QColor light_text, dark_text;
+};
+const Designed design[] = {
+    {DiffState::same, "#E3E8ED", "#39434D", "=", Pattern::plain, Qt::black, Qt::white},
+    {DiffState::unfilled, "#FFFFFF", "#1B1F24", "·", Pattern::dotted_outline, Qt::black, Qt::white},
+    {DiffState::reserved, "#848F9A", "#AAB6C0", "▒", Pattern::hatch, Qt::black, Qt::black},
+    {DiffState::stale, "#E5A905", "#FFE946", "↻", Pattern::diagonal, Qt::black, Qt::black},
+    {DiffState::rights, "#0A62DA", "#1A78FF", "◐", Pattern::half_fill, Qt::white, Qt::black},
+    {DiffState::frame, "#A52E05", "#F76403", "≠", Pattern::thick_border, Qt::white, Qt::black},
+    {DiffState::format, "#59186D", "#A0678F", "◆", Pattern::corner, Qt::white, Qt::black},
+};
+
+TEST(StateStyle, EveryStateLooksAsDesigned)
 {
-  EXPECT_EQ(stateFill(DiffState::stale, Theme::light), QColor("#e5a905"));
-  EXPECT_EQ(stateFill(DiffState::stale, Theme::dark), QColor("#ffe946"));
-  EXPECT_EQ(stateSign(DiffState::stale), QString::fromUtf8("↻"));
+  for (const Designed& d : design) {
+    SCOPED_TRACE(stateName(d.state).toStdString());
+    EXPECT_EQ(stateFill(d.state, Theme::light), QColor(d.light));
+    EXPECT_EQ(stateFill(d.state, Theme::dark), QColor(d.dark));
+    EXPECT_EQ(stateSign(d.state), QString::fromUtf8(d.sign));
+    EXPECT_EQ(styleOf(d.state).pattern, d.pattern);
+    EXPECT_EQ(stateText(d.state, Theme::light), d.light_text);
+    EXPECT_EQ(stateText(d.state, Theme::dark), d.dark_text);
+  }
+}
+
+TEST(StateStyle, TheDesignKnowsEveryStateButHole)
+{
+  std::set<DiffState> designed{DiffState::hole};
+  for (const Designed& d : design) designed.insert(d.state);
+  EXPECT_EQ(designed.size(), inspect::diff_state_count);
+  EXPECT_TRUE(stateSign(DiffState::hole).isEmpty());
 }
 
 TEST(StateStyle, ContrastOfBlackAndWhiteIsTwentyOne)

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <QApplication>
+#include <QDir>
 #include <QImage>
 #include <QLabel>
 #include <QProcess>
@@ -68,6 +69,12 @@ class XWindowTest : public testing::Test {
     });
   }
   QImage screen() const { return QGuiApplication::primaryScreen()->grabWindow(0).toImage(); }
+  // For people: scripts/pictures takes it from there.
+  bool keepPicture(const QString& file) const
+  {
+    const QDir folder(MORSEL_PICTURES);
+    return folder.mkpath(".") && screen().copy(window->frameGeometry()).save(folder.filePath(file));
+  }
   QColor fillOnScreen(const QModelIndex& index) const
   {
     AlignedView* view = window->treeView();
@@ -104,6 +111,7 @@ TEST_F(XWindowTest, KeysFromTheServerLeadToTheStaleEntry)
   EXPECT_NE(window->findChild<QLabel*>("entry_explanation")->text().indexOf("stale"), -1);
   ASSERT_TRUE(QTest::qWaitFor([&] { return fillOnScreen(index) == stateFill(DiffState::stale, Theme::light); }))
       << fillOnScreen(index).name().toStdString();
+  EXPECT_TRUE(keepPicture("x-window.png"));
 
   // The row above is reached by an arrow, in the same tree.
   xdotool({"key", "Up"});

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The shell scripts: they parse, can be run, and refuse words that they do not know before they do anything."""
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -31,23 +32,58 @@ class Scripts(unittest.TestCase):
             self.assertIn(f"scripts/{name}", done.stderr.replace("usage: bench", "scripts/bench"), name)
 
 
-class MissingPackages(unittest.TestCase):
-    """install-packages on a machine that lacks two packages: dpkg-query, apt-get and id are stand-ins."""
-    MISSING = ("busybox-static", "libarchive-dev")
+class StandIns(unittest.TestCase):
+    """Programs of the test's own are found first."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         self.calls = self.folder / "calls"
-        # Called as: dpkg-query -W -f=FORMAT PACKAGE...
-        self.program("dpkg-query", 'shift 2; for name; do case "$name" in ' + "|".join(self.MISSING) + ") ;; "
-                                   '*) echo "installed $name" ;; esac; done')
 
     def program(self, name, text):
         path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
         path.write_text("#!/bin/bash\n" + text + "\n")
         path.chmod(0o755)
+
+
+class FailingStart(StandIns):
+    """scripts/start where one of its programs fails: all packages are there, and nothing has to be built."""
+
+    def start(self, fails):
+        for name in ("apt-get", "ninja", "cmake"):
+            self.program(name, "exit 0")
+        self.program("dpkg-query", 'shift 2; printf "installed %s\\n" "$@"')
+        for name in ("morselctl", "morselscope"):
+            self.program(f"bin/{name}", f'echo "$*" >> {self.calls}; case "$*" in {fails}) exit 5 ;; esac')
+        done = subprocess.run([ROOT / "scripts" / "start"], capture_output=True, text=True, check=False, timeout=60,
+                              env=dict(os.environ, PATH=f"{self.folder}:/usr/bin:/bin", MORSEL_BUILD=str(self.folder),
+                                       DISPLAY=":0"))
+        self.assertEqual((done.returncode, done.stderr), (5, ""))
+        return [re.sub("[0-9]+", "PID", line) for line in self.calls.read_text().splitlines()]
+
+    def test_its_vm_ends_when_the_tour_fails(self):
+        self.assertEqual(self.start("*' tour --keep'"),
+                         ["vm up tour --while PID", "--vm tour tour --keep", "vm down tour"])
+
+    def test_its_vm_ends_when_the_window_fails(self):
+        self.assertEqual(self.start("*' --object tour'"), ["vm up tour --while PID", "--vm tour tour --keep",
+                                                           "--vm tour --object tour", "vm down tour"])
+
+    def test_no_vm_is_ended_that_somebody_else_has(self):
+        self.assertEqual(self.start("'vm up '*"), ["vm up tour --while PID"])
+
+
+class MissingPackages(StandIns):
+    """install-packages on a machine that lacks two packages: dpkg-query, apt-get and id are stand-ins."""
+    MISSING = ("busybox-static", "libarchive-dev")
+
+    def setUp(self):
+        super().setUp()
+        # Called as: dpkg-query -W -f=FORMAT PACKAGE...
+        self.program("dpkg-query", 'shift 2; for name; do case "$name" in ' + "|".join(self.MISSING) + ") ;; "
+                                   '*) echo "installed $name" ;; esac; done')
 
     def install(self, user, apt_get="exit 0"):
         self.program("id", f"echo {user}")
