@@ -11,6 +11,7 @@
 
 #include <cstring>
 
+#include "engine/abi/morsel_requests.h"
 #include "testvm/agent/error.hpp"
 #include "testvm/agent/file_users.hpp"
 #include "testvm/agent/unique_fd.hpp"
@@ -48,9 +49,19 @@ std::string users()
 
 std::string path_of(const std::string& object) { return std::string(mount_point) + "/" + object; }
 
+// As morsel_ioctl.h calls it, without MORSEL_IOC_.
+std::string name_of_request(unsigned long code)
+{
+#define MORSEL_NAME_OF(name, structure, target, reserved) \
+  if (code == MORSEL_IOC_##name) return #name;
+  MORSEL_REQUESTS(MORSEL_NAME_OF)
+#undef MORSEL_NAME_OF
+  return "request " + std::to_string(_IOC_NR(code));
+}
+
 void control_file(const UniqueFd& fd, const std::string& path, unsigned long code, void* argument)
 {
-  if (ioctl(fd.get(), code, argument) != 0) fail("request " + std::to_string(_IOC_NR(code)) + " on " + path);
+  if (ioctl(fd.get(), code, argument) != 0) fail(name_of_request(code) + " on " + path);
 }
 
 }  // namespace
@@ -77,7 +88,7 @@ UniqueFd KernelModule::open_device()
 
 void KernelModule::control(int fd, unsigned long code, void* argument)
 {
-  if (ioctl(fd, code, argument) != 0) fail("request " + std::to_string(_IOC_NR(code)) + " on " + device);
+  if (ioctl(fd, code, argument) != 0) fail(name_of_request(code) + " on " + device);
 }
 
 void KernelModule::request_on(const std::string& name, Open how, unsigned long code, void* argument)

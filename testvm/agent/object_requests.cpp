@@ -211,7 +211,13 @@ std::optional<Json> drop_view(Context& context, const Arguments& arguments)
   const std::string name = arguments.object_name();
   auto request = sized<morsel_view_drop>();
   request.view = arguments.small_number("view");
-  context.module.request_on(name, Open::for_writing, MORSEL_IOC_VIEW_DROP, &request);
+  try {
+    context.module.request_on(name, Open::for_writing, MORSEL_IOC_VIEW_DROP, &request);
+  } catch (const RequestError& error) {
+    if (error.number() != EBUSY) throw;
+    throw RequestError(EBUSY, "view " + std::to_string(request.view) + " of " + name +
+                                  " is in use: somebody is in the middle of an access, or it is mapped or attached");
+  }
   announce(context, name);
   return Json::object();
 }
