@@ -510,4 +510,14 @@ void check_session_name(const std::string& name)
 
 std::string session_socket(const std::string& name) { return file_of(name, socket_suffix).string(); }
 
+void remove_session_files(const std::string& name)
+{
+  const fs::path lock_path = file_of(name, lock_suffix);
+  const auto lock = take_lock(lock_path, Wait::no);
+  if (!lock) return;
+  std::error_code ignored;
+  fs::remove(file_of(name, socket_suffix), ignored);
+  fs::remove(lock_path, ignored);  // last, as a server does
+}
+
 }  // namespace morsel::session

@@ -163,6 +163,7 @@ TEST(Morselctl, WatchesRecordsAsTheyAreMade)
   EXPECT_EQ(Json::parse(watcher.line())["records"], 0);
   EXPECT_EQ(morselctl({"--session", name, "object", "create", "a", "4M"}).status, 0);
   EXPECT_GT(Json::parse(watcher.line())["records"], 0);
+  EXPECT_EQ(morselctl({"session", "end", name}).status, 0);
 }
 
 TEST(Morselctl, SaysWhatCannotBeWatched)

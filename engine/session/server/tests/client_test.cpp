@@ -8,7 +8,9 @@
 
 #include <array>
 #include <cstring>
+#include <fstream>
 
+#include "engine/session/server/runtime_folder.hpp"
 #include "engine/session/server/tests/door.hpp"
 #include "engine/sim/embedded_target.hpp"
 
@@ -133,6 +135,26 @@ TEST_F(SessionClient, NamesTheSessionsThatRun)
   open(sim::make_embedded_target());
   EXPECT_EQ(failure_by([] { Client("tset"); }).advice(), "Did you mean 'test'?");
   EXPECT_NE(failure_by([] { Client("another"); }).advice().find("Running: test."), std::string::npos);
+}
+
+// A server that starts has its lock, and does not listen yet.
+TEST_F(SessionClient, RemovesWhatAKilledServerHasLeft)
+{
+  const auto left = [](const char* name) {
+    const std::string socket = session_socket(name);
+    std::ofstream(socket).put('x');
+    std::ofstream(socket + "-lock").put('x');
+    return socket;
+  };
+  const std::string dead = left("dead"), starts = left("starts");
+  const auto lock = take_lock(starts + "-lock", Wait::no);
+  open(sim::make_embedded_target());
+  EXPECT_EQ(running_sessions(), std::vector<std::string>{"test"});
+  for (const char* suffix : {"", "-lock"}) {
+    EXPECT_FALSE(std::filesystem::exists(dead + suffix)) << suffix;
+    EXPECT_TRUE(std::filesystem::exists(starts + suffix)) << suffix;
+    EXPECT_TRUE(std::filesystem::exists(session_socket("test") + suffix)) << suffix;
+  }
 }
 
 TEST_F(SessionClient, AFolderTooLongForASocketHasNoSession)
