@@ -5,12 +5,8 @@
  *
  * The engine may sleep at its points, so it runs without mmap_lock: the first pass of a fault pins the file, drops the
  * lock, makes the table and the leaf, and asks for a retry; the second pass finds the table and attaches it, or finds
- * the leaf. Some contexts must go through the engine with mmap_lock held for reading; they cannot be suspended there:
- *   - the second pass (FAULT_FLAG_TRIED) if the leaf is missing again or could not be made: this is where an error is
- *     reported, and what keeps a fault from being retried for ever;
- *   - faults that may not drop the lock: without FAULT_FLAG_ALLOW_RETRY, or with FAULT_FLAG_RETRY_NOWAIT;
- *   - a write to a read-only leaf of an attached 4-KiB table (->page_mkwrite cannot ask for a retry);
- *   - the primary's walk on behalf of a page-by-page mapping, which changes nothing.
+ * the leaf. The faults that must go through the engine with mmap_lock held for reading, and cannot be suspended there,
+ * are on the list in docs/concurrency.md, "No lock is held at a point".
  */
 #include <linux/file.h>
 #include <linux/mm.h>

@@ -5,8 +5,7 @@
  * stays; whoever waits for a grace period meanwhile says so.
  *
  * An actor is known from its first point under control until its operation ends (morsel_gate_end), by its task. Who may
- * not wait (engine_actor.may_wait, kmod/fault.c lists them), is being killed, or finds no memory passes, and its record
- * says so.
+ * not wait passes, and its record says so; docs/concurrency.md, "No lock is held at a point", lists them.
  */
 #include <linux/fs.h>
 #include <linux/poll.h>
@@ -220,7 +219,7 @@ void morsel_gate_end_grace(struct morsel_gate_entry *entry)
 	leave_entry(entry);
 }
 
-/* The object's end cannot be given up; but nobody else has it any more, so what still runs need not be stepped. */
+/* The object ends, and the end waits for what still runs: see morsel_object_free(). */
 void morsel_gate_hurry(struct morsel_object *object)
 {
 	struct morsel_gate_entry *entry;

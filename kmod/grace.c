@@ -57,21 +57,3 @@ bool morsel_wait_for_grace(struct morsel_object *object)
 	morsel_gate_end_grace(entry);
 	return over;
 }
-
-static bool is_killed(struct task_struct *task)
-{
-	return fatal_signal_pending(task) ||
-	       ((task->flags & PF_EXITING) && (task->signal->group_exit_code & 0x7f));
-}
-
-/* The same for what the object has retired: `settled` is woken when `done` may have come true. */
-void morsel_wait_for_reclaim(struct morsel_object *object, bool (*done)(struct morsel_reclaim *reclaim))
-{
-	struct morsel_gate_entry *entry = done(&object->reclaim) ? NULL : morsel_gate_begin_grace(object);
-
-	if (is_killed(current) || wait_event_killable(object->reclaim.settled, done(&object->reclaim))) {
-		morsel_gate_hurry(object);
-		wait_event_idle(object->reclaim.settled, done(&object->reclaim));
-	}
-	morsel_gate_end_grace(entry);
-}

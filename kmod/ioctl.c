@@ -45,7 +45,6 @@ static int apply(struct morsel_object *object, unsigned int command, const struc
 {
 	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
 	struct engine_object *engine = &object->engine;
-	int error;
 
 	switch (command) {
 	case MORSEL_IOC_POPULATE:
@@ -62,10 +61,7 @@ static int apply(struct morsel_object *object, unsigned int command, const struc
 	default:
 		/* Pages that stand in tables of the kernel's own would stay where they are. */
 		zap_single_pages(object, range->start, range->end);
-		inode_lock(object->inode);	/* a resize writes the last page's end */
-		error = engine_migrate(&actor, engine, range->start, range->end, pages);
-		inode_unlock(object->inode);
-		return error;
+		return engine_migrate(&actor, engine, range->start, range->end, pages);
 	}
 }
 

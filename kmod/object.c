@@ -67,30 +67,6 @@ free:
 	return ERR_PTR(error);
 }
 
-/* The last reference to the inode is gone: nobody maps the object, nobody has its file open. */
-void morsel_object_free(struct morsel_object *object)
-{
-	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
-	unsigned int i;
-
-	mutex_lock(&morsel_objects_mutex);
-	list_del(&object->node);
-	mutex_unlock(&morsel_objects_mutex);
-	for (i = 1; i < ARRAY_SIZE(object->trees); i++)
-		if (object->trees[i].state == MORSEL_TREE_LIVE)
-			morsel_view_drop(object, i);
-	morsel_reclaim_drain(object);
-	engine_destroy(&actor, &object->engine);
-	for (i = 0; i < ARRAY_SIZE(object->trees); i++) {
-		xa_destroy(&object->trees[i].tables[0]);
-		xa_destroy(&object->trees[i].tables[1]);
-	}
-	cleanup_srcu_struct(&object->grace);
-	kvfree(object);
-	morsel_count(MORSEL_OBJECTS, -1);
-	morsel_gate_end();
-}
-
 /* The tree with this number, which cannot be dropped until morsel_tree_put(). */
 struct morsel_tree *morsel_tree_get(struct morsel_object *object, unsigned int number)
 {
@@ -172,10 +148,26 @@ static void dropped_later(struct rcu_head *rcu)
 	number_is_free(container_of(rcu, struct morsel_tree, dropped));
 }
 
+/* Of a view that nobody uses, or can find. */
+static int drop(struct morsel_tree *tree, bool may_wait)
+{
+	struct morsel_object *object = tree->object;
+	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
+
+	actor.may_wait = may_wait;
+	engine_drop_view(&actor, &object->engine, &tree->view);
+	/* Operations that found the view on the list may use its number until their sections end. */
+	if (!morsel_wait_for_grace(object)) {
+		call_srcu(&object->grace, &tree->dropped, dropped_later);
+		return -EINTR;
+	}
+	number_is_free(tree);
+	return 0;
+}
+
 /* A view that a process maps, or that another request is using, is busy: take the mappings away first. */
 int morsel_view_drop(struct morsel_object *object, unsigned int number)
 {
-	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
 	struct morsel_tree *tree = &object->trees[number];
 	int error = 0;
 
@@ -189,16 +181,36 @@ int morsel_view_drop(struct morsel_object *object, unsigned int number)
 	else
 		tree->state = MORSEL_TREE_BUSY;
 	spin_unlock(&object->lock);
-	if (error)
-		return error;
-	engine_drop_view(&actor, &object->engine, &tree->view);
-	/* Operations that found the view on the list may use its number until their sections end. */
-	if (!morsel_wait_for_grace(object)) {
-		call_srcu(&object->grace, &tree->dropped, dropped_later);
-		return -EINTR;
+	return error ? error : drop(tree, true);
+}
+
+/*
+ * The last reference to the inode is gone: nobody maps the object, nobody has its file open. A rename onto it comes here
+ * with the directory locked, and an unmount with the superblock, so nobody waits at the gate for any of it.
+ */
+void morsel_object_free(struct morsel_object *object)
+{
+	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
+	unsigned int i;
+
+	actor.may_wait = false;
+	mutex_lock(&morsel_objects_mutex);
+	list_del(&object->node);
+	mutex_unlock(&morsel_objects_mutex);
+	morsel_gate_hurry(object);
+	for (i = 1; i < ARRAY_SIZE(object->trees); i++)
+		if (object->trees[i].state == MORSEL_TREE_LIVE)
+			drop(&object->trees[i], false);
+	morsel_reclaim_drain(object);
+	engine_destroy(&actor, &object->engine);
+	for (i = 0; i < ARRAY_SIZE(object->trees); i++) {
+		xa_destroy(&object->trees[i].tables[0]);
+		xa_destroy(&object->trees[i].tables[1]);
 	}
-	number_is_free(tree);
-	return 0;
+	cleanup_srcu_struct(&object->grace);
+	kvfree(object);
+	morsel_count(MORSEL_OBJECTS, -1);
+	morsel_gate_end();
 }
 
 /*
@@ -226,35 +238,58 @@ int morsel_mark_attached(struct morsel_tree *tree)
 	return error;
 }
 
-/* What a file shows behind its end, and what comes back when it grows again, is zero. */
-static void zero_rest_of_page(struct morsel_object *object, loff_t size)
+/*
+ * The frame of a page of the primary, held; 0: there is none. A held page does not move, if it was held before its leaf
+ * was taken away: the second look says so. One that is moving is put back, as by a fill.
+ */
+static u64 hold_page(struct engine_actor *actor, struct engine_object *engine, u64 offset)
 {
-	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
-	struct engine_leaf leaf;
+	struct engine_leaf leaf, again;
+	unsigned int result;
+
+	for (;;) {
+		if (engine_find(actor, engine, NULL, offset, 1, &leaf) == ENGINE_DONE) {
+			if (engine_find(actor, engine, NULL, offset, 0, &again) == ENGINE_DONE &&
+			    again.frame == leaf.frame)
+				return leaf.frame;
+			put_page(pfn_to_page(leaf.frame >> PAGE_SHIFT));
+		} else if (engine_access(actor, engine, NULL, offset, MORSEL_READ, 0, &result) != ENGINE_DONE) {
+			return 0;
+		}
+		cond_resched();
+	}
+}
+
+/* What a file shows behind its end, and what comes back when it grows again, is zero. */
+static void zero_rest_of_page(struct engine_actor *actor, loff_t size)
+{
+	u64 frame;
 
 	if (!offset_in_page(size))
 		return;
-	if (engine_find(&actor, &object->engine, NULL, size & PAGE_MASK, 1, &leaf) != ENGINE_DONE)
+	frame = hold_page(actor, &actor->object->engine, size & PAGE_MASK);
+	if (!frame)
 		return;
-	memset(__va(leaf.frame) + offset_in_page(size), 0, PAGE_SIZE - offset_in_page(size));
-	put_page(pfn_to_page(leaf.frame >> PAGE_SHIFT));
+	memset(__va(frame) + offset_in_page(size), 0, PAGE_SIZE - offset_in_page(size));
+	put_page(pfn_to_page(frame >> PAGE_SHIFT));
 }
 
-/* inode lock held. The engine's size is the one that decides; the inode's follows it. */
+/* The engine's size is the one that decides; the inode's follows it. */
 int morsel_resize(struct morsel_object *object, loff_t size)
 {
 	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
 	const bool shrinks = size < i_size_read(object->inode);
 	const u64 bytes = PAGE_ALIGN(size);
-	int result = engine_resize(&actor, &object->engine, bytes);
+	int result;
 
+	actor.may_wait = false;		/* the inode is locked */
+	result = engine_resize(&actor, &object->engine, bytes);
 	if (result == ENGINE_OUT_OF_RANGE)
 		return -EFBIG;
 	i_size_write(object->inode, size);
 	if (shrinks) {
 		unmap_mapping_range(object->inode->i_mapping, bytes, 0, 1);
-		zero_rest_of_page(object, size);
+		zero_rest_of_page(&actor, size);
 	}
-	morsel_gate_end();
 	return morsel_errno(result);
 }

@@ -233,13 +233,13 @@ static bool is_idle(struct morsel_reclaim *reclaim)
 	return result;
 }
 
-/* Nobody uses the object any more: wait for what it has retired, and free it. */
+/* Nobody uses the object any more: wait for what it has retired, and free it. Nothing of it waits at the gate. */
 void morsel_reclaim_drain(struct morsel_object *object)
 {
 	struct morsel_reclaim *reclaim = &object->reclaim;
 
 	do {
-		morsel_wait_for_reclaim(object, is_idle);
+		wait_event_idle(reclaim->settled, is_idle(reclaim));
 		srcu_barrier(&object->grace);
 		flush_work(&reclaim->work);
 	} while (!is_idle(reclaim));

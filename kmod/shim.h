@@ -5,10 +5,9 @@
  * Locks, in this order: mmap_lock > attach_mutex > object->lock; context->lock > page-table locks. Within tree->lock
  * nothing is taken; it is taken by who holds morsel_devices_mutex (kmod/iommu.h), too.
  *
- * Held when the engine is called: mmap_lock in the places that kmod/fault.c lists; attach_mutex while a tree is marked;
- * the inode's lock by a resize and a migration, the directory's by who makes an object; for engine_describe(), which
- * only looks, any. A flush takes the locks of kmod/iommu.h, for which nobody waits who holds one of the others but
- * those.
+ * Held when the engine is called: what docs/concurrency.md lists under "No lock is held at a point"; for
+ * engine_describe(), which only looks, any. A flush takes the locks of kmod/iommu.h, for which nobody waits who holds
+ * one of the others but those.
  */
 #ifndef MORSEL_KMOD_SHIM_H
 #define MORSEL_KMOD_SHIM_H
@@ -83,7 +82,7 @@ struct morsel_reclaim {
 	struct rcu_head rcu;
 	struct work_struct work;
 	void *kept_frames;		/* of an object whose invalidations were dropped on purpose */
-	bool hurried;			/* who waits for it was killed: it does not wait at the gate any more */
+	bool hurried;			/* the object ends: it does not wait at the gate any more */
 };
 
 struct morsel_object {
@@ -249,7 +248,6 @@ void morsel_gate_hurry(struct morsel_object *object);
 
 /* grace.c */
 bool morsel_wait_for_grace(struct morsel_object *object);
-void morsel_wait_for_reclaim(struct morsel_object *object, bool (*done)(struct morsel_reclaim *reclaim));
 
 /* At the end of what a task does with objects: it is no actor any more. */
 static inline void morsel_gate_end(void)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,22 @@
 #include "engine/abi/morsel_points.h"
 
 #define ANY_TREE 0xffffffffu
+#define RW (MORSEL_READ | MORSEL_WRITE)
+#define GUARD_SECONDS 20
+
+/* A process that does this, and ends with an errno. It must not keep the gate. */
+static int start(int gate, int fd, int (*work)(int fd))
+{
+	int pid = fork();
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		close(gate);
+		alarm(GUARD_SECONDS);
+		_exit(work(fd) ? errno : 0);
+	}
+	return pid;
+}
 
 /* A process that writes into a mapping of the object. It must not keep the gate. */
 static int start_writer(int fd, int gate)
@@ -169,6 +186,119 @@ static void opens_when_the_lease_is_over(void)
 	close(gate);
 }
 
+/* ---- what others do meanwhile ---- */
+
+static int migrate(int fd)
+{
+	return change(fd, MORSEL_IOC_MIGRATE, 0, 2 * PAGE, 0, 0, NULL);
+}
+
+static int shrink(int fd)
+{
+	return ftruncate(fd, PAGE);
+}
+
+static int grow(int fd)
+{
+	return ftruncate(fd, MIB(4));
+}
+
+static int set_mode(int fd)
+{
+	return fchmod(fd, 0640);
+}
+
+static int make_sibling(int fd)
+{
+	(void)fd;
+	return open("/morsel/sibling", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) < 0;
+}
+
+static int rename_it(int fd)
+{
+	(void)fd;
+	return rename("/morsel/locked", "/morsel/renamed");
+}
+
+/* The one that goes has a page, and a view that holds it. */
+static int rename_onto_another(int fd)
+{
+	(void)fd;
+	return rename("/morsel/sibling", "/morsel/victim");
+}
+
+static int unlink_it(int fd)
+{
+	(void)fd;
+	return unlink("/morsel/renamed");
+}
+
+static void make_victim(void)
+{
+	int fd = open_object("victim", PAGE);
+
+	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, PAGE, RW, 0, NULL), 0);
+	CHECK_EQ(access_view(fd, add_view(fd, MORSEL_FORMAT_EPT), 0, MORSEL_READ, 0, NULL, NULL), 0);
+	CHECK_EQ(close(fd), 0);
+}
+
+static void nobody_waits_with_the_inode_locked(void)
+{
+	static int (*const works[])(int fd) = {
+		shrink, grow, set_mode, make_sibling, rename_it, rename_onto_another, unlink_it,
+	};
+	int fd = open_object("locked", MIB(2)), gate, mover;
+	struct morsel_gate_actor actor;
+
+	make_victim();
+	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, MIB(2), RW, 0, NULL), 0);
+	gate = gate_new(60000);
+	CHECK_EQ(gate_stop(gate), 0);
+	mover = start(gate, fd, migrate);
+	gate_wait_for(gate, mover, 0);
+	gate_run_until(gate, mover, MORSEL_POINT_install, 1);
+	for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++)
+		CHECK_EQ(exit_status_of(start(gate, fd, works[i])), 0);
+	CHECK_EQ(gate_list(gate, &actor, 1).count, 1);
+	CHECK_EQ(actor.id, mover);
+	CHECK_EQ(actor.state, MORSEL_GATE_AT_POINT);
+	CHECK_EQ(actor.point, MORSEL_POINT_install);
+	CHECK_EQ(counters().objects, 2);	/* the victim is gone */
+	close(gate);
+	CHECK_EQ(exit_status_of(mover), 0);
+	CHECK_EQ(info_of(fd).frames, 1);
+}
+
+/* Wherever the move has come to: what it copies is either clean already, or is not put in place. */
+static void a_shrink_clears_the_rest_of_a_page_that_moves(void)
+{
+	static const unsigned points[] = {
+		MORSEL_POINT_alloc, MORSEL_POINT_change, MORSEL_POINT_flush, MORSEL_POINT_copy, MORSEL_POINT_install,
+		MORSEL_POINT_carry,
+	};
+	int fd = open_object("moving", 2 * PAGE);
+	volatile char *a = map(fd, 2 * PAGE, PROT_READ | PROT_WRITE);
+
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		int gate = gate_new(60000), mover;
+
+		a[99] = a[100] = a[PAGE - 1] = 7;
+		CHECK_EQ(gate_stop(gate), 0);
+		mover = start(gate, fd, migrate);
+		gate_wait_for(gate, mover, 0);
+		gate_run_until(gate, mover, points[i], 1);
+		CHECK_EQ(ftruncate(fd, 100), 0);
+		CHECK_EQ(a[99], 7);
+		CHECK_EQ(a[100], 0);
+		close(gate);
+		CHECK_EQ(exit_status_of(mover), 0);
+		CHECK_EQ(ftruncate(fd, 2 * PAGE), 0);
+		CHECK_EQ(a[99], 7);
+		CHECK_EQ(a[100], 0);
+		CHECK_EQ(a[PAGE - 1], 0);
+	}
+}
+
 const struct test gate_tests[] = {
 	{ "has_one_controller", has_one_controller },
 	{ "refuses_wrong_requests", refuses_wrong_requests },
@@ -176,5 +306,7 @@ const struct test gate_tests[] = {
 	{ "lets_a_waiting_process_be_killed", lets_a_waiting_process_be_killed },
 	{ "opens_when_the_controller_is_killed", opens_when_the_controller_is_killed },
 	{ "opens_when_the_lease_is_over", opens_when_the_lease_is_over },
+	{ "nobody_waits_with_the_inode_locked", nobody_waits_with_the_inode_locked },
+	{ "a_shrink_clears_the_rest_of_a_page_that_moves", a_shrink_clears_the_rest_of_a_page_that_moves },
 	{ NULL, NULL },
 };

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Who waits for a grace period that somebody at the gate holds up: it can be killed, and nothing is lost by that. */
+/*
+ * Who waits for a grace period that somebody at the gate holds up: it can be killed, and nothing is lost by that. The end
+ * of an object waits for nobody there.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -188,45 +191,85 @@ static void a_dropped_view_goes_though_its_dropper_is_killed(void)
 	CHECK_EQ(number, 2);
 }
 
-/* The last one that has an object waits for what is being freed: at the gate, by nobody that could be stepped then. */
-static void the_end_of_an_object_can_be_killed(void)
+/* ---- the end of an object, of which something is being freed at the gate ---- */
+
+static int close_it(int fd)
+{
+	return unlink("/morsel/ended") || close(fd);
+}
+
+static int be_killed(int fd)
+{
+	(void)fd;
+	return unlink("/morsel/ended") || kill(getpid(), SIGKILL);
+}
+
+/* The directory is locked meanwhile. */
+static int rename_onto_it(int fd)
+{
+	return close(fd) || rename("/morsel/other", "/morsel/ended");
+}
+
+/* A page that was written and its table are on their way out, and who frees them is about to say so. */
+static int unmap_and_wait(int fd)
+{
+	uint64_t value = 1;
+	unsigned result;
+
+	CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, PAGE, RW, 0, NULL), 0);
+	CHECK_EQ(access_view(fd, 0, 0, MORSEL_WRITE, MORSEL_ACCESS_TOUCH, &value, &result), 0);
+	return change(fd, MORSEL_IOC_UNMAP, 0, MIB(4), 0, 0, NULL);
+}
+
+static void wait_for_reclaim(int gate)
+{
+	struct pollfd changes = { .fd = gate, .events = POLLIN };
+	struct morsel_gate_actor actor;
+
+	while (!gate_list(gate, &actor, 1).count || actor.kind != MORSEL_ACTOR_RECLAIM ||
+	       actor.state != MORSEL_GATE_AT_POINT)
+		CHECK_EQ(poll(&changes, 1, 20000), 1);
+}
+
+static void end_object(int (*end)(int fd), int status)
 {
 	struct morsel_gate_until until = {
 		.size = sizeof(until), .point = MORSEL_POINT_carry, .view = ANY_TREE, .nth = 2,
 	};
-	int fd = open_object("ended", MIB(4)), gate = gate_new(60000), ready[2], pid;
-	struct pollfd changes = { .fd = gate, .events = POLLIN };
-	struct morsel_gate_actor actors[4];
+	int fd = open_object("ended", MIB(4)), gate, pid, ready[2], go[2];
 	char byte;
 
+	CHECK_EQ(add_view(fd, MORSEL_FORMAT_EPT), 1);
+	gate = gate_new(60000);
 	CHECK_EQ(pipe(ready), 0);
-	CHECK_EQ(unlink("/morsel/ended"), 0);
+	CHECK_EQ(pipe(go), 0);
 	CHECK_EQ(ioctl(gate, MORSEL_IOC_GATE_UNTIL, &until), 0);
 	pid = fork();
 	if (!pid) {
-		uint64_t value = 1;
-		unsigned result;
-
 		close(gate);
-		CHECK_EQ(change(fd, MORSEL_IOC_POPULATE, 0, PAGE, RW, 0, NULL), 0);
-		CHECK_EQ(access_view(fd, 0, 0, MORSEL_WRITE, MORSEL_ACCESS_TOUCH, &value, &result), 0);
-		CHECK_EQ(change(fd, MORSEL_IOC_UNMAP, 0, MIB(4), 0, 0, NULL), 0);
+		alarm(20);
+		CHECK_EQ(unmap_and_wait(fd), 0);
 		CHECK_EQ(write(ready[1], "", 1), 1);
-		pause();
+		CHECK_EQ(read(go[0], &byte, 1), 1);
+		_exit(end(fd) ? errno : 0);
 	}
 	close(fd);
 	CHECK_EQ(read(ready[0], &byte, 1), 1);
-	for (;;) {
-		const struct morsel_gate_actors found = gate_list(gate, actors, 4);
-
-		if (found.count && actors[0].kind == MORSEL_ACTOR_RECLAIM && actors[0].state == MORSEL_GATE_AT_POINT)
-			break;
-		CHECK_EQ(poll(&changes, 1, 20000), 1);
-	}
-	kill(pid, SIGKILL);
-	CHECK_EQ(exit_status_of(pid), -SIGKILL);
-	CHECK_EQ(gate_list(gate, actors, 4).closed, 1);
+	wait_for_reclaim(gate);
+	CHECK_EQ(write(go[1], "", 1), 1);
+	CHECK_EQ(exit_status_of(pid), status);
+	CHECK_EQ(gate_list(gate, NULL, 0).closed, 1);
+	CHECK_EQ(counters().objects, 1);
+	CHECK_EQ(counters().views, 0);
 	close(gate);
+}
+
+static void the_end_of_an_object_waits_for_nobody(void)
+{
+	open_object("other", 0);
+	end_object(close_it, 0);
+	end_object(be_killed, -SIGKILL);
+	end_object(rename_onto_it, 0);
 }
 
 const struct test grace_tests[] = {
@@ -234,6 +277,6 @@ const struct test grace_tests[] = {
 	{ "a_merge_can_be_killed_before_it_has_begun", a_merge_can_be_killed_before_it_has_begun },
 	{ "a_merge_can_be_killed_when_it_is_done", a_merge_can_be_killed_when_it_is_done },
 	{ "a_dropped_view_goes_though_its_dropper_is_killed", a_dropped_view_goes_though_its_dropper_is_killed },
-	{ "the_end_of_an_object_can_be_killed", the_end_of_an_object_can_be_killed },
+	{ "the_end_of_an_object_waits_for_nobody", the_end_of_an_object_waits_for_nobody },
 	{ NULL, NULL },
 };

@@ -262,10 +262,51 @@ static void observation_is_switched_while_others_work(void)
 	CHECK(walkers[0].writes && walkers[1].writes);
 }
 
+static void *move(void *argument)
+{
+	struct walker *w = argument;
+
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		uint64_t pages = 0;
+
+		/* The size may change meanwhile. */
+		if (change(object, MORSEL_IOC_MIGRATE, 0, (1 + w->seed) * PAGE, 0, 0, &pages))
+			w->wrong += errno != ERANGE;
+		w->writes += pages;
+	}
+	return NULL;
+}
+
+/* Neither waits for the other: what was cut off must not come back with a frame that was copied too early. */
+static void shrinking_against_moves(void)
+{
+	struct walker walkers[2];
+	volatile char *a;
+
+	object = open_object("cut", 4 * PAGE);
+	a = map(object, 4 * PAGE, RW);
+	start(&walkers[0], move, NULL, 0);
+	start(&walkers[1], move, NULL, 1);
+	for (int i = 0; i < 3000 * stress_factor(); i++) {
+		volatile char *page = a + i % 2 * PAGE;
+		const size_t end = 1 + (unsigned)i % (PAGE - 1);
+
+		page[end - 1] = page[end] = page[PAGE - 1] = (char)(1 + i % 100);
+		CHECK_EQ(ftruncate(object, (page - a) + end), 0);
+		CHECK_EQ(ftruncate(object, 4 * PAGE), 0);
+		CHECK_EQ(page[end - 1], 1 + i % 100);
+		CHECK_EQ(page[PAGE - 1], 0);
+		CHECK_EQ(page[end], 0);
+	}
+	finish(walkers, 2);
+	CHECK(walkers[0].writes && walkers[1].writes);
+}
+
 const struct test stress_tests[] = {
 	{ "observation_is_switched_while_others_work", observation_is_switched_while_others_work },
 	{ "accesses_against_changes", accesses_against_changes },
 	{ "single_pages_against_changes", single_pages_against_changes },
+	{ "shrinking_against_moves", shrinking_against_moves },
 	{ "mappings_come_and_go", mappings_come_and_go },
 	{ "listing_against_unlinking", listing_against_unlinking },
 	{ NULL, NULL },
