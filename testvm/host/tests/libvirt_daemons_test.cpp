@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -115,6 +116,33 @@ TEST(LibvirtDaemons, OfSomebodyElseAreUsedAndLeftAlone)
   EXPECT_EQ(files_of_daemons(), std::vector<std::string>{});
   kill(daemon, SIGTERM);
   EXPECT_TRUE(process_ends(daemon));
+}
+
+// Who asks for a lease and fails lets go of it first, and of the lock then.
+TEST(LibvirtDaemons, GoAlsoIfTheirLastUserWentWhileSomebodyHeldTheLock)
+{
+  if (!apart) GTEST_SKIP() << "a libvirtd would be started on this machine; it needs root and namespaces";
+  const fs::path lock_file = runtime_folder() / "daemons.lock";
+  auto lock = take_lock(lock_file, Wait::yes);
+  const SocketPair pair = make_socket_pair("test");
+  ChildSetup setup;
+  setup.argv = {holder_program().string(), "keep-daemons", std::to_string(pair.theirs.get())};
+  setup.kept = {pair.theirs.get()};
+  ASSERT_EQ(wait_child(start_child(setup)), 0);
+  ASSERT_TRUE(wait_readable(pair.ours.get(), Milliseconds(60'000)));  // it listens
+  auto lease = connect_unix(runtime_folder() / "daemons.sock");
+  ASSERT_TRUE(lease);
+  EXPECT_EQ(read_line(lease->get(), Milliseconds(60'000)), "ready");
+  const pid_t keeper = parent_of(libvirtd());
+
+  const UniqueFd notes(inotify_init1(IN_CLOEXEC));
+  ASSERT_GE(inotify_add_watch(notes.get(), lock_file.c_str(), IN_CLOSE_WRITE), 0);
+  lease.reset();
+  EXPECT_TRUE(wait_readable(notes.get(), Milliseconds(60'000)));  // the keeper has tried to take the lock
+  lock.reset();
+  EXPECT_TRUE(process_ends(keeper));
+  EXPECT_EQ(libvirtd(), 0);
+  EXPECT_EQ(files_of_daemons(), std::vector<std::string>{});
 }
 
 }  // namespace
