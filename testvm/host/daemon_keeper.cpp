@@ -179,9 +179,8 @@ void Keeper::serve()
   for (;;) {
     const bool happened = poll_once(had_user_ ? Milliseconds(-1) : first_lease_limit);
     if (!happened) had_user_ = true;
-    if (told_to_end_ || (had_user_ && users_.empty())) {
+    while (told_to_end_ || (had_user_ && users_.empty()))
       if (stop_if_unused()) return;
-    }
   }
 }
 

@@ -25,20 +25,6 @@ using session::Failure;
 constexpr u64 ram_granule = u64{2} << 20;
 constexpr off_t drive_bytes = off_t{16} << 20;
 
-void check_config(const VmConfig& config)
-{
-  const std::string tried = "starting the VM '" + config.name + "'";
-  for (const fs::path& file : {boot_kernel(config), config.initramfs})
-    if (access(file.c_str(), R_OK) != 0)
-      throw Failure(Exit::usage, tried, "reading " + file.string() + ": " + errno_text(),
-                    "build the kernel and the image first (scripts/start does)");
-  if (config.memory_bytes < (u64{64} << 20) || config.memory_bytes % ram_granule != 0)
-    throw Failure(Exit::usage, tried, std::to_string(config.memory_bytes) + " bytes of memory",
-                  "use at least 64 MiB, in steps of 2 MiB");
-  if (config.cpus == 0 || config.cpus > 64)
-    throw Failure(Exit::usage, tried, std::to_string(config.cpus) + " CPUs", "use 1 to 64");
-}
-
 // An empty drive for QEMU's user, and for nobody else.
 void make_drive(const fs::path& drive, const std::string& qemu_user)
 {
@@ -89,6 +75,22 @@ void end_leftover(virConnect* connection, const VmConfig& config, const VmPaths&
 
 }  // namespace
 
+void check_domain_config(const VmConfig& config)
+{
+  const std::string tried = "starting the VM '" + config.name + "'";
+  if (!find_program("qemu-system-x86_64"))
+    throw Failure(Exit::skipped, tried, "qemu-system-x86_64 is not installed", "apt-get install qemu-system-x86");
+  for (const fs::path& file : {boot_kernel(config), config.initramfs})
+    if (access(file.c_str(), R_OK) != 0)
+      throw Failure(Exit::usage, tried, "reading " + file.string() + ": " + errno_text(),
+                    "build the kernel and the image first (scripts/start does)");
+  if (config.memory_bytes < (u64{64} << 20) || config.memory_bytes % ram_granule != 0)
+    throw Failure(Exit::usage, tried, std::to_string(config.memory_bytes) + " bytes of memory",
+                  "use at least 64 MiB, in steps of 2 MiB");
+  if (config.cpus == 0 || config.cpus > 64)
+    throw Failure(Exit::usage, tried, std::to_string(config.cpus) + " CPUs", "use 1 to 64");
+}
+
 std::string uuid_of(virDomain* domain)
 {
   char text[VIR_UUID_STRING_BUFLEN] = {};
@@ -106,7 +108,6 @@ AcceleratorChoice choose_accelerator(const VmConfig& config, const std::string& 
 
 StartedDomain start_domain(virConnect* connection, const VmConfig& config, const VmPaths& paths)
 {
-  check_config(config);
   const std::string qemu_user = qemu_user_of(capabilities_of(connection));
   const AcceleratorChoice choice = choose_accelerator(config, qemu_user);
   const DomainFiles files = files_for(config, paths, qemu_user);

@@ -10,6 +10,9 @@
 
 namespace morsel::testvm {
 
+// Throws Failure for what a start is bound to fail for: a machine without QEMU (skipped), a bad configuration (usage).
+void check_domain_config(const VmConfig& config);
+
 // Which accelerator to use on this connection; asks the machine only if the configuration leaves it open.
 struct AcceleratorChoice {
   Accelerator accelerator = Accelerator::tcg;

@@ -28,6 +28,7 @@ const char* stop_reason(int event, int detail)
 DomainMachine::DomainMachine(const VmConfig& config, const VmPaths& paths, Stopped stopped)
     : config_(config), paths_(paths), stopped_(std::move(stopped))
 {
+  check_domain_config(config);
   libvirt_ = open_libvirt(default_uri(), "/proc/self/exe");
   watch_domain();
 }

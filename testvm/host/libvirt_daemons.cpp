@@ -20,6 +20,21 @@ constexpr Milliseconds daemons_limit{120'000};
 
 fs::path keeper_socket() { return runtime_folder() / "daemons.sock"; }
 
+// Its file goes with it, or with the keeper if there is one. Whoever waits for a file that goes makes a new one.
+struct DaemonsLock {
+  DaemonsLock() : file(runtime_folder() / "daemons.lock"), held(take_lock(file, Wait::yes)) {}
+  ~DaemonsLock()
+  {
+    if (!keeper_runs) unlink(file.c_str());
+  }
+  DaemonsLock(const DaemonsLock&) = delete;
+  DaemonsLock& operator=(const DaemonsLock&) = delete;
+
+  fs::path file;
+  std::optional<UniqueFd> held;
+  bool keeper_runs = false;
+};
+
 DaemonLease wait_for_daemons(UniqueFd connection)
 {
   const auto answer = read_line(connection.get(), daemons_limit);
@@ -56,9 +71,10 @@ Libvirt open_libvirt(const std::string& uri, const fs::path& helper)
 {
   quiet_libvirt();
   // One at a time: nobody may take the daemons for foreign while their keeper is still starting or stopping them.
-  const auto lock = take_lock(runtime_folder() / "daemons.lock", Wait::yes);
+  DaemonsLock lock;
   Libvirt result;
   if (auto connection = connect_unix(keeper_socket())) {
+    lock.keeper_runs = true;
     result.lease = wait_for_daemons(std::move(*connection));
   } else if ((result.connection = try_connect(uri))) {
     return result;
@@ -67,6 +83,7 @@ Libvirt open_libvirt(const std::string& uri, const fs::path& helper)
                   "apt-get install libvirt-daemon-system libvirt-clients");
   } else {
     start_keeper(helper);
+    lock.keeper_runs = true;
     if (auto started = connect_unix(keeper_socket())) result.lease = wait_for_daemons(std::move(*started));
   }
   result.connection = try_connect(uri);

@@ -17,6 +17,17 @@ namespace morsel::ctl {
 
 namespace {
 
+std::vector<std::string> command_of(const Invocation& invocation, const char* program)
+{
+  std::vector<std::string> command{program};
+  if (!invocation.preparation.empty()) {
+    command = {"unshare", "--mount", "sh", "-c", invocation.preparation + " && exec \"$0\" \"$@\"", program};
+    if (geteuid() != 0) command.insert(command.begin() + 1, "--map-root-user");
+  }
+  command.insert(command.end(), invocation.words.begin(), invocation.words.end());
+  return command;
+}
+
 [[noreturn]] void exec_morselctl(const Invocation& invocation)
 {
   const char* program = std::getenv("MORSELCTL");
@@ -27,10 +38,11 @@ namespace {
     const std::size_t equals = variable.find('=');
     setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
   }
-  std::vector<char*> argv{const_cast<char*>("morselctl")};
-  for (const std::string& word : invocation.words) argv.push_back(const_cast<char*>(word.c_str()));
+  const std::vector<std::string> command = command_of(invocation, program);
+  std::vector<char*> argv;
+  for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
-  execv(program, argv.data());
+  execvp(argv[0], argv.data());
   _exit(126);
 }
 
@@ -132,5 +144,7 @@ Ended Running::wait()
 }
 
 Ended morselctl(std::vector<std::string> words) { return run_morselctl({std::move(words), {}, {}, Terminal::no}); }
+
+std::string without(const std::string& program) { return "mount --bind /dev/null " + program; }
 
 }  // namespace morsel::ctl

@@ -21,11 +21,15 @@ struct Invocation {
   std::string input;                     // standard input
   std::vector<std::string> environment;  // NAME=value, added
   Terminal terminal = Terminal::no;      // standard streams are a terminal; errors then stand in the output
+  std::string preparation = {};          // a shell's command, in a mount namespace that this run then has for itself
 };
 
 // The program is that of the environment variable MORSELCTL.
 Ended run_morselctl(const Invocation& invocation);
 Ended morselctl(std::vector<std::string> words);
+
+// A preparation: the program cannot be executed, as if it were not installed.
+std::string without(const std::string& program);
 
 // One that goes on: killed at the end, unless it was waited for.
 class Running {

@@ -2,6 +2,7 @@
 #include "testvm/host/tests/vm_machine.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -113,6 +114,8 @@ pid_t daemon_of_keeper()
     if (number.find_first_not_of("0123456789") != std::string::npos) continue;
     const std::string arguments = read_file(entry.path() / "cmdline");
     const pid_t pid = std::stoi(number);
+    struct stat status {};
+    if (stat(entry.path().c_str(), &status) != 0 || status.st_uid != geteuid()) continue;
     if (arguments.substr(0, arguments.find('\0')).ends_with("/libvirtd") &&
         read_file("/proc/" + std::to_string(parent_of(pid)) + "/cmdline").find("keep-daemons") != std::string::npos)
       return pid;

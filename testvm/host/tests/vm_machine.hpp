@@ -30,7 +30,7 @@ bool process_ends(pid_t pid);
 // Waits until the holder and its guardian have let go of the VM's lock, then says what is left of it, in words.
 std::string remains_of(const VmInfo& vm);
 
-// The libvirtd that a keeper of ours started; 0 if another one runs.
+// The libvirtd that a keeper of ours, of this user's, started; 0 if another one runs.
 pid_t daemon_of_keeper();
 
 // The process's parent, 0 if there is no such process.

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// An ordinary user: qemu:///session with daemons of that user's own. Needs root to make an account for the test.
+// An ordinary user: qemu:///session with daemons of that user's own, which we start and stop, or which the user has
+// started, and those stay. Needs root to make an account for the test.
 #include <gtest/gtest.h>
 #include <pwd.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "testvm/host/tests/vm_machine.hpp"
@@ -40,10 +43,10 @@ class Account {
     uid_ = user->pw_uid;
     gid_ = user->pw_gid;
     home_ = user->pw_dir;
-    fs::create_directory(folder_ / "run");
-    chmod((folder_ / "run").c_str(), 0700);
+    fs::create_directory(run_folder());
+    chmod(run_folder().c_str(), 0700);
     chmod(folder_.c_str(), 0755);
-    made_ = chown((folder_ / "run").c_str(), uid_, gid_) == 0;
+    made_ = chown(run_folder().c_str(), uid_, gid_) == 0;
   }
   ~Account()
   {
@@ -57,6 +60,7 @@ class Account {
   bool made() const { return made_; }
   uid_t uid() const { return uid_; }
   fs::path folder() const { return folder_; }
+  fs::path run_folder() const { return folder_ / "run"; }
   fs::path take(const fs::path& file) const
   {
     fs::path copy = folder_ / file.filename();
@@ -75,7 +79,7 @@ class Account {
                                     "PATH=/usr/bin:/bin",
                                     "HOME=" + home_,
                                     std::string("USER=") + account,
-                                    "XDG_RUNTIME_DIR=" + (folder_ / "run").string()};
+                                    "XDG_RUNTIME_DIR=" + run_folder().string()};
     all.insert(all.end(), argv.begin(), argv.end());
     return all;
   }
@@ -109,11 +113,23 @@ void wait_for_processes_of(uid_t uid)
   EXPECT_TRUE(processes_of(uid).empty());
 }
 
-TEST(OrdinaryUser, RunsAVmInASessionOfTheirOwnAndNothingStays)
+std::vector<pid_t> processes_of(uid_t uid, const std::string& argument_part)
 {
-  if (geteuid() != 0) GTEST_SKIP() << "making an account needs root";
-  const Account user;
-  ASSERT_TRUE(user.made()) << "the account '" << account << "' could not be made";
+  std::vector<pid_t> found = processes_of(uid);
+  std::erase_if(found, [&](pid_t pid) {
+    return read_file("/proc/" + std::to_string(pid) + "/cmdline").find(argument_part) == std::string::npos;
+  });
+  return found;
+}
+
+void expect_no_files_of(const Account& user)
+{
+  const fs::path runtime = user.run_folder() / "morselscope";
+  EXPECT_TRUE(fs::is_empty(runtime)) << fs::directory_iterator(runtime)->path();
+}
+
+void expect_that_a_vm_runs_for(const Account& user)
+{
   const VmConfig config = test_config();
   const fs::path program = user.take("/proc/self/exe").parent_path() / "testvm_vm_test";
   fs::rename(user.folder() / "exe", program);
@@ -127,10 +143,55 @@ TEST(OrdinaryUser, RunsAVmInASessionOfTheirOwnAndNothingStays)
   for (const std::string& word : user.command({program, "as-user", kernel, initramfs})) command += " '" + word + "'";
   EXPECT_EQ(run({"sh", "-c", command + " >" + output.string() + " 2>" + errors.string()}), 42) << read_file(errors);
   EXPECT_EQ(read_file(output), "qemu:///session morsel-users from-the-guest\n");
+}
 
+// The user's own daemon, in the background. It starts virtlogd for itself.
+class OwnLibvirtd {
+ public:
+  explicit OwnLibvirtd(const Account& user) : user_(user)
+  {
+    const auto program = find_program("libvirtd");
+    if (!program || run(user.command({*program, "-d"})) != 0) return;  // it returns when it can be connected to
+    const auto found = processes_of(user.uid(), "libvirtd");
+    if (found.size() == 1) pid_ = found[0];
+  }
+  ~OwnLibvirtd()
+  {
+    for (const char* name : {"libvirtd", "virtlogd"})
+      for (const pid_t pid : processes_of(user_.uid(), name)) kill(pid, SIGTERM);
+    wait_for_processes_of(user_.uid());
+  }
+  OwnLibvirtd(const OwnLibvirtd&) = delete;
+  OwnLibvirtd& operator=(const OwnLibvirtd&) = delete;
+
+  pid_t pid() const { return pid_; }
+
+ private:
+  const Account& user_;
+  pid_t pid_ = 0;
+};
+
+TEST(OrdinaryUser, RunsAVmInASessionOfTheirOwnAndNothingStays)
+{
+  if (geteuid() != 0) GTEST_SKIP() << "making an account needs root";
+  const Account user;
+  ASSERT_TRUE(user.made()) << "the account '" << account << "' could not be made";
+  expect_that_a_vm_runs_for(user);
   wait_for_processes_of(user.uid());
-  const fs::path runtime = user.folder() / "run" / "morselscope";
-  EXPECT_TRUE(fs::is_empty(runtime)) << fs::directory_iterator(runtime)->path();
+  expect_no_files_of(user);
+}
+
+TEST(OrdinaryUser, KeepsTheLibvirtdThatTheyHaveStarted)
+{
+  if (geteuid() != 0) GTEST_SKIP() << "making an account needs root";
+  const Account user;
+  ASSERT_TRUE(user.made()) << "the account '" << account << "' could not be made";
+  const OwnLibvirtd daemon(user);
+  ASSERT_NE(daemon.pid(), 0);
+  expect_that_a_vm_runs_for(user);
+  for (const pid_t holder : processes_of(user.uid(), "morsel-vm-holder")) EXPECT_TRUE(process_ends(holder));
+  EXPECT_EQ(processes_of(user.uid(), "libvirtd"), std::vector<pid_t>{daemon.pid()});
+  expect_no_files_of(user);
 }
 
 }  // namespace
