@@ -18,6 +18,7 @@
 #include "engine/session/server/client.hpp"
 #include "engine/session/server/event_log.hpp"
 #include "engine/session/server/server.hpp"
+#include "engine/session/server/session_files.hpp"
 #include "engine/session/words.hpp"
 
 namespace morsel::ctl {

@@ -61,7 +61,8 @@ Agent::Agent(Module& module, UniqueFd channel, Channel kind)
       workers_(poller_),
       gate_(module, poller_, workers_, programs_,
             [this](const std::string& name, Json data) { send(encode_event(name, std::move(data))); }),
-      faults_(module, poller_, [this](const std::string& name, Json data) { send(encode_event(name, std::move(data))); })
+      faults_(module, poller_,
+              [this](const std::string& name, Json data) { send(encode_event(name, std::move(data))); })
 {
   fcntl(channel_.get(), F_SETFL, fcntl(channel_.get(), F_GETFL) | O_NONBLOCK);
   poller_.add(channel_.get(), EPOLLIN | EPOLLOUT | EPOLLET, [this](std::uint32_t events) { channel_ready(events); });

@@ -13,6 +13,7 @@
 
 #include "engine/session/server/runtime_folder.hpp"
 #include "engine/session/server/server.hpp"
+#include "engine/session/server/session_files.hpp"
 #include "engine/session/words.hpp"
 
 namespace morsel::session {

@@ -16,7 +16,7 @@
 #include "engine/abi/morsel_journal.h"
 #include "engine/session/server/connection.hpp"
 #include "engine/session/server/point_feed.hpp"
-#include "engine/session/server/runtime_folder.hpp"
+#include "engine/session/server/session_files.hpp"
 #include "engine/session/server/session_thread.hpp"
 
 namespace morsel::session {
@@ -28,23 +28,9 @@ using ConnectionPtr = std::shared_ptr<Connection>;
 
 namespace {
 
-constexpr std::string_view socket_suffix = ".session", lock_suffix = ".session-lock";
 constexpr u64 most_events_in_reply = 10000;
 constexpr Milliseconds journal_period{100};
 constexpr Milliseconds last_words{1000};  // for what is still to be sent at the end
-
-fs::path file_of(const std::string& name, std::string_view suffix)
-{
-  check_session_name(name);
-  return runtime_folder() / (name + std::string(suffix));
-}
-
-UniqueFd lock_name(const std::string& name, const fs::path& path)
-{
-  if (auto lock = take_lock(path, Wait::no)) return std::move(*lock);
-  throw Failure(Exit::usage, fmt::format("serve the session '{}'", name), "a session of this name runs",
-                fmt::format("Use it: --session {0}. End it: session end {0}. Or choose another name.", name));
-}
 
 // The acceptor, on a file that nobody else could ever open.
 Protocol::acceptor open_door(asio::io_context& loop, const fs::path& path)
@@ -117,9 +103,9 @@ class Server::Core : public Connection::Host {
         target_(target_facts(session.target().info())),
         name_(std::move(name)),
         limits_(limits),
-        lock_path_(file_of(name_, lock_suffix)),
-        lock_(lock_name(name_, lock_path_)),
-        path_(file_of(name_, socket_suffix)),
+        lock_path_(session_lock(name_)),
+        lock_(take_session_name(name_)),
+        path_(session_socket(name_)),
         acceptor_(open_door(loop_, path_)),
         log_(limits.events),
         points_(limits.points),
@@ -500,24 +486,5 @@ Server::Ended Server::run() { return core_->run(); }
 void Server::end(const std::string& why) { core_->end(why); }
 
 const std::string& Server::path() const { return core_->path(); }
-
-void check_session_name(const std::string& name)
-{
-  if (!is_plain_name(name))
-    throw Failure(Exit::usage, fmt::format("name a session '{}'", name.substr(0, 64)), "that is no name for a session",
-                  std::string(plain_name_advice));
-}
-
-std::string session_socket(const std::string& name) { return file_of(name, socket_suffix).string(); }
-
-void remove_session_files(const std::string& name)
-{
-  const fs::path lock_path = file_of(name, lock_suffix);
-  const auto lock = take_lock(lock_path, Wait::no);
-  if (!lock) return;
-  std::error_code ignored;
-  fs::remove(file_of(name, socket_suffix), ignored);
-  fs::remove(lock_path, ignored);  // last, as a server does
-}
 
 }  // namespace morsel::session

@@ -53,10 +53,4 @@ class Server {
   std::unique_ptr<Core> core_;
 };
 
-// Throws Failure unless it is a name for a session.
-void check_session_name(const std::string& name);
-std::string session_socket(const std::string& name);
-// Of this name, unless somebody has it: a server that was killed has left them.
-void remove_session_files(const std::string& name);
-
 }  // namespace morsel::session

@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "engine/session/server/runtime_folder.hpp"
+#include "engine/session/server/session_files.hpp"
 #include "engine/session/server/tests/door.hpp"
 #include "engine/sim/embedded_target.hpp"
 

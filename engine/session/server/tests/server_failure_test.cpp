@@ -10,6 +10,7 @@
 #include <ctime>
 #include <stdexcept>
 
+#include "engine/session/server/session_files.hpp"
 #include "engine/session/server/session_thread.hpp"
 #include "engine/session/server/tests/door.hpp"
 #include "engine/session/tests/forwarding_target.hpp"
