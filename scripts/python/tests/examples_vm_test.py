@@ -39,6 +39,7 @@ class OnAVm(unittest.TestCase):
                                     *sorted((HERE.parents[1] / "scenarios").glob("*.morsel"))],
                                    capture_output=True, text=True, check=False, timeout=300)
         self.assertEqual((scenarios.returncode, scenarios.stderr), (0, ""), scenarios.stdout)
+        self.points_come_without_a_command(machine)
         with machine.session() as session:
             session.subscribe()
             os.kill(self.vm["machine_pid"], signal.SIGKILL)
@@ -49,6 +50,22 @@ class OnAVm(unittest.TestCase):
                     break
         self.assertEqual(names, ["TARGET_LOST", "SHUTDOWN"])
         self.assertEqual(machine.close(), 125)
+
+    def points_come_without_a_command(self, machine: Machine) -> None:
+        """A program that nobody waits for faults when the last command has long been answered."""
+        with machine.session() as session:
+            session.line("object create later 4M")
+            session.line("journal on")
+            session.subscribe(points=True)
+            session.line("run sh -c 'setsid sh -c \"sleep 1; morsel-touch /morsel/later write:0x3000=1 >/dev/null 2>&1\" &'")
+            before = session.points_cursor
+            for event in session.events():
+                assert isinstance(event, Event), event
+                if event.name == "POINT" and (event.data["actor_kind"], event.data["offset"]) == ("process", 0x3000):
+                    break
+            self.assertGreater(session.points_cursor or 0, before or 0)
+            session.line("journal off")
+            session.line("object destroy later")
 
 
 if __name__ == "__main__":
