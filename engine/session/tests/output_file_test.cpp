@@ -4,7 +4,6 @@
 #include "engine/session/output_file.hpp"
 
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -16,6 +15,7 @@
 #include <fstream>
 
 #include "engine/session/failure.hpp"
+#include "engine/session/tests/own_mounts.hpp"
 
 namespace morsel::session {
 namespace {
@@ -119,22 +119,6 @@ TEST_F(SavedFile, TouchesNobodyElsesPartialFile)
 TEST_F(SavedFile, SaysWhyThereCanBeNone)
 {
   EXPECT_NE(refusal(folder / "nowhere" / "a").find("No such file"), std::string::npos);
-}
-
-void write_to(const char* file, const std::string& text) { std::ofstream(file) << text; }
-
-// Mounts from now on are this process's own, which is root at least in a namespace of its own (user_namespaces(7)).
-bool has_own_mounts()
-{
-  const std::string user = std::to_string(geteuid()), group = std::to_string(getegid());
-  const bool is_root = geteuid() == 0;
-  if (unshare(CLONE_NEWNS | (is_root ? 0 : CLONE_NEWUSER)) != 0) return false;
-  if (!is_root) {
-    write_to("/proc/self/setgroups", "deny");
-    write_to("/proc/self/uid_map", "0 " + user + " 1");
-    write_to("/proc/self/gid_map", "0 " + group + " 1");
-  }
-  return mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
 }
 
 // A file system of 64 KiB, in a child's own mounts.

@@ -7,8 +7,6 @@
 
 #include <filesystem>
 
-#include "testvm/host/kvm_probe.hpp"
-
 namespace morsel::testvm {
 namespace {
 
@@ -72,15 +70,6 @@ TEST(Sockets, ReadOneLineAndNoMore)
   EXPECT_EQ(read_line(pair.ours.get(), 30s), "first");
   EXPECT_EQ(read_line(pair.ours.get(), 30s), "second");
   EXPECT_FALSE(read_line(pair.ours.get(), 1ms));
-}
-
-// Whatever this machine has, the verdict says why.
-TEST(KvmProbe, GivesAReason)
-{
-  const KvmVerdict verdict = probe_kvm();
-  EXPECT_FALSE(verdict.reason.empty());
-  const bool may_open = access("/dev/kvm", R_OK | W_OK) == 0;
-  EXPECT_TRUE(may_open || !verdict.usable) << verdict.reason;
 }
 
 }  // namespace

@@ -7,8 +7,6 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -23,6 +21,7 @@
 #include <map>
 
 #include "engine/session/failure.hpp"
+#include "engine/session/tests/own_mounts.hpp"
 #include "testvm/image/atomic_file.hpp"
 #include "testvm/image/kernel_modules.hpp"
 
@@ -283,8 +282,7 @@ TEST_F(Image, KeepsTheOldOneOnAFullDisk)
 {
   const pid_t child = fork();
   if (child == 0) {
-    const int kinds = CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
-    if (unshare(kinds) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(77);
+    if (!session::has_own_mounts()) _exit(77);
     fs::create_directory(folder_ / "full");
     if (mount("full", (folder_ / "full").c_str(), "tmpfs", 0, "size=256k") != 0) _exit(77);
     ImageInputs wanted = inputs();
