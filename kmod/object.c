@@ -185,8 +185,8 @@ int morsel_view_drop(struct morsel_object *object, unsigned int number)
 }
 
 /*
- * The last reference to the inode is gone: nobody maps the object, nobody has its file open. A rename onto it comes here
- * with the directory locked, and an unmount with the superblock, so nobody waits at the gate for any of it.
+ * The last reference to the inode is gone: nobody maps the object, nobody has its file open. A rename onto it comes
+ * here with the directory locked, and an unmount with the superblock, so nobody waits at the gate for any of it.
  */
 void morsel_object_free(struct morsel_object *object)
 {

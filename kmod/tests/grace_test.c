@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Who waits for a grace period that somebody at the gate holds up: it can be killed, and nothing is lost by that. The end
- * of an object waits for nobody there.
+ * Who waits for a grace period that somebody at the gate holds up: it can be killed, and nothing is lost by that. The
+ * end of an object waits for nobody there.
  */
 #define _GNU_SOURCE
 #include <errno.h>
