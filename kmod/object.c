@@ -148,26 +148,10 @@ static void dropped_later(struct rcu_head *rcu)
 	number_is_free(container_of(rcu, struct morsel_tree, dropped));
 }
 
-/* Of a view that nobody uses, or can find. */
-static int drop(struct morsel_tree *tree, bool may_wait)
-{
-	struct morsel_object *object = tree->object;
-	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
-
-	actor.may_wait = may_wait;
-	engine_drop_view(&actor, &object->engine, &tree->view);
-	/* Operations that found the view on the list may use its number until their sections end. */
-	if (!morsel_wait_for_grace(object)) {
-		call_srcu(&object->grace, &tree->dropped, dropped_later);
-		return -EINTR;
-	}
-	number_is_free(tree);
-	return 0;
-}
-
 /* A view that a process maps, or that another request is using, is busy: take the mappings away first. */
 int morsel_view_drop(struct morsel_object *object, unsigned int number)
 {
+	struct engine_actor actor = morsel_actor(object, MORSEL_ACTOR_CALLER);
 	struct morsel_tree *tree = &object->trees[number];
 	int error = 0;
 
@@ -181,7 +165,16 @@ int morsel_view_drop(struct morsel_object *object, unsigned int number)
 	else
 		tree->state = MORSEL_TREE_BUSY;
 	spin_unlock(&object->lock);
-	return error ? error : drop(tree, true);
+	if (error)
+		return error;
+	engine_drop_view(&actor, &object->engine, &tree->view);
+	/* Operations that found the view on the list may use its number until their sections end. */
+	if (!morsel_wait_for_grace(object)) {
+		call_srcu(&object->grace, &tree->dropped, dropped_later);
+		return -EINTR;
+	}
+	number_is_free(tree);
+	return 0;
 }
 
 /*
@@ -199,8 +192,10 @@ void morsel_object_free(struct morsel_object *object)
 	mutex_unlock(&morsel_objects_mutex);
 	morsel_gate_hurry(object);
 	for (i = 1; i < ARRAY_SIZE(object->trees); i++)
-		if (object->trees[i].state == MORSEL_TREE_LIVE)
-			drop(&object->trees[i], false);
+		if (object->trees[i].state == MORSEL_TREE_LIVE) {
+			engine_drop_view(&actor, &object->engine, &object->trees[i].view);
+			number_is_free(&object->trees[i]);
+		}
 	morsel_reclaim_drain(object);
 	engine_destroy(&actor, &object->engine);
 	for (i = 0; i < ARRAY_SIZE(object->trees); i++) {
@@ -210,7 +205,6 @@ void morsel_object_free(struct morsel_object *object)
 	cleanup_srcu_struct(&object->grace);
 	kvfree(object);
 	morsel_count(MORSEL_OBJECTS, -1);
-	morsel_gate_end();
 }
 
 /*

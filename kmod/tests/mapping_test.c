@@ -61,31 +61,67 @@ static void attaches_a_populated_gib_with_one_store(void)
 	}
 }
 
-static void is_inherited_by_fork(void)
+/* Bodies that take an object's size run with one of many 2-MiB slots, and with one of one 1-GiB slot. */
+static void for_sizes(size_t small, void (*body)(size_t bytes))
 {
-	int fd = open_object("forked", MIB(64));
-	volatile char *a = map(fd, MIB(64), RW);
-	int pid;
+	body(small);
+	CHECK_EQ(unlink("/morsel/sized"), 0);
+	body(GIB(1));
+}
 
-	a[0] = 1;
+/* Mapped, and attached in its first page and its last: a GiB with one entry for both. */
+static volatile char *map_attached(int fd, size_t bytes)
+{
+	volatile char *a = map(fd, bytes, RW);
+	const uint64_t others = counters().attachments;
+
+	a[0] = a[bytes - 1] = 1;
+	CHECK_EQ(counters().attachments - others, !granularity() ? 0 : granularity() == 2 && bytes == GIB(1) ? 1 : 2);
+	return a;
+}
+
+/* A process that inherits `a` attaches it by its own store, besides what its parents have. */
+static void write_attached(volatile char *a, size_t at, char value)
+{
+	const uint64_t before = counters().attached_total;
+
+	a[at] = value;
+	CHECK_EQ(counters().attached_total - before, granularity() ? 1 : 0);
+}
+
+static void inherit(size_t bytes)
+{
+	int fd = open_object("sized", bytes), pid;
+	volatile char *a = map_attached(fd, bytes);
+
 	a[MIB(40)] = 2;
 	pid = fork();
 	if (!pid) {
+		write_attached(a, MIB(20), 3);
 		CHECK_EQ(a[0], 1);
 		CHECK_EQ(a[MIB(40)], 2);
-		a[MIB(20)] = 3;
 		pid = fork();	/* and by the child's child */
 		if (!pid) {
+			write_attached(a, MIB(21), 4);
 			CHECK_EQ(a[MIB(20)], 3);
-			a[MIB(21)] = 4;
 			_exit(0);
 		}
 		CHECK_EQ(exit_status_of(pid), 0);
+		a[bytes - 1] = 5;
 		_exit(0);
 	}
 	CHECK_EQ(exit_status_of(pid), 0);
 	CHECK_EQ(a[MIB(20)], 3);
 	CHECK_EQ(a[MIB(21)], 4);
+	CHECK_EQ(a[bytes - 1], 5);
+	CHECK_EQ(munmap((void *)a, bytes), 0);
+	CHECK_EQ(counters().attachments, 0);
+	CHECK_EQ(close(fd), 0);
+}
+
+static void is_inherited_by_fork(void)
+{
+	for_sizes(MIB(64), inherit);
 }
 
 static void loses_only_what_is_unmapped(void)
@@ -111,55 +147,134 @@ static void loses_only_what_is_unmapped(void)
 	CHECK_EQ(a[GIB(1) + 5], 0);
 }
 
-static void moves_with_mremap(void)
+static volatile char *move_to(volatile char *a, size_t bytes, char *to)
 {
-	int fd = open_object("moved", MIB(256));
-	volatile char *a = map(fd, MIB(256), RW), *other = map(fd, MIB(256), RW);
-	char *room = mmap(NULL, GIB(2), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	char *aligned = (char *)(((uintptr_t)room + GIB(1) - 1) & ~(GIB(1) - 1));
-	char *odd = aligned + MIB(300) + PAGE;
-	volatile char *moved;
-	size_t at;
-
-	CHECK(room != MAP_FAILED);
-	for (at = 0; at < MIB(256); at += MIB(1))
-		a[at] = (char)(at >> 20);
-	moved = mremap((void *)a, MIB(256), MIB(256), MREMAP_MAYMOVE | MREMAP_FIXED, aligned);
-	CHECK(moved == aligned);
-	CHECK_EQ(signal_of_read(a), SIGSEGV);
-	for (at = 0; at < MIB(256); at += MIB(1))
-		CHECK_EQ(moved[at], (char)(at >> 20));
-	/* To an address where no slot can be attached: page by page, and still the same pages. */
-	moved = mremap((void *)moved, MIB(256), MIB(256), MREMAP_MAYMOVE | MREMAP_FIXED, odd);
-	CHECK(moved == odd);
-	for (at = 0; at < MIB(256); at += MIB(1))
-		CHECK_EQ(moved[at], (char)(at >> 20));
-	moved[MIB(3)] = 99;
-	CHECK_EQ(other[MIB(3)], 99);
-	CHECK(mremap((void *)moved, MIB(256), MIB(258), MREMAP_MAYMOVE) == MAP_FAILED);	/* VM_DONTEXPAND */
+	CHECK(mremap((void *)a, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+	return to;
 }
 
-static void keeps_its_pages_through_madvise(void)
+static void check_numbers(const volatile char *a, size_t start, size_t end)
+{
+	for (size_t at = start; at < end; at += MIB(1))
+		CHECK_EQ(a[at], (char)(at >> 20));
+}
+
+/* Room for mappings, from an address that is a multiple of 1 GiB on. */
+static char *reserve_room(size_t bytes)
+{
+	char *room = mmap(NULL, bytes + GIB(1), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	CHECK(room != MAP_FAILED);
+	return (char *)(((uintptr_t)room + GIB(1) - 1) & ~(GIB(1) - 1));
+}
+
+static void move_whole(size_t bytes)
+{
+	int fd = open_object("sized", bytes);
+	char *room = reserve_room(GIB(8));
+	volatile char *other = map(fd, bytes, RW), *a = map_attached(fd, bytes), *moved;
+	size_t at;
+
+	for (at = 0; at < bytes; at += MIB(1))
+		a[at] = (char)(at >> 20);
+	moved = move_to(a, bytes, room);
+	CHECK_EQ(counters().attachments, 0);
+	CHECK_EQ(signal_of_read(a), SIGSEGV);
+	check_numbers(moved, 0, bytes);
+	if (granularity() == 2 && bytes == GIB(1))
+		CHECK_EQ(counters().attachments, 1);
+	/* A multiple of 2 MiB only: smaller slots. */
+	moved = move_to(moved, bytes, room + GIB(2) + MIB(2));
+	CHECK_EQ(counters().attachments, 0);
+	CHECK_EQ(signal_of_read(room), SIGSEGV);
+	check_numbers(moved, 0, bytes);
+	CHECK_EQ(counters().attachments, granularity() ? bytes / MIB(2) : 0);
+	/* To an address where no slot can be attached: page by page, and still the same pages. */
+	moved = move_to(moved, bytes, room + GIB(4) + MIB(300) + PAGE);
+	check_numbers(moved, 0, bytes);
+	CHECK_EQ(counters().attachments, 0);
+	moved[MIB(3)] = 99;
+	CHECK_EQ(other[MIB(3)], 99);
+	CHECK(mremap((void *)moved, bytes, bytes + MIB(2), MREMAP_MAYMOVE) == MAP_FAILED);	/* VM_DONTEXPAND */
+	CHECK_EQ(munmap((void *)moved, bytes), 0);
+	CHECK_EQ(munmap((void *)other, bytes), 0);
+	CHECK_EQ(close(fd), 0);
+}
+
+static void moves_with_mremap(void)
+{
+	for_sizes(MIB(256), move_whole);
+}
+
+static void moves_and_shrinks_a_part_with_mremap(void)
+{
+	int fd = open_object("parts", GIB(1));
+	char *room = reserve_room(GIB(1));
+	volatile char *other = map(fd, GIB(1), RW), *a, *moved;
+	size_t at;
+
+	for (at = 0; at < GIB(1); at += MIB(1))
+		other[at] = (char)(at >> 20);
+	a = map_attached(fd, GIB(1));
+	a[0] = 0;
+	moved = move_to(a + MIB(64), MIB(64), room + MIB(64));
+	CHECK_EQ(signal_of_read(a + MIB(64)), SIGSEGV);
+	CHECK_EQ(signal_of_read(a + MIB(128) - 1), SIGSEGV);
+	check_numbers(a, 0, MIB(64));
+	check_numbers(a, MIB(128), GIB(1));
+	check_numbers(moved - MIB(64), MIB(64), MIB(128));
+	CHECK(mremap((void *)(a + MIB(128)), GIB(1) - MIB(128), MIB(128) + PAGE, 0) == a + MIB(128));
+	CHECK_EQ(signal_of_read(a + MIB(256) + PAGE), SIGSEGV);
+	CHECK_EQ(signal_of_read(a + GIB(1) - 1), SIGSEGV);
+	check_numbers(a, MIB(128), MIB(256) + PAGE);
+	/* All that is left, and the other mapping, are the same pages. */
+	a[MIB(63)] = moved[PAGE] = a[MIB(256)] = 77;
+	CHECK_EQ(other[MIB(63)], 77);
+	CHECK_EQ(other[MIB(64) + PAGE], 77);
+	CHECK_EQ(other[MIB(256)], 77);
+	check_numbers(other, MIB(257), GIB(1));
+	/* A part may also be moved onto another. */
+	CHECK(move_to(moved + MIB(32), MIB(32), (char *)a + MIB(128)) == a + MIB(128));
+	check_numbers(a + MIB(32), MIB(96), MIB(128));
+	CHECK_EQ(a[MIB(160)], (char)160);
+	CHECK_EQ(signal_of_read(moved + MIB(32)), SIGSEGV);
+}
+
+static void advise(size_t bytes)
 {
 	static const int advice[] = {
 		MADV_DONTNEED, MADV_COLD, MADV_PAGEOUT, MADV_FREE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_POPULATE_READ,
 		MADV_POPULATE_WRITE, MADV_DONTFORK, MADV_DOFORK, MADV_MERGEABLE, MADV_REMOVE, 25 /* MADV_COLLAPSE */,
 		MADV_DONTDUMP, MADV_RANDOM, MADV_WILLNEED,
 	};
-	int fd = open_object("advised", MIB(64));
-	volatile char *a = map(fd, MIB(64), RW), *b = map(fd, MIB(64), RW);
+	int fd = open_object("sized", bytes);
+	volatile char *b = map(fd, bytes, RW);
 	size_t i;
 
 	for (i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
+		volatile char *a = map_attached(fd, bytes);
 		const char want = (char)(i + 1);
 
 		a[PAGE * 9] = want;
-		madvise((void *)a, MIB(4), advice[i]);	/* what it answers is the kernel's business */
+		/* What it answers is the kernel's business. Once of a part of a slot, once of all but the last page. */
+		madvise((void *)a, MIB(4), advice[i]);
+		CHECK_EQ(a[PAGE * 9], want);
+		if (advice[i] != MADV_POPULATE_READ && advice[i] != MADV_POPULATE_WRITE)
+			madvise((void *)a, bytes - PAGE, advice[i]);
 		CHECK_EQ(a[PAGE * 9], want);
 		CHECK_EQ(b[PAGE * 9], want);
 		a[PAGE * 9]++;
 		CHECK_EQ(b[PAGE * 9], want + 1);
+		CHECK_EQ(b[bytes - 1], 1);
+		CHECK_EQ(munmap((void *)a, bytes), 0);
 	}
+	CHECK_EQ(munmap((void *)b, bytes), 0);
+	CHECK_EQ(close(fd), 0);
+}
+
+static void keeps_its_pages_through_madvise(void)
+{
+	for_sizes(MIB(64), advise);
 }
 
 static void survives_kill_9_of_a_process(void)
@@ -189,28 +304,37 @@ static void survives_kill_9_of_a_process(void)
 	CHECK_EQ(a[PAGE], 5);
 }
 
-static void follows_truncation(void)
+static void truncate_mapped(size_t bytes)
 {
-	int fd = open_object("cut", MIB(64));
-	volatile char *a = map(fd, MIB(64), RW), *r = map(fd, MIB(64), PROT_READ);
+	int fd = open_object("sized", bytes);
+	volatile char *r = map(fd, bytes, PROT_READ), *a = map_attached(fd, bytes);
+	const size_t far = bytes - MIB(24);
 
 	a[MIB(10) + PAGE] = 1;
 	a[MIB(10) + PAGE + 200] = 2;
 	a[MIB(10) + PAGE * 3] = 3;
-	a[MIB(40)] = 4;
-	CHECK_EQ(r[MIB(40)], 4);
+	a[far] = 4;
+	CHECK_EQ(r[far], 4);
 	CHECK_EQ(ftruncate(fd, MIB(10) + PAGE + 100), 0);
-	CHECK_EQ(signal_of_read(a + MIB(40)), SIGBUS);
-	CHECK_EQ(signal_of_read(r + MIB(40)), SIGBUS);
+	CHECK_EQ(signal_of_read(a + far), SIGBUS);
+	CHECK_EQ(signal_of_read(r + far), SIGBUS);
 	CHECK_EQ(signal_of_write(a + MIB(10) + PAGE * 3, 1), SIGBUS);
 	CHECK_EQ(a[MIB(10) + PAGE], 1);
 	CHECK_EQ(a[MIB(10) + PAGE + 200], 0);	/* behind the end of the file */
 	settle(fd);
-	CHECK_EQ(info_of(fd).frames, 1);
-	CHECK_EQ(ftruncate(fd, MIB(64)), 0);
-	CHECK_EQ(a[MIB(40)], 0);
+	CHECK_EQ(info_of(fd).frames, 2);
+	CHECK_EQ(ftruncate(fd, bytes), 0);
+	CHECK_EQ(a[far], 0);
 	CHECK_EQ(r[MIB(10) + PAGE * 3], 0);
 	CHECK_ERRNO(ftruncate(fd, GIB(513)), EFBIG);
+	CHECK_EQ(munmap((void *)a, bytes), 0);
+	CHECK_EQ(munmap((void *)r, bytes), 0);
+	CHECK_EQ(close(fd), 0);
+}
+
+static void follows_truncation(void)
+{
+	for_sizes(MIB(64), truncate_mapped);
 }
 
 static void lives_on_without_its_name(void)
@@ -261,6 +385,7 @@ const struct test mapping_tests[] = {
 	{ "is_inherited_by_fork", is_inherited_by_fork },
 	{ "loses_only_what_is_unmapped", loses_only_what_is_unmapped },
 	{ "moves_with_mremap", moves_with_mremap },
+	{ "moves_and_shrinks_a_part_with_mremap", moves_and_shrinks_a_part_with_mremap },
 	{ "keeps_its_pages_through_madvise", keeps_its_pages_through_madvise },
 	{ "survives_kill_9_of_a_process", survives_kill_9_of_a_process },
 	{ "follows_truncation", follows_truncation },

@@ -287,7 +287,7 @@ static void shrinking_against_moves(void)
 	a = map(object, 4 * PAGE, RW);
 	start(&walkers[0], move, NULL, 0);
 	start(&walkers[1], move, NULL, 1);
-	for (int i = 0; i < 3000 * stress_factor(); i++) {
+	for (int i = 0; i < 1000 * stress_factor(); i++) {
 		volatile char *page = a + i % 2 * PAGE;
 		const size_t end = 1 + (unsigned)i % (PAGE - 1);
 

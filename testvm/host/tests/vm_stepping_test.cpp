@@ -9,7 +9,6 @@
 #include <mutex>
 #include <sstream>
 
-#include "engine/session/session.hpp"
 #include "testvm/host/tests/vm_machine.hpp"
 #include "testvm/host/vm_target.hpp"
 
@@ -420,24 +419,6 @@ TEST_F(VmSteppingTest, RecordsWhatWasStepped)
     EXPECT_EQ(record.actor_id, filler);
     EXPECT_EQ(record.flags & MORSEL_RECORD_UNGATED, 0u);
   }
-}
-
-// Making an object happens with its folder locked: nobody may wait there.
-TEST(VmSteppingSession, WhoMayNotWaitPassesAndTheJournalSaysSo)
-{
-  session::Session session(VmTarget::start(test_config()));
-  session.execute_line("journal on");
-  session.execute_line("stop");
-  EXPECT_EQ(session.execute_line("object create o 64K").facts.value("started", ""), "") << "it has not waited";
-  const session::Reply passed = session.execute_line("journal --limit 1000");
-  ASSERT_FALSE(passed.facts["records"].empty());
-  for (const session::Json& record : passed.facts["records"]) EXPECT_EQ(record["flags"].back(), "ungated") << record;
-  EXPECT_NE(passed.text.find("[ungated]"), std::string::npos) << passed.text;
-  const session::Reply waits = session.execute_line("object populate o 0..4K");
-  EXPECT_EQ(waits.facts["waits_at"]["waits"], "at_point") << waits.text;
-  session.execute_line("run");
-  session.execute_line("object destroy o");
-  session.execute_line("journal off");
 }
 
 TEST(VmSteppingEnd, CrashesTheMachineAtAPoint)
