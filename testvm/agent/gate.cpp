@@ -86,6 +86,7 @@ void Gate::control()
   start_timer(lease_, renewal, renewal);
   timer_ = make_timer();
   gate_ = std::move(gate);
+  workers_.take_turns(true);
   poller_.add(lease_.get(), EPOLLIN, [this](std::uint32_t) { renew_lease(); });
   poller_.add(timer_.get(), EPOLLIN, [this](std::uint32_t) { timer_rang(); });
   poller_.add(gate_.get(), EPOLLIN, [this](std::uint32_t events) {
@@ -115,6 +116,7 @@ void Gate::release(const char* why)
     poller_.remove(fd->get());
     fd->reset();
   }
+  workers_.take_turns(false);
   rings_ = Clock::time_point::max();
   at_points_.clear();
   std::list<Wait> over;
@@ -128,7 +130,6 @@ void Gate::run() { release("the gate was opened"); }
 Gate::State Gate::look()
 {
   State state;
-  state.jobs = workers_.running();
   if (!gate_) return state;
   constexpr std::size_t few = 32;
   if (room_.empty()) room_.resize(few);
@@ -212,15 +213,20 @@ void Gate::look_again()
 // Whoever looks has seen what has changed, and the module does not tell it again: so all are told by whoever looks.
 Gate::State Gate::look_and_tell()
 {
-  State state = look();
-  if (!gate_) return state;
-  announce(state);
+  const State state = look();
+  if (gate_) tell(state);
+  return state;
+}
+
+// Answers first: they are waited for.
+void Gate::tell(const State& state)
+{
   for (auto wait = waits_.begin(); wait != waits_.end();) {
     const auto next = std::next(wait);
     if (answer(*wait, state)) waits_.erase(wait);
     wait = next;
   }
-  return state;
+  announce(state);
 }
 
 void Gate::announce(const State& state)
@@ -233,7 +239,7 @@ void Gate::announce(const State& state)
       now.insert(at_points_.extract(known));
       continue;
     }
-    const AtPoint& at_point = now[actor.id] = {actor, names_of(actor, state)};
+    const AtPoint& at_point = now[actor.id] = {actor, names_of(actor)};
     Json data;
     data["actor"] = actor.id;
     data["who"] = at_point.names.who;
@@ -250,7 +256,7 @@ bool Gate::answer(Wait& wait, const State& state)
     case Wait::For::everybody:
       for (const auto& each : state.actors)
         if (is_on_its_way(each, state.actors)) return false;
-      for (const auto& job : state.jobs)
+      for (const auto& job : workers_.running())
         if (!find_actor(state.actors, static_cast<std::uint32_t>(job.thread))) return false;
       wait.reply.done(Json{{"actors", describe_all(state)}});
       return true;
@@ -263,7 +269,7 @@ bool Gate::answer(Wait& wait, const State& state)
       return true;
     case Wait::For::condition:
       if (state.met_by == 0 &&
-          (!state.actors.empty() || !state.jobs.empty() || !programs_.running_of(wait.client).empty()))
+          (!state.actors.empty() || !workers_.running().empty() || !programs_.running_of(wait.client).empty()))
         return false;
       actor = state.met_by ? find_actor(state.actors, state.met_by) : nullptr;
       if (!actor) close(!state.closed);
@@ -322,7 +328,7 @@ Gate::AtPoint Gate::look_and_let_go_on(std::uint32_t id)
   if (actor->state == MORSEL_GATE_GRACE && !is_on_its_way(*actor, state.actors))
     throw RequestError(EINVAL, "actor " + std::to_string(id) + " waits for a grace period, which these hold up: " +
                                    holds_up(*actor, state.actors).dump());
-  AtPoint before{*actor, names_of(*actor, state)};
+  AtPoint before{*actor, names_of(*actor)};
   if (actor->state == MORSEL_GATE_AT_POINT) let_go_on(id);
   return before;
 }
@@ -334,8 +340,12 @@ void Gate::step(std::uint32_t id, Limit limit, Reply reply)
   const auto known = at_points_.find(id);
   AtPoint before = known == at_points_.end() ? AtPoint() : known->second;
   if (known == at_points_.end() || !let_go_on(id)) before = look_and_let_go_on(id);
-  // What it does then changes the list, which wakes the loop.
-  add_wait({.what = Wait::For::actor, .before = std::move(before), .reply = std::move(reply)}, limit);
+  Wait wait{.what = Wait::For::actor, .before = std::move(before), .reply = std::move(reply)};
+  // Where it runs on this CPU it has often come to its next point by now; else that changes the list, which wakes the
+  // loop.
+  const State state = look();
+  if (!answer(wait, state)) add_wait(std::move(wait), limit);
+  tell(state);
 }
 
 void Gate::until(morsel_gate_until condition, std::optional<std::uint64_t> client, Limit limit, Reply reply)
@@ -357,7 +367,7 @@ Json Gate::describe_all(const State& state)
 {
   Json list = Json::array();
   for (const morsel_gate_actor& actor : state.actors) list.push_back(describe(actor, state));
-  for (const auto& job : state.jobs)
+  for (const auto& job : workers_.running())
     if (job.thread != 0 && !find_actor(state.actors, static_cast<std::uint32_t>(job.thread)))
       list.push_back(describe(job));
   return list;
@@ -372,20 +382,18 @@ Json Gate::describe(const Workers::Job& job) const
           {"object", job.object}};
 }
 
-Gate::Names Gate::names_of(const morsel_gate_actor& actor, const State& state)
+Gate::Names Gate::names_of(const morsel_gate_actor& actor)
 {
   const auto known = at_points_.find(actor.id);
   if (known != at_points_.end() && known->second.actor.serial == actor.serial) return known->second.names;
-  const auto job = std::find_if(state.jobs.begin(), state.jobs.end(),
-                                [&](auto& each) { return static_cast<std::uint32_t>(each.thread) == actor.id; });
-  if (job != state.jobs.end()) return {job->what, job->object};
+  if (const auto job = workers_.job_of(static_cast<pid_t>(actor.id))) return {job->what, job->object};
   const std::string name(actor.name, strnlen(actor.name, sizeof actor.name));
   return {name + " (pid " + std::to_string(actor.pid) + ")", object_names_.of(actor.object_id)};
 }
 
 Json Gate::describe(const morsel_gate_actor& actor, const State& state)
 {
-  Json facts = shown(actor, names_of(actor, state), state_name(actor.state));
+  Json facts = shown(actor, names_of(actor), state_name(actor.state));
   if (actor.state == MORSEL_GATE_GRACE) facts["waits_for"] = holds_up(actor, state.actors);
   if (actor.state != MORSEL_GATE_AT_POINT) return facts;
   facts["point"] = name_of(actor.point, point_words());

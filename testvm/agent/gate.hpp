@@ -70,7 +70,6 @@ class Gate {
     bool closed = false;
     std::uint32_t met_by = 0;
     std::span<const morsel_gate_actor> actors;  // until the next look
-    std::vector<Workers::Job> jobs;
   };
 
   void control();
@@ -84,6 +83,7 @@ class Gate {
   void end_conditions();
   void close(bool was_open);
   State look();
+  void tell(const State& state);
   State look_and_tell();
   void announce(const State& state);
   // False: it is at no point.
@@ -92,7 +92,7 @@ class Gate {
   AtPoint look_and_let_go_on(std::uint32_t actor);
   // Answers, if it is time; then the wait is over.
   bool answer(Wait& wait, const State& state);
-  Names names_of(const morsel_gate_actor& actor, const State& state);
+  Names names_of(const morsel_gate_actor& actor);
   Json describe(const morsel_gate_actor& actor, const State& state);
   static Json shown(const morsel_gate_actor& actor, const Names& names, const char* state);
   Json describe(const Workers::Job& job) const;

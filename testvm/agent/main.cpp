@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "testvm/agent/agent.hpp"
+#include "testvm/agent/cpus.hpp"
 #include "testvm/agent/kernel_module.hpp"
 #include "testvm/agent/port.hpp"
 
@@ -20,6 +21,7 @@ int main()
   signal(SIGPIPE, SIG_IGN);
   // Without the agent the guest is lost: when memory is short, its programs go first (Programs gives them 0).
   std::ofstream("/proc/self/oom_score_adj") << -1000;
+  run_on_first_cpu();
   try {
     KernelModule module;
     const char* line = std::getenv(port_variable);

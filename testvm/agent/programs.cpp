@@ -12,6 +12,8 @@
 #include <cstring>
 #include <fstream>
 
+#include "testvm/agent/cpus.hpp"
+
 extern "C" {
 #include <sys/pidfd.h>  // glibc 2.36 forgot to say that these are C functions
 
@@ -127,6 +129,7 @@ pid_t spawn(const std::vector<std::string>& argv, const std::vector<std::string>
   pid_t pid = 0;
   const int error = [&] {
     const Unprotected unprotected;
+    const OnAnyCpu anywhere;
     return posix_spawnp(&pid, argv[0].c_str(), &files, &attributes, pointers(argv).data(),
                         pointers(environment).data());
   }();

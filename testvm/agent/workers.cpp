@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "testvm/agent/cpus.hpp"
 #include "testvm/agent/error.hpp"
 #include "testvm/agent/timer.hpp"
 
@@ -52,6 +53,15 @@ void Workers::start(Job job, std::function<void()> work, std::function<void()> d
   more_.notify_one();
 }
 
+void Workers::place(pid_t thread) const { in_turn_ ? run_on_first_cpu(thread) : run_on_any_cpu(thread); }
+
+void Workers::take_turns(bool in_turn)
+{
+  const std::lock_guard lock(mutex_);
+  in_turn_ = in_turn;
+  for (const Task& task : active_) place(task.job.thread);
+}
+
 void Workers::serve()
 {
   std::unique_lock lock(mutex_);
@@ -65,6 +75,7 @@ void Workers::serve()
     task->job.thread = gettid();
     constexpr std::size_t longest_name = 15;
     pthread_setname_np(pthread_self(), task->job.what.substr(0, longest_name).c_str());
+    place(gettid());
     lock.unlock();
     task->work();
     lock.lock();
@@ -122,6 +133,14 @@ std::vector<Workers::Job> Workers::running() const
   for (const Tasks* tasks : {&active_, &waiting_})
     for (const Task& task : *tasks) jobs.push_back(task.job);
   return jobs;
+}
+
+std::optional<Workers::Job> Workers::job_of(pid_t thread) const
+{
+  const std::lock_guard lock(mutex_);
+  for (const Task& task : active_)
+    if (task.job.thread == thread) return task.job;
+  return {};
 }
 
 }  // namespace morsel::agent

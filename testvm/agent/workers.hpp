@@ -11,6 +11,7 @@
 #include <functional>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,6 +36,9 @@ class Workers {
   // `work` runs in a thread, `done` afterwards in the poller's. Neither may throw.
   void start(Job job, std::function<void()> work, std::function<void()> done);
   std::vector<Job> running() const;
+  std::optional<Job> job_of(pid_t thread) const;
+  // Only one goes on at a time, and the loop waits for it: it runs on the loop's CPU.
+  void take_turns(bool in_turn);
   // Called once, in the poller's thread: when no job is under way or waits to begin (at once, if it is so now), with
   // true; or with false when the limit is over before.
   using Limit = std::chrono::milliseconds;
@@ -58,6 +62,7 @@ class Workers {
   };
 
   void serve();
+  void place(pid_t thread) const;  // the lock held
   void collect();
   // Takes the wait with this timer off the list, and tells it.
   void end_wait(int timer, bool idle);
@@ -72,7 +77,7 @@ class Workers {
   std::condition_variable more_;
   Tasks waiting_, active_, done_;
   std::size_t idle_ = 0;
-  bool ending_ = false;
+  bool ending_ = false, in_turn_ = false;
   std::vector<std::thread> threads_;
 };
 

@@ -105,8 +105,8 @@ std::string kernel_command_line(const VmConfig& config)
 {
   // A panic ends the guest at once: panic=-1 restarts it, and a restart ends the domain.
   // On a busy host the kernel's test of its timer counts too few interrupts of it, and panics: no_timer_check, as Linux
-  // does by itself where it knows that it is a guest of KVM.
-  std::string line = "console=ttyS0 quiet panic=-1 no_timer_check";
+  // does by itself where it knows that it is a guest of KVM. irqaffinity: see testvm/agent/cpus.hpp.
+  std::string line = "console=ttyS0 quiet panic=-1 no_timer_check irqaffinity=0";
   if (config.iommu == Iommu::intel) line += " intel_iommu=off intremap=off";
   if (!config.kernel_arguments.empty()) line += " " + config.kernel_arguments;
   return line;

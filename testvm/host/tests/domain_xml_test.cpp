@@ -47,7 +47,7 @@ TEST(DomainXml, BootsTheKernelDirectlyWithWordsOfAnyCharacters)
   EXPECT_EQ(xml.text("/domain/name"), "morsel-a&b<c");
   EXPECT_EQ(xml.text("/domain/os/kernel"), "/k/vmlinux");
   EXPECT_EQ(xml.text("/domain/os/initrd"), "/i/initramfs");
-  EXPECT_EQ(xml.text("/domain/os/cmdline"), "console=ttyS0 quiet panic=-1 no_timer_check quote=\"'<&>");
+  EXPECT_EQ(xml.text("/domain/os/cmdline"), "console=ttyS0 quiet panic=-1 no_timer_check irqaffinity=0 quote=\"'<&>");
   EXPECT_EQ(xml.text("/domain/vcpu"), "3");
 }
 
