@@ -240,6 +240,35 @@ static void moves_and_shrinks_a_part_with_mremap(void)
 	CHECK_EQ(signal_of_read(moved + MIB(32)), SIGSEGV);
 }
 
+static void split(size_t bytes)
+{
+	int fd = open_object("sized", bytes);
+	volatile char *b = map(fd, bytes, RW), *a = map_attached(fd, bytes);
+	const uint64_t left = !granularity() || (granularity() == 2 && bytes == GIB(1)) ? 0 : 1;
+
+	CHECK_EQ(madvise((void *)a, MIB(1), MADV_RANDOM), 0);
+	CHECK_EQ(counters().attachments, left);
+	a[PAGE] = a[MIB(1)] = 3;	/* page by page: the first slot is of two mappings */
+	CHECK_EQ(counters().attachments, left);
+	a[MIB(2)] = a[bytes - 1] = 4;
+	CHECK_EQ(counters().attachments, granularity() ? 2 : 0);
+	CHECK_EQ(madvise((void *)a, MIB(1), MADV_NORMAL), 0);
+	CHECK_EQ(munmap((void *)a, bytes), 0);
+	CHECK_EQ(counters().attachments, 0);
+	CHECK_EQ(b[0], 1);
+	CHECK_EQ(b[PAGE], 3);
+	CHECK_EQ(b[MIB(1)], 3);
+	CHECK_EQ(b[MIB(2)], 4);
+	CHECK_EQ(b[bytes - 1], 4);
+	CHECK_EQ(munmap((void *)b, bytes), 0);
+	CHECK_EQ(close(fd), 0);
+}
+
+static void loses_the_slot_in_which_it_is_split(void)
+{
+	for_sizes(MIB(64), split);
+}
+
 static void advise(size_t bytes)
 {
 	static const int advice[] = {
@@ -386,6 +415,7 @@ const struct test mapping_tests[] = {
 	{ "loses_only_what_is_unmapped", loses_only_what_is_unmapped },
 	{ "moves_with_mremap", moves_with_mremap },
 	{ "moves_and_shrinks_a_part_with_mremap", moves_and_shrinks_a_part_with_mremap },
+	{ "loses_the_slot_in_which_it_is_split", loses_the_slot_in_which_it_is_split },
 	{ "keeps_its_pages_through_madvise", keeps_its_pages_through_madvise },
 	{ "survives_kill_9_of_a_process", survives_kill_9_of_a_process },
 	{ "follows_truncation", follows_truncation },
