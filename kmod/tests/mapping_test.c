@@ -240,24 +240,35 @@ static void moves_and_shrinks_a_part_with_mremap(void)
 	CHECK_EQ(signal_of_read(moved + MIB(32)), SIGSEGV);
 }
 
+/* At the border of two small slots, or in the first one, which is served page by page then. */
+static void split_at(int fd, size_t bytes, size_t first)
+{
+	volatile char *a = map_attached(fd, bytes);
+	const uint64_t left = !granularity() || (granularity() == 2 && bytes == GIB(1)) ? 0 : 1;
+	const uint64_t small = granularity() && first == MIB(2);
+
+	CHECK_EQ(madvise((void *)a, first, MADV_RANDOM), 0);
+	CHECK_EQ(counters().attachments, left);
+	a[PAGE] = a[MIB(2) - 1] = 3;
+	CHECK_EQ(counters().attachments, left + small);
+	a[MIB(2)] = a[bytes - 1] = 4;
+	CHECK_EQ(counters().attachments, granularity() ? 2 + small : 0);
+	CHECK_EQ(madvise((void *)a, first, MADV_NORMAL), 0);
+	CHECK_EQ(munmap((void *)a, bytes), 0);
+	CHECK_EQ(counters().attachments, 0);
+}
+
 static void split(size_t bytes)
 {
 	int fd = open_object("sized", bytes);
-	volatile char *b = map(fd, bytes, RW), *a = map_attached(fd, bytes);
-	const uint64_t left = !granularity() || (granularity() == 2 && bytes == GIB(1)) ? 0 : 1;
+	volatile char *b;
 
-	CHECK_EQ(madvise((void *)a, MIB(1), MADV_RANDOM), 0);
-	CHECK_EQ(counters().attachments, left);
-	a[PAGE] = a[MIB(1)] = 3;	/* page by page: the first slot is of two mappings */
-	CHECK_EQ(counters().attachments, left);
-	a[MIB(2)] = a[bytes - 1] = 4;
-	CHECK_EQ(counters().attachments, granularity() ? 2 : 0);
-	CHECK_EQ(madvise((void *)a, MIB(1), MADV_NORMAL), 0);
-	CHECK_EQ(munmap((void *)a, bytes), 0);
-	CHECK_EQ(counters().attachments, 0);
+	split_at(fd, bytes, MIB(1));
+	split_at(fd, bytes, MIB(2));
+	b = map(fd, bytes, RW);
 	CHECK_EQ(b[0], 1);
 	CHECK_EQ(b[PAGE], 3);
-	CHECK_EQ(b[MIB(1)], 3);
+	CHECK_EQ(b[MIB(2) - 1], 3);
 	CHECK_EQ(b[MIB(2)], 4);
 	CHECK_EQ(b[bytes - 1], 4);
 	CHECK_EQ(munmap((void *)b, bytes), 0);
