@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/abi/morsel_journal.h"
@@ -234,6 +236,35 @@ static void what_has_stopped_answering_is_kept_off_the_bus(void)
 	CHECK_EQ(edu_read(new_device(fd, view, MORSEL_DEVICE_EDU), 0), 0);
 }
 
+/* Where the kernel has put a process to sleep; "0": it runs. */
+static void place_of(int pid, char *place, size_t room)
+{
+	char path[64];
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	length = read(fd, place, room - 1);
+	CHECK(length >= 0);
+	place[length] = 0;
+	close(fd);
+}
+
+/* The driver's own wait. A process that ended meanwhile, or waits for something else for ever, fails the test. */
+static void wait_until_it_unbinds(int pid)
+{
+	char place[64];
+	int status;
+
+	do {
+		CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+		sched_yield();
+		place_of(pid, place, sizeof(place));
+	} while (strcmp(place, "remove"));
+}
+
 static void unbinding_waits_until_the_device_is_given_back(void)
 {
 	int fd = open_object("dma-unbound", MIB(2)), edu, pid;
@@ -249,8 +280,12 @@ static void unbinding_waits_until_the_device_is_given_back(void)
 		tell_driver("unbind", config);
 		_exit(attach_device(fd, view, MORSEL_DEVICE_EDU, &attachment) && errno == ENOENT ? 0 : 1);
 	}
-	CHECK_EQ(edu_read(edu, 0), 0);
+	wait_until_it_unbinds(pid);
+	CHECK(masters_bus(config));
+	CHECK_EQ(edu_read(edu, 0), 0);		/* it is still the one who has it */
+	CHECK_EQ(edu_read(edu, PAGE), 0);
 	CHECK_EQ(attached_devices(), 1);
+	wait_until_it_unbinds(pid);
 	close(edu);
 	CHECK_EQ(exit_status_of(pid), 0);
 	tell_driver("bind", config);

@@ -240,6 +240,46 @@ static void moves_and_shrinks_a_part_with_mremap(void)
 	CHECK_EQ(signal_of_read(moved + MIB(32)), SIGSEGV);
 }
 
+/* At the border of two small slots, or in the first one, which is served page by page then. */
+static void split_at(int fd, size_t bytes, size_t first)
+{
+	volatile char *a = map_attached(fd, bytes);
+	const uint64_t left = !granularity() || (granularity() == 2 && bytes == GIB(1)) ? 0 : 1;
+	const uint64_t small = granularity() && first == MIB(2);
+
+	CHECK_EQ(madvise((void *)a, first, MADV_RANDOM), 0);
+	CHECK_EQ(counters().attachments, left);
+	a[PAGE] = a[MIB(2) - 1] = 3;
+	CHECK_EQ(counters().attachments, left + small);
+	a[MIB(2)] = a[bytes - 1] = 4;
+	CHECK_EQ(counters().attachments, granularity() ? 2 + small : 0);
+	CHECK_EQ(madvise((void *)a, first, MADV_NORMAL), 0);
+	CHECK_EQ(munmap((void *)a, bytes), 0);
+	CHECK_EQ(counters().attachments, 0);
+}
+
+static void split(size_t bytes)
+{
+	int fd = open_object("sized", bytes);
+	volatile char *b;
+
+	split_at(fd, bytes, MIB(1));
+	split_at(fd, bytes, MIB(2));
+	b = map(fd, bytes, RW);
+	CHECK_EQ(b[0], 1);
+	CHECK_EQ(b[PAGE], 3);
+	CHECK_EQ(b[MIB(2) - 1], 3);
+	CHECK_EQ(b[MIB(2)], 4);
+	CHECK_EQ(b[bytes - 1], 4);
+	CHECK_EQ(munmap((void *)b, bytes), 0);
+	CHECK_EQ(close(fd), 0);
+}
+
+static void loses_the_slot_in_which_it_is_split(void)
+{
+	for_sizes(MIB(64), split);
+}
+
 static void advise(size_t bytes)
 {
 	static const int advice[] = {
@@ -386,6 +426,7 @@ const struct test mapping_tests[] = {
 	{ "loses_only_what_is_unmapped", loses_only_what_is_unmapped },
 	{ "moves_with_mremap", moves_with_mremap },
 	{ "moves_and_shrinks_a_part_with_mremap", moves_and_shrinks_a_part_with_mremap },
+	{ "loses_the_slot_in_which_it_is_split", loses_the_slot_in_which_it_is_split },
 	{ "keeps_its_pages_through_madvise", keeps_its_pages_through_madvise },
 	{ "survives_kill_9_of_a_process", survives_kill_9_of_a_process },
 	{ "follows_truncation", follows_truncation },
