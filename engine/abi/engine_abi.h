@@ -35,7 +35,7 @@ enum engine_error {
 
 /* Room for morsel::Object and morsel::View; engine.cc checks that it is enough. */
 struct engine_object {
-	engine_u64 storage[32];
+	engine_u64 storage[64];
 };
 struct engine_view {
 	engine_u64 storage[8];

@@ -51,7 +51,8 @@
 	X(38, persist, "write a line back to persistent memory and fence") \
 	X(39, alloc, "allocate a table or a frame") \
 	X(40, read_frozen, "read whether the object is the base of clones, and changes no more") \
-	X(41, freeze, "make the object a base; count a clone of it")
+	X(41, freeze, "make the object a base; count a clone of it") \
+	X(42, hold, "hold the token of a move, look whether nobody else does, or give it back")
 
 enum morsel_point {
 #define MORSEL_POINT_ENUM(number, name, text) MORSEL_POINT_##name = number,

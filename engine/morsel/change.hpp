@@ -6,6 +6,7 @@
 // Thread safety: any number of actors at once, each inside its Operation.
 #pragma once
 #include "engine/morsel/marks.hpp"
+#include "engine/morsel/move_token.hpp"
 #include "engine/morsel/operation.hpp"
 #include "engine/table/mapper.hpp"
 #include "engine/table/walker.hpp"
@@ -168,16 +169,18 @@ Expected<PhysAddr> table_of_smaller_leaves(P& p, u64 word, Level level)
 
 // Split the large leaf `word`. Where hardware walks the primary, no walker may hold the large and a small translation
 // at once (I10): the entry goes through *moving*, with a flush between. Whether or not somebody else was faster, the
-// entry is to be looked at again. no_memory.
+// entry is to be looked at again. no_memory, busy (no token for the move).
 template <Platform P>
 [[gnu::noinline]] Expected<Visit> split_leaf(P& p, Operation<P>& op, EntryRef e, u64 word)
 {
   using F = PrimaryFormat;
+  MoveToken<P> token(p, op.object());
+  if (op.primary_attached() && !token.take()) return Error::busy;
   const auto table = table_of_smaller_leaves(p, word, e.level);
   if (!table) return table.error();
   u64 expected = word;
   if (op.primary_attached()) {
-    expected = moving_of_leaf(word, e.level, p.token());
+    expected = moving_of_leaf(word, e.level, token.number());
     if (!p.compare_exchange(SyncPoint::split, e, word, expected)) {
       p.discard_table(primary_tree, static_cast<Level>(e.level - 1), *table);
       return Visit::again;

@@ -68,8 +68,8 @@ constexpr u64 cloned_entry(u64 word, Level level)
 
 constexpr u64 moving_of_leaf(u64 leaf, Level level, u64 token)
 {
-  return software::make_moving({PrimaryFormat::address(leaf, level), granted(leaf, level),
-                                token & software::max_moving_token, is_copy_on_write(leaf)});
+  return software::make_moving(
+      {PrimaryFormat::address(leaf, level), granted(leaf, level), token, is_copy_on_write(leaf)});
 }
 
 // The leaf that a moving word was; clean, because whoever made it moving holds its dirty bit.

@@ -6,8 +6,8 @@
 //
 // While the entry is moving, nobody can reach the old frame (I9): a copy taken then is the page. Nobody waits for a
 // mover: fillers and mutators put the leaf back (cancel_move), an unmap takes the frame, and the mover's install, a
-// compare-and-swap from its own token, fails. Two who break the same copy on write help each other: the second goes on
-// from the first one's moving word.
+// compare-and-swap from its own token, fails (move_token.hpp). Two who break the same copy on write help each other:
+// the second goes on from the first one's moving word.
 //
 // Thread safety: any number at once. Invariants: I2, I3, I4 (the new frame starts dirty), I9, I10.
 // Source: design of the protocol, "Two mutators": migrate, COW break.
@@ -26,15 +26,16 @@ struct Move {
   u64 leaf = 0;  // to be installed
 };
 
-// Moves that share one round of flushes.
+// Moves that share one round of flushes and a token.
+template <Platform P>
 class MoveBatch {
  public:
+  MoveBatch(P& p, Object& object) : token(p, object) {}
   bool full() const { return count_ == moves_.size(); }
   bool empty() const { return count_ == 0; }
   void add(const Move& move) { moves_[count_++] = move; }
 
   // The second half, after all domains were flushed: copy, install, give back the frame that lost. Bytes installed.
-  template <Platform P>
   u64 install(P& p, Operation<P>& op)
   {
     u64 bytes = 0;
@@ -59,28 +60,33 @@ class MoveBatch {
     return bytes;
   }
 
+  MoveToken<P> token;
+
  private:
   std::array<Move, 16> moves_{};
   u32 count_ = 0;
 };
 
-// Takes one leaf away and adds it to the batch, or looks again if the entry changed. no_memory.
+// Takes one leaf away and adds it to the batch, or looks again if the entry changed. no_memory, busy (no token).
 template <Platform P>
-Expected<Visit> begin_move(P& p, Operation<P>& op, MoveBatch& batch, const EntryRef& e, u64 word)
+Expected<Visit> begin_move(P& p, Operation<P>& op, MoveBatch<P>& batch, const EntryRef& e, u64 word)
 {
   using F = PrimaryFormat;
+  const bool helps = F::kind(word, e.level) == EntryKind::moving;  // another's break of the same copy
+  if (helps && !batch.token.share(e, word)) return Visit::again;
+  if (!helps && !batch.token.take()) return Error::busy;
   const auto to = p.allocate_frame(e.level);
   if (!to) return to.error();
   u64 moving = word;
-  if (F::kind(word, e.level) == EntryKind::leaf) {
-    moving = moving_of_leaf(word, e.level, p.token());
+  if (!helps) {
+    moving = moving_of_leaf(word, e.level, batch.token.number());
     if (!p.compare_exchange(SyncPoint::change, e, word, moving)) {
       p.discard_frame(*to, e.level);
       return Visit::again;
     }
     op.replaced_in_primary(e, word);
   } else {
-    op.replaced_in_primary(e, leaf_of_moving(word, e.level));  // another's break of the same copy: help it
+    op.replaced_in_primary(e, leaf_of_moving(word, e.level));
   }
   const software::Moving m = software::read_moving(moving);
   batch.add({e, moving, m.frame, *to, F::make_leaf(*to, e.level, {m.rights, true, true})});
@@ -92,7 +98,8 @@ Expected<Visit> begin_move(P& p, Operation<P>& op, MoveBatch& batch, const Entry
 // Moves the pages of `range` to new frames. Holes, pages that still belong to the base of a clone, and frames that
 // somebody outside the protocol holds, stay as they are. Returns the pages moved; a page that somebody else changed
 // meanwhile is not among them. unaligned,
-// out_of_range, invalid (empty), frozen, no_memory (what was moved stays moved), corrupt.
+// out_of_range, invalid (empty), frozen, no_memory (what was moved stays moved), busy (likewise; max_moves others move
+// pages of the object at once), corrupt.
 template <Platform P>
 Expected<u64> migrate(P& p, Object& object, Range range)
 {
@@ -103,7 +110,7 @@ Expected<u64> migrate(P& p, Object& object, Range range)
     const ChangeSection section(p, object);
     if (section.frozen()) return Error::frozen;
     Operation<P> op(p, object, rest, section.inside());
-    detail::MoveBatch batch;
+    detail::MoveBatch<P> batch(p, object);
     u64 reached = rest.end;
     const auto take = [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {
       const bool whole = range.contains(range_of<F>(e));
@@ -133,9 +140,9 @@ enum class BreakOutcome : u8 {
 
 // Makes the 4-KiB page at `offset` writable if its holder may write it: what an access asks for that met a page of the
 // base. A large leaf is split: only the page written is copied. needs_populate, access_denied (the holder may not
-// write), out_of_range, frozen, no_memory, corrupt. busy: somebody put the leaf back meanwhile (cancel_move), and the
-// access is tried again. To begin again here would not be lock-free (I5): a filler that cancels and a breaker that
-// begins again can keep each other from coming to an end.
+// write), out_of_range, frozen, no_memory, corrupt. busy: somebody put the leaf back meanwhile (cancel_move), or
+// max_moves others are at such work in this object, and the access is tried again. To begin again here would not be
+// lock-free (I5): a filler that cancels and a breaker that begins again can keep each other from coming to an end.
 template <Platform P>
 Expected<BreakOutcome> break_copy(P& p, Object& object, u64 offset)
 {
@@ -146,7 +153,7 @@ Expected<BreakOutcome> break_copy(P& p, Object& object, u64 offset)
     const ChangeSection section(p, object);
     if (section.frozen()) return Error::frozen;
     Operation<P> op(p, object, page, section.inside());
-    detail::MoveBatch batch;
+    detail::MoveBatch<P> batch(p, object);
     bool writable = false;
     const auto take = [&](const EntryRef& e, u64 word, EntryKind kind) -> Expected<Visit> {
       if (kind == EntryKind::hole) return Error::needs_populate;

@@ -11,6 +11,8 @@
 namespace morsel {
 
 inline constexpr std::size_t max_views = 16;
+// Of one object, under way at once: a larger number would fit into a moving word.
+inline constexpr std::size_t max_moves = 64;
 
 using PrimaryFormat = Amd64L4;
 
@@ -26,6 +28,7 @@ struct Object {
   Counter frozen;          // not zero: it is a base, and does not change any more (clone.hpp)
   Counter clones;          // of this base, not destroyed yet: it must live as long
   Counter merging;         // merges under way: one at a time
+  std::array<Counter, max_moves> move_tokens{};  // of each, how many hold it (move_token.hpp)
   Object* base = nullptr;  // whose tables and frames this clone uses
   u64 slots = 0;  // of `views`, that ever held one: raised before the slot is filled, never lowered
   std::array<void*, max_views> views{};  // View*, null: free; the view with number n stands in slot n - 1

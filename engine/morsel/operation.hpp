@@ -118,6 +118,7 @@ class Operation {
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
 
+  Object& object() { return object_; }
   bool primary_attached() const { return primary_attached_; }
   u64 changed_pages() const { return changed_pages_; }
   void count_changed(u64 bytes) { changed_pages_ += bytes >> page_lg2; }

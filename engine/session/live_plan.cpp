@@ -140,7 +140,7 @@ InjectRule rule_of(const sim::FaultRule& rule)
 void refuse_what_is_not_offered(const sim::Scenario& scenario, const ExploredChronicle& explored)
 {
   if (scenario.primary_walked) refuse("'walked': no hardware walks the primary");
-  if (scenario.reuse_tokens) refuse("'same_token': reservations have tokens of their own");
+  if (scenario.reuse_tokens) refuse("'same_token': reservations and moves have tokens of their own");
   if (scenario.no_grace_periods || scenario.slow_release) refuse("grace periods are what they are");
   if (scenario.local_flush) refuse("'local_flush': caching is not what is compared here");
   for (const sim::Act& act : scenario.actors) {

@@ -13,65 +13,77 @@ namespace {
 
 using Kind = Act::Kind;
 
-// What an operation returns is not looked at: out of memory, busy and the like are lawful ends. The invariants judge.
+// Out of memory, busy, frozen and the like are lawful ends. Who came to one has not done what it promises; all else is
+// judged by the invariants.
 
-void do_fill(Stage& s, const Act& a) { (void)fill(s.p, s.object, a.view, a.range.start, a.rights); }
-
-void do_write(Stage& s, const Act& a) { s.p.hardware_write(a.view, a.range.start); }
-
-void do_read(Stage& s, const Act& a) { s.p.hardware_read(a.view, a.range.start); }
-
-void do_unmap(Stage& s, const Act& a) { (void)unmap(s.p, s.object, a.range); }
-
-void do_protect(Stage& s, const Act& a) { (void)protect(s.p, s.object, a.range, a.rights); }
-
-void do_populate(Stage& s, const Act& a) { (void)populate(s.p, s.object, a.range, a.rights, a.leaf_level); }
-
-void do_invalidate(Stage& s, const Act& a) { (void)invalidate(s.p, s.object, s.world.view(a.view), a.range); }
-
-void do_add_view(Stage& s, const Act& a)
+template <class T>
+Status status_of(const Expected<T>& result)
 {
-  const Status added = add_view(s.p, s.object, s.world.make_view(a.view), a.format, a.view);
-  if (!added) return s.world.violation(std::string("the stage cannot be set: ") + error_name(added.error()));
-  s.p.attach(a.view, true);
+  return result ? Status{} : Status{result.error()};
 }
 
-void do_drop_view(Stage& s, const Act& a)
+Status do_fill(Stage& s, const Act& a) { return status_of(fill(s.p, s.object, a.view, a.range.start, a.rights)); }
+
+Status do_write(Stage& s, const Act& a) { return s.p.hardware_write(a.view, a.range.start), Status{}; }
+
+Status do_read(Stage& s, const Act& a) { return s.p.hardware_read(a.view, a.range.start), Status{}; }
+
+Status do_unmap(Stage& s, const Act& a) { return status_of(unmap(s.p, s.object, a.range)); }
+
+Status do_protect(Stage& s, const Act& a) { return status_of(protect(s.p, s.object, a.range, a.rights)); }
+
+Status do_populate(Stage& s, const Act& a)
+{
+  return status_of(populate(s.p, s.object, a.range, a.rights, a.leaf_level));
+}
+
+Status do_invalidate(Stage& s, const Act& a) { return invalidate(s.p, s.object, s.world.view(a.view), a.range); }
+
+Status do_add_view(Stage& s, const Act& a)
+{
+  const Status added = add_view(s.p, s.object, s.world.make_view(a.view), a.format, a.view);
+  if (added) s.p.attach(a.view, true);
+  return added;
+}
+
+Status do_drop_view(Stage& s, const Act& a)
 {
   s.p.attach(a.view, false);
   drop_view(s.p, s.object, s.world.view(a.view));
+  return {};
 }
 
-void do_resize(Stage& s, const Act& a) { (void)resize(s.p, s.object, a.range.start); }
+Status do_resize(Stage& s, const Act& a) { return resize(s.p, s.object, a.range.start); }
 
-void do_split(Stage& s, const Act& a) { (void)split(s.p, s.object, a.range, a.leaf_level); }
+Status do_split(Stage& s, const Act& a) { return split(s.p, s.object, a.range, a.leaf_level); }
 
-void do_merge(Stage& s, const Act& a) { (void)merge(s.p, s.object, a.range, a.leaf_level); }
+Status do_merge(Stage& s, const Act& a) { return status_of(merge(s.p, s.object, a.range, a.leaf_level)); }
 
-void do_migrate(Stage& s, const Act& a) { (void)migrate(s.p, s.object, a.range); }
+Status do_migrate(Stage& s, const Act& a) { return status_of(migrate(s.p, s.object, a.range)); }
 
-void do_break_copy(Stage& s, const Act& a) { (void)break_copy(s.p, s.object, a.range.start); }
+Status do_break_copy(Stage& s, const Act& a) { return status_of(break_copy(s.p, s.object, a.range.start)); }
 
-void do_freeze(Stage& s, const Act&) { (void)freeze(s.p, s.object); }
+Status do_freeze(Stage& s, const Act&) { return freeze(s.p, s.object); }
 
 // What stands becomes a base, and the object goes on as a clone of it. Only to set the stage: views change hands.
-void do_clone(Stage& s, const Act&)
+Status do_clone(Stage& s, const Act&)
 {
   ExploredWorld::Core& core = s.world.core;
-  if (!freeze(s.p, core.object)) return s.world.violation("the stage cannot be set: the object is corrupt");
+  if (const Status frozen = freeze(s.p, core.object); !frozen) return frozen;
   core.base = core.object;
   core.base.views = {};
   const std::array<void*, max_views> views = core.object.views;
   const u64 slots = core.object.slots;
   const Counter attached = core.object.primary.attached;
-  if (!clone(s.p, core.base, core.object)) return s.world.violation("the stage cannot be set: no memory");
+  if (const Status cloned = clone(s.p, core.base, core.object); !cloned) return cloned;
   core.object.views = views;
   core.object.slots = slots;
   core.object.primary.attached = attached;
+  return {};
 }
 
 // I4: what was written before it began is in its report. With several at once, each page is in one's report only.
-void do_harvest(Stage& s, const Act& a)
+Status do_harvest(Stage& s, const Act& a)
 {
   struct Report {
     const std::vector<u64>& pages;
@@ -87,9 +99,10 @@ void do_harvest(Stage& s, const Act& a)
   const std::array<PhysAddr, max_hardware_pages> due = s.world.written_frames(a.range);
   for (const PhysAddr frame : due) s.p.observe(frame.value);
   Report report{s.world.scenario.pages};
-  if (!harvest(s.p, s.object, a.range, report)) return;
+  if (const Status harvested = harvest(s.p, s.object, a.range, report); !harvested) return harvested;
   s.p.look();
   if (s.world.acts_of(Kind::harvest) == 1) s.world.check_harvest(due, report.reported);
+  return {};
 }
 
 // In the order of Act::Kind.
@@ -106,7 +119,7 @@ constexpr ActInfo act_table[] = {
     {Kind::split, "split", "pl", Effect::none, do_split},
     {Kind::merge, "merge", "pl", Effect::changes, do_merge},
     {Kind::migrate, "migrate", "p", Effect::changes, do_migrate},
-    {Kind::break_copy, "break_copy", "p", Effect::changes, do_break_copy},
+    {Kind::break_copy, "break_copy", "p", Effect::copies, do_break_copy},
     {Kind::freeze, "freeze", "p", Effect::sets_rights, do_freeze},
     {Kind::clone, "clone", "", Effect::changes, do_clone},
     {Kind::harvest, "harvest", "p", Effect::none, do_harvest},
@@ -204,7 +217,7 @@ const ActInfo& info(Kind kind) { return act_table[static_cast<std::size_t>(kind)
 
 Range range_of(const Act& act) { return act.kind == Kind::resize ? Range{act.range.start, ~u64{0}} : act.range; }
 
-void perform(Stage& stage, const Act& act) { info(act.kind).perform(stage, act); }
+Status perform(Stage& stage, const Act& act) { return info(act.kind).perform(stage, act); }
 
 Act parse_act(std::string_view word)
 {

@@ -45,10 +45,11 @@ struct Act {
   FormatId format = FormatId::npt;  // add_view
 };
 
-// What an operation means for the primary, and what must hold once it has returned (I2).
+// What an operation means for the primary, and what must hold once it has returned and was not refused (I2).
 enum class Effect : u8 {
   none,         // leaves the primary alone
   changes,      // changes it, and promises nothing about what walkers can use
+  copies,       // no walker can use the base's frame that stood there when it began
   removes,      // no walker can use the frames that stood in its range when it began
   sets_rights,  // no walker can do with them what `rights` forbids
 };
@@ -66,14 +67,14 @@ struct ActInfo {
   std::string_view name;
   std::string_view arguments;  // a letter for each: p pages, v tree, r rights, l leaf size, f format
   Effect effect;
-  void (*perform)(Stage& stage, const Act& act);
+  Status (*perform)(Stage& stage, const Act& act);
 };
 
 const ActInfo& info(Act::Kind kind);
 inline bool changes_primary(const Act& act) { return info(act.kind).effect != Effect::none; }
 // The part of the object that the operation is about.
 Range range_of(const Act& act);
-void perform(Stage& stage, const Act& act);
+Status perform(Stage& stage, const Act& act);
 
 // Throws session::Failure: what is wrong with the word, and what it may be.
 Act parse_act(std::string_view word);

@@ -185,6 +185,25 @@ class CrashRun {
   bool second_ran() const { return second_begun_; }
   u32 accesses() const { return world_->accesses; }
 
+  // What was cut off, and what recovery makes of the memory that the script gives.
+  std::vector<std::string> story(std::vector<u32> script) const
+  {
+    std::vector<std::string> lines;
+    const std::string first = "a " + to_text(scenario_.actors[0]), at = std::to_string(second_at_);
+    if (second_begun_) lines.push_back("b " + to_text(scenario_.actors[1]) + " runs before access " + at + " of a");
+    lines.push_back(first_returned_ ? first + " returns, and the machine stops"
+                                    : "the machine stops before access " + std::to_string(world_->stop_at) + ", in " +
+                                          (second_begun_ && !second_returned_ ? "b" : first));
+    const auto image = recovered(stage_.image, stage_.run, script, 0);
+    if (!status_) {
+      lines.push_back(std::string("recovery fails: ") + error_name(status_.error()));
+      return lines;
+    }
+    for (const auto& [page, state] : look(*image, scenario_).pages)
+      lines.push_back("after recovery " + describe(page, state));
+    return lines;
+  }
+
   // Recovers the memory that the script gives; empty: as it should be.
   std::string judge(std::vector<u32>& script, std::vector<u32>& options) const
   {
@@ -325,6 +344,12 @@ CrashVerdict crash_everywhere(const Scenario& scenario)
   return verdict;
 }
 
+bool is_crash_token(std::string_view token)
+{
+  const std::size_t at = token.rfind('@');
+  return at != token.npos && token.substr(at + 1, 1) == "b";
+}
+
 CrashVerdict replay_crash(const std::string& token)
 {
   const auto wrong = [&](const std::string& found) {
@@ -361,8 +386,9 @@ CrashVerdict replay_crash(const std::string& token)
   CrashStage stage(scenario);
   const Allowed allowed(stage);
   const CrashRun run(stage, allowed, point.second_at, point.crash_at);
-  CrashVerdict verdict{.violation = {}, .token = token, .crashes = 1, .images = 1};
+  CrashVerdict verdict{.violation = {}, .token = token, .crashes = 1, .images = 1, .story = {}};
   std::vector<u32> options;
+  verdict.story = run.story(point.script);
   verdict.violation = run.judge(point.script, options);
   return verdict;
 }

@@ -14,6 +14,7 @@
 //   populate:p0-1+--+unmap:p0@b7c12i0.2.1
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/sim/scenario.hpp"
@@ -33,11 +34,15 @@ struct CrashVerdict {
   std::string token;      // of the first violation
   u64 crashes = 0;        // (second_at, crash_at) tried
   u64 images = 0;         // memories recovered
+  std::vector<std::string> story;  // of a replay: what was cut off, and each watched page after recovery
 };
 
 // All of them. The scenario has one or two acts behind --, of: populate, unmap, protect, resize, split, merge,
 // migrate, and fill as the second.
 CrashVerdict crash_everywhere(const Scenario& scenario);
+
+// What stands behind a scenario's last @ tells crashes from schedules.
+bool is_crash_token(std::string_view token);
 
 // One of them again. Throws session::Failure for what is no token.
 CrashVerdict replay_crash(const std::string& token);

@@ -47,7 +47,9 @@ void ExploredRun::set_stage()
   acts.insert(acts.end(), s.before.begin(), s.before.end());
   for (const Act& act : acts) {
     Stage stage{quiet, world_, world_.object()};
-    sim::perform(stage, act);
+    const Status done = sim::perform(stage, act);
+    if (!done && (act.kind == Act::Kind::add_view || act.kind == Act::Kind::clone))
+      world_.violation("the stage cannot be set: '" + to_text(act) + "': " + error_name(done.error()));
     world_.memory.settle_fresh(0);
     world_.settle();
   }
@@ -73,31 +75,33 @@ void ExploredRun::perform(u32 number)
   if (changes) ++world_.core.changes_in_flight;
   ExploredPlatform p(world_, number + 1, &actor);
   Stage stage{p, world_, world_.object()};
-  sim::perform(stage, act);
+  const Status done = sim::perform(stage, act);
   actor.pause({.access = Access::finish, .point = SyncPoint::leave});
   world_.drain(number + 1);
   if (changes) {
     --world_.core.changes_in_flight;
     world_.core.check_due = true;
   }
-  check(promise);
+  if (done) check(promise);
   world_.memory.settle_fresh(number + 1);
 }
 
-// Drawn up when the operation begins: frames that it is certain to remove, or to make read-only.
+// Drawn up when the operation begins: frames that it is certain to remove, or to make read-only, if it is not refused.
 ExploredRun::Promise ExploredRun::promise_of(const Act& act, Actor& actor)
 {
   Promise promise;
   const Effect effect = info(act.kind).effect;
   promise.read_only = effect == Effect::sets_rights;
-  if (effect != Effect::removes && (!promise.read_only || act.rights.write() || somebody_allows_writing()))
+  const bool takes = effect == Effect::removes || effect == Effect::copies;
+  if (!takes && (!promise.read_only || act.rights.write() || somebody_allows_writing()))
     return promise;
   ExploredPlatform quiet(world_);
   for (const u64 page : world_.scenario.pages) {
     if (!range_of(act).contains(page)) continue;
     const auto leaf = lookup_in<PrimaryFormat>(quiet, SyncPoint::load, world_.object().primary, page);
-    actor.observe(leaf ? leaf->frame.value : 0);
-    if (leaf) promise.pages[promise.count++] = {page, leaf->frame};
+    const bool goes = leaf && (effect != Effect::copies || (leaf->word & software::write_after_copy_bit));
+    actor.observe(goes ? leaf->frame.value : 0);
+    if (goes) promise.pages[promise.count++] = {page, leaf->frame};
   }
   return promise;
 }

@@ -96,8 +96,8 @@ constexpr Ingredient rows[] = {
      "populate:m0,2M split:m0 -- merge:m0,2M unmap:p0 drop:cancel_merge", "I5"},
     {model, "move_one_step", "a frame is copied before the flush",
      "populate:p0 fill:p0,w -- migrate:p0 write:p0 late:flush~copy", "I9"},
-    {model, "move_token_reuse", "all moves bear one token",
-     "populate:p0 -- migrate:p0 migrate:p0 fill:p0 same_token", "I9"},
+    {model, "move_token_reuse", "a move bears a token that another one bears, too",
+     "populate:p0 -- migrate:p0 migrate:p0 fill:p0 drop:hold same_token", "I9"},
     {model, "move_waits", "a filler that meets a moving entry waits",
      "populate:p0 -- migrate:p0 fill:p0 drop:cancel_move", "I5"},
     {model, "no_bbm", "a filler publishes over others' pending flushes",
@@ -151,7 +151,9 @@ constexpr Ingredient rows[] = {
     {engine, "mutator_waits", "a mutator that meets a moving entry waits",
      "populate:p0 -- migrate:p0 protect:p0,r drop:cancel_move", "I5"},
     {engine, "break_no_flush", "a copy is taken without a flush when a page of the base is written",
-     "populate:p0 clone fill:p0 -- break_copy:p0 drop:flush", "I1"},
+     "populate:p0 clone fill:p0 -- break_copy:p0 drop:flush", "I2"},
+    {engine, "break_token_reuse", "a break of a copy bears a token that another one bears, too",
+     "populate:p0-1 clone break_copy:p1 -- break_copy:p0 break_copy:p0 fill:p0 drop:hold@a same_token", "I2"},
     {engine, "new_frame_clean", "a migrated page does not inherit that it is dirty",
      "populate:p0 fill:p0,w write:p0 -- migrate:p0 harvest:p0 drop:carry@a#2", "I4"},
     {engine, "attached_unseen", "a mutator does not see that hardware walks the primary",
@@ -204,6 +206,8 @@ constexpr Untouched untouched[] = {
                          "attached_unseen takes both uses of the count away at once"},
     {"flush of a new leaf", "in formats whose walkers may cache that an entry is absent; the explored hardware never "
                             "misses what stands in the tables"},
+    {"a helper's hold of a token", "a plan cannot tell it from the hold of who began. clone_test has both of its "
+                                   "steps"},
     {"the copy itself", "exploration knows which frame stands where and when it was copied, not what is in it"},
 };
 

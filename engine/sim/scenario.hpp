@@ -8,7 +8,8 @@
 //   root:pte|pmd|pud  level of the primary's root; pmd without      view:FORMAT|none  a view; one of ept without
 //   size:4M           of the object; 4M, or 2M below a pte root     walked            hardware walks the primary too
 //   watch:p0,p1       pages that hardware accesses; p0 without      --                before: acts one after the other;
-//   same_token        all reservations bear one token               no_grace          what is retired is reused at once
+//   same_token        all reservations bear one token,              no_grace          what is retired is reused at once
+//                     all moves try the same one first
 //   drop:POINT        accesses at this point do not happen          fail:alloc        allocations fail
 //   plain: blind: old: ... POINT, late: early: POINT~POINT          other twists (engine/sim/fault_plan.hpp)
 //   ...@v1 ...@a ...?idle ...#2                                     only in this tree, by this actor, if; only the 2nd
@@ -42,7 +43,7 @@ struct Scenario {
   std::vector<Act> actors;        // run at once
   std::vector<u64> pages{0};      // pages that hardware accesses
   std::vector<FaultRule> faults;  // ingredients taken away
-  bool reuse_tokens = false;      // all reservations bear the same token
+  bool reuse_tokens = false;      // all reservations bear the same token, all moves try the same one first
   bool no_grace_periods = false;  // what is retired is reused at once
   bool slow_release = false;      // what is retired is released when all actors have returned
   u32 cores = 1;                  // that walk each tree

@@ -70,8 +70,10 @@ constexpr Row operations[] = {
     {"migrate_against_write", "populate:p0-1 fill:p0,w -- migrate:p0 write:p0"},
     {"migrate_against_unmap", "populate:p0-1 fill:p0 -- migrate:p0 unmap:p0"},
     {"migrate_against_migrate", "populate:p0-1 -- migrate:p0 migrate:p0"},
+    {"two_migrates_that_want_one_token", "populate:p0-1 -- migrate:p0 migrate:p0 same_token"},
     {"break_copy_against_fill", "populate:p0-1 clone fill:p0 -- break_copy:p0 fill:p0,w"},
     {"two_breaks_of_one_copy", "populate:p0-1 clone -- break_copy:p0 break_copy:p0"},
+    {"two_breaks_that_want_one_token", "populate:p0-1 clone -- break_copy:p0 break_copy:p0 same_token"},
     {"freeze_against_write", "populate:p0-1 fill:p0,w -- freeze:all write:p0"},
     {"harvest_against_write", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 write:p0"},
     {"harvest_against_unmap", "populate:p0-1 fill:p0,w write:p0 -- harvest:p0 unmap:p0"},
@@ -91,6 +93,8 @@ constexpr Row operations[] = {
     {"break_copy_against_unmap", "populate:p0-1 clone fill:p0 -- break_copy:p0 unmap:p0"},
     {"break_copy_against_unmap_of_the_table", "populate:p0-1 clone fill:p0 -- break_copy:p0 unmap:m0"},
     {"break_copy_against_migrate", "populate:p0-1 clone fill:p0 -- break_copy:p0 migrate:p0"},
+    {"freeze_against_unmap", "populate:p0-1 fill:p0 -- freeze:all unmap:p0"},
+    {"freeze_against_resize", "populate:p0-1 fill:p0 -- freeze:all resize:p0"},
     {"freeze_against_migrate", "populate:p0-1 fill:p0 -- freeze:all migrate:p0"},
     {"split_of_a_huge_leaf", "root:pud size:1G populate:g0,1G -- split:g0,2M fill:p0,w"},
     {"unmap_in_a_huge_leaf", "root:pud size:1G populate:g0,1G fill:p0 -- unmap:m0 fill:p0,w"},
@@ -148,6 +152,13 @@ void add(std::vector<Scenario>& to, const std::string& name, const std::string& 
   to.back().name = name;
 }
 
+// An allocation fails, and then another one: whoever needs it gives up and leaves all as it was.
+void add_without_memory(std::vector<Scenario>& to, const Row& row)
+{
+  for (const char* nth : {"1", "2"})
+    add(to, std::string(row.name) + "_without_memory_" + nth, std::string(row.text) + " fail:alloc#" + nth);
+}
+
 // The row's text at this place.
 std::string put(const char* text, const TreePlace& place)
 {
@@ -178,6 +189,8 @@ std::vector<Scenario> scenarios(Suite suite)
         add(all, std::string(row.name) + "_" + std::string(format.name),
             "view:" + std::string(format.name) + " " + row.text);
     for (const Row& row : operations) add(all, row.name, row.text);
+    for (const Row& row : splits) add_without_memory(all, row);
+    for (const Row& row : operations) add_without_memory(all, row);
   } else if (suite == Suite::large) {
     for (const Row& row : large_rows) add(all, row.name, row.text);
   } else {

@@ -159,6 +159,7 @@ TEST(Abi, KeepsTheNumbersAndNamesOfPoints)
       "flush",        "collect",     "unpend",       "carry",     "retire", "list",        "attach",
       "detach",       "unlist",      "read_size",    "resize",    "mark",   "grace",       "copy",
       "install",      "harvest",     "report",       "persist",   "alloc",  "read_frozen", "freeze",
+      "hold",
   };
   Numbers kept, found;
   for (std::size_t i = 0; i < golden.size(); ++i) kept[golden[i]] = i;

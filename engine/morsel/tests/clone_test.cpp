@@ -213,5 +213,68 @@ TEST(Send, MovesTheTreeWithoutTouchingAnEntry)
   destroy(p, receiver);
 }
 
+// Whoever helps goes on from a word that is not its own, and holds its token as long: here its maker is gone, and
+// somebody begins again.
+TEST(Clone, ABreakThatHelpedInstallsNothingInAnothersPlace)
+{
+  EngineFixture f(4 * MiB, 1);
+  ASSERT_TRUE(f.populate({0, 4 * KiB}));
+  Clone c(f, f.o);
+  const auto begin_only = [&] {
+    f.machine.faults().add({.point = SyncPoint::install, .action = MORSEL_FAULT_FAIL});
+    auto p = c.platform();
+    EXPECT_EQ(break_copy(p, c.o.object, 0).error(), Error::busy);
+    f.machine.faults().clear();
+  };
+  begin_only();
+  u64 again = 0;
+  OvertakenPlatform helper(f.machine, c.o);
+  helper.meanwhile = [&](const EntryRef& e, u64 token) {
+    EXPECT_EQ(c.o.object.move_tokens[token].value, 1u) << "the helper's";
+    const u64 met = *e.word;
+    auto p = c.platform();
+    cancel_move(p, e, met);
+    c.o.last_token = token - 1;
+    begin_only();
+    again = *e.word;
+    EXPECT_TRUE(software::is_moving(again));
+    EXPECT_NE(again, met);
+  };
+  EXPECT_EQ(break_copy(helper, c.o.object, 0).error(), Error::busy);
+  ASSERT_NE(again, 0u);
+  EXPECT_EQ(holders(c.o.object), 0u);
+  EXPECT_EQ(*c.write(0, 7), BreakOutcome::copied);
+}
+
+// What it met is over when it holds the token: then it begins for itself.
+TEST(Clone, ABreakLooksAgainOnceItHoldsTheTokenOfAnother)
+{
+  struct Platform : sim::EmbeddedPlatform {
+    using EmbeddedPlatform::EmbeddedPlatform;
+    void add(SyncPoint at, TreeId tree, Counter& counter, int delta)
+    {
+      EmbeddedPlatform::add(at, tree, counter, delta);
+      if (at == SyncPoint::hold && meanwhile) std::exchange(meanwhile, {})();
+    }
+    std::function<void()> meanwhile;
+  };
+  EngineFixture f(4 * MiB, 1);
+  ASSERT_TRUE(f.populate({0, 4 * KiB}));
+  Clone c(f, f.o);
+  f.machine.faults().add({.point = SyncPoint::install, .action = MORSEL_FAULT_FAIL});
+  auto gone = c.platform();
+  EXPECT_EQ(break_copy(gone, c.o.object, 0).error(), Error::busy);
+  f.machine.faults().clear();
+  Platform helper(f.machine, c.o);
+  helper.meanwhile = [&] {
+    auto p = c.platform();
+    const Walked w = walk<PrimaryFormat>(p, SyncPoint::find, c.o.object.primary, 0, 0);
+    cancel_move(p, w.entry, w.word);
+  };
+  EXPECT_EQ(*break_copy(helper, c.o.object, 0), BreakOutcome::copied);
+  EXPECT_EQ(holders(c.o.object), 0u);
+  EXPECT_EQ(c.o.frames, 1u);
+}
+
 }  // namespace
 }  // namespace morsel::testing_support

@@ -4,7 +4,9 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <optional>
+#include <utility>
 
 #include "engine/format/tests/slow_decoder.hpp"
 #include "engine/sim/machine.hpp"
@@ -84,6 +86,24 @@ class EngineFixture {
   sim::Machine machine;
   sim::EmbeddedObject o;
 };
+
+// An actor to whom something happens just before it installs a moved page.
+struct OvertakenPlatform : sim::EmbeddedPlatform {
+  using EmbeddedPlatform::EmbeddedPlatform;
+  bool compare_exchange(SyncPoint at, const EntryRef& e, u64 expected, u64 desired)
+  {
+    if (at == SyncPoint::install && meanwhile) std::exchange(meanwhile, {})(e, software::read_moving(expected).token);
+    return EmbeddedPlatform::compare_exchange(at, e, expected, desired);
+  }
+  std::function<void(const EntryRef&, u64 token)> meanwhile;
+};
+
+inline u64 holders(const Object& object)
+{
+  u64 sum = 0;
+  for (const Counter& token : object.move_tokens) sum += token.value;
+  return sum;
+}
 
 inline constexpr u64 KiB = 1024;
 inline constexpr u64 MiB = 1024 * KiB;

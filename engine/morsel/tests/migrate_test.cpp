@@ -9,6 +9,12 @@ u64& content(EngineFixture& f, u64 offset)
   return *f.machine.arena().words(PhysAddr{f.primary(offset)->address + (offset & (page_bytes - 1))});
 }
 
+const u64* lookup_word(EngineFixture& f, u64 offset)
+{
+  auto p = f.platform();
+  return walk<PrimaryFormat>(p, SyncPoint::find, f.o.object.primary, offset, 0).entry.word;
+}
+
 Expected<u64> move_all(EngineFixture& f, Range range)
 {
   auto p = f.platform();
@@ -131,6 +137,56 @@ TEST(Migrate, ABreakOfACopyPutsAPageBackThatIsMoving)
   auto p = f.platform();
   EXPECT_EQ(*break_copy(p, f.o.object, 0), BreakOutcome::writable);
   EXPECT_EQ(f.primary(0)->address, frame);
+}
+
+// The first mover stops before its install and is overtaken: a fill puts the leaf back, the page is written, and after
+// as many moves as a word can count a second one begins, whose word is in the first one's place.
+TEST(Migrate, AMoveThatWasOvertakenBy1024OthersInstallsNothing)
+{
+  EngineFixture f(4 * MiB, 1);
+  View& v = f.add(FormatId::ept);
+  ASSERT_TRUE(f.populate({0, 4 * KiB}));
+  const u64 frame = f.primary(0)->address;
+  u64 second = 0;
+  OvertakenPlatform first(f.machine, f.o);
+  first.meanwhile = [&](const EntryRef& e, u64 token) {
+    EXPECT_EQ(*f.fill(v, 0, right_write), FillOutcome::filled);
+    content(f, 0) = 2;
+    f.o.last_token = u64{5} * (software::max_moving_token + 1) + token - 1;
+    f.machine.faults().add({.point = SyncPoint::install, .action = MORSEL_FAULT_FAIL});
+    EXPECT_EQ(*move_all(f, {0, 4 * KiB}), 0u);  // goes no further than to its install
+    f.machine.faults().clear();
+    second = *e.word;
+    ASSERT_TRUE(software::is_moving(second));
+    EXPECT_NE(software::read_moving(second).token, token) << "somebody holds that one";
+  };
+  EXPECT_EQ(*migrate(first, f.o.object, {0, 4 * KiB}), 0u);
+  EXPECT_EQ(*lookup_word(f, 0), second) << "the second one's word still stands";
+  EXPECT_EQ(holders(f.o.object), 0u);
+  EXPECT_EQ(*f.fill(v, 0, right_write), FillOutcome::filled);
+  EXPECT_EQ(f.primary(0)->address, frame);
+  EXPECT_EQ(content(f, 0), 2u);
+}
+
+TEST(Migrate, SaysBusyWhenAsManyMovesAreUnderWayAsThereAreTokens)
+{
+  EngineFixture f(4 * MiB, 1);
+  ASSERT_TRUE(f.populate({0, 2 * MiB}, rights_rw, 1));
+  ASSERT_TRUE(f.populate({2 * MiB, 2 * MiB + 8 * KiB}));
+  for (Counter& token : f.o.object.move_tokens) token.value = 1;
+  const u64 frame = f.primary(2 * MiB)->address, frames = f.o.frames;
+  EXPECT_EQ(move_all(f, {2 * MiB, 4 * MiB}).error(), Error::busy);
+  f.o.object.primary.attached.value = 1;  // the leaf gives way to a table by way of a moving word
+  EXPECT_EQ(f.unmap({0, 4 * KiB}).error(), Error::busy);
+  EXPECT_EQ(f.primary(2 * MiB)->address, frame);
+  EXPECT_TRUE(f.primary(0));
+  EXPECT_EQ(f.o.frames, frames);
+  EXPECT_EQ(holders(f.o.object), max_moves);
+  f.o.object.move_tokens[7].value = 0;
+  EXPECT_EQ(*move_all(f, {2 * MiB, 4 * MiB}), 2u) << "one for all";
+  EXPECT_EQ(*f.unmap({0, 4 * KiB}), 1u);
+  f.o.object.primary.attached.value = 0;
+  EXPECT_EQ(f.o.object.move_tokens[7].value, 0u);
 }
 
 }  // namespace

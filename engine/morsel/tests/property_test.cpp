@@ -13,7 +13,7 @@
 namespace morsel::testing_support {
 
 constexpr u32 pages = 3 * 512;  // of the largest object
-constexpr std::size_t most_views = 4;
+constexpr std::size_t most_views = 9;
 constexpr std::size_t most_clones = 3;
 
 struct Op {

@@ -327,9 +327,9 @@ TEST_F(ReplayCommand, SaysWhatAnOperationOwedAndDidNotDo)
   for (const auto& [token, invariant, point] :
        {std::tuple("populate:p0+fill:p0+--+unmap:p0+drop:flush@sa22", "I2", "flush"),
         std::tuple("populate:p0+fill:p0+--+unmap:p0+unmap:p0+late:flush~unpend@sa13b19a6", "I2", "flush"),
-        std::tuple("populate:p0+fill:p0,w+--+migrate:p0+late:flush~copy@sa24", "I2", "flush"),
+        std::tuple("populate:p0+fill:p0,w+--+migrate:p0+late:flush~copy@sa26", "I2", "flush"),
         std::tuple("populate:p0,r+fill:p0+--+fill:p0,w+unmap:p0+drop:flush@a@sa17b18", "I2", "flush"),
-        std::tuple("populate:p0,r+fill:p0+--+fill:p0,w+migrate:p0+drop:flush@a@sa17b21", "I2", "flush"),
+        std::tuple("populate:p0,r+fill:p0+--+fill:p0,w+migrate:p0+drop:flush@a@sa17b24", "I2", "flush"),
         std::tuple("populate:p0+fill:p0+write:p0+--+unmap:p0+drop:carry@sa24", "I4", "carry")}) {
     SCOPED_TRACE(token);
     const Reply reply = run("replay " + std::string(token) + " --how live");

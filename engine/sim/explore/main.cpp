@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "engine/session/failure.hpp"
+#include "engine/sim/crash.hpp"
 #include "engine/sim/explore/report.hpp"
 #include "engine/sim/ingredients.hpp"
 #include "engine/sim/minimise.hpp"
@@ -26,7 +27,7 @@ using session::Exit;
 using session::Failure;
 
 struct Options {
-  std::vector<std::string> words;  // scenarios, files, a token
+  std::vector<std::string> words;  // scenarios, files, a token of a run or a crash
   std::string suite;
   std::string shard = "0/1";
   bool json = false;
@@ -90,11 +91,20 @@ class Program {
 
   int replay_token()
   {
+    if (is_crash_token(options_.words.at(0))) return replay_crash_token();
     const TokenRun run = parse_token(options_.words.at(0));
     const Replay told = replay(run.scenario, run.schedule);
     for (const Step& step : told.steps) std::cout << describe(run.scenario, step) << '\n';
     std::cout << (told.violation.empty() ? "holds" : told.violation) << '\n';
     return told.violation.empty() ? 0 : 1;
+  }
+
+  int replay_crash_token()
+  {
+    const CrashVerdict verdict = replay_crash(options_.words.at(0));
+    for (const std::string& line : verdict.story) std::cout << line << '\n';
+    std::cout << (verdict.violation.empty() ? "holds" : verdict.violation) << '\n';
+    return verdict.violation.empty() ? 0 : 1;
   }
 
   int shrink()
@@ -232,6 +242,18 @@ void add_chance_options(CLI::App& command, Options& options)
   command.add_option("--seed", options.seed, "the first seed")->capture_default_str();
 }
 
+// Last first, as CLI11 takes them. Scenarios and tokens of an empty stage begin with --, and are no options.
+std::vector<std::string> words_of(int argc, char** argv)
+{
+  std::vector<std::string> words;
+  for (int i = argc - 1; i > 0; --i) {
+    const std::string word = argv[i];
+    const bool empty_stage = word.starts_with("--+") || word.starts_with("-- ");
+    words.push_back(empty_stage ? word[2] + word : word);
+  }
+  return words;
+}
+
 int run(int argc, char** argv)
 {
   Options options;
@@ -251,7 +273,9 @@ int run(int argc, char** argv)
   for (CLI::App* const command : {all, random})
     command->add_option("SCENARIO", options.words, "as text: 'populate:p0 -- fill:p0,w unmap:p0'")->required();
   for (CLI::App* const command : {replay, shrink})
-    command->add_option("TOKEN", options.words, "scenario@schedule")->required()->expected(1);
+    command->add_option("TOKEN", options.words, "scenario@schedule; replay: also scenario@crash")
+        ->required()
+        ->expected(1);
   merge->add_option("FILE", options.words, "results")->required();
   suite->add_option("SUITE", options.suite, "small, large: every state; races: by chance")
       ->required()
@@ -261,7 +285,7 @@ int run(int argc, char** argv)
   for (CLI::App* const command : {suite, all}) add_search_options(*command, options);
   for (CLI::App* const command : {suite, random}) add_chance_options(*command, options);
   try {
-    app.parse(argc, argv);
+    app.parse(words_of(argc, argv));
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(Exit::usage);
   }

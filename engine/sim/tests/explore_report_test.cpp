@@ -91,6 +91,39 @@ TEST(ExploreProgram, GivesATokenThatReplays)
   EXPECT_NE(replayed.output.find(line.violation.substr(0, 3)), std::string::npos) << replayed.output;
 }
 
+// Tokens of the page of ingredients, but those cut off there because their run has no end.
+std::vector<std::string> tokens_of_the_page()
+{
+  const char* const page = std::getenv("MORSEL_INGREDIENTS_PAGE");
+  std::ifstream file(page ? page : "");
+  std::vector<std::string> tokens;
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t end = line.rfind("` | "), begin = line.rfind('`', end - 1) + 1;
+    if (line[0] == '|' && end != line.npos && line.substr(end - 3, 3) != "...")
+      tokens.push_back(line.substr(begin, end - begin));
+  }
+  return tokens;
+}
+
+TEST(ExploreProgram, ReplaysEveryTokenOfTheIngredientsPage)
+{
+  std::size_t crashes = 0;
+  const std::vector<std::string> tokens = tokens_of_the_page();
+  ASSERT_GT(tokens.size(), 80u);
+  for (const std::string& token : tokens) {
+    const Ended ended = explore("replay '" + token + "'");
+    EXPECT_EQ(ended.status, 1) << token << "\n" << ended.output;
+    const bool crash = ended.output.find("the machine stops") != std::string::npos;
+    if (crash) {
+      ++crashes;
+      const bool recovered = ended.output.find("after recovery p0 ") != std::string::npos;
+      EXPECT_NE(recovered, ended.output.find("recovery fails: ") != std::string::npos) << ended.output;
+      EXPECT_NE(ended.output.find("\nI6 "), std::string::npos) << ended.output;
+    }
+  }
+  EXPECT_EQ(crashes, 7u);
+}
+
 TEST(ExploreProgram, RefusesWithAReason)
 {
   EXPECT_EQ(explore("all 'populate:p0 -- jump:p0'").status, 2);
