@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Where threads run. The guest's interrupts go to its first CPU (irqaffinity=0, testvm/host/domain_xml.cpp), and so does
-// the loop that answers them: to wake a thread on another CPU takes an interrupt more, which is dear in emulation.
+// Where threads run. The guest's interrupts go to its first CPU (irqaffinity=0, testvm/host/domain_xml.cpp), and so
+// does the loop that answers them: to wake a thread on another CPU takes an interrupt more, which is dear in emulation.
 #pragma once
 #include <sys/types.h>
 

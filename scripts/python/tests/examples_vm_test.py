@@ -57,7 +57,8 @@ class OnAVm(unittest.TestCase):
             session.line("object create later 4M")
             session.line("journal on")
             session.subscribe(points=True)
-            session.line("run sh -c 'setsid sh -c \"sleep 1; morsel-touch /morsel/later write:0x3000=1 >/dev/null 2>&1\" &'")
+            later = "sleep 1; morsel-touch /morsel/later write:0x3000=1 >/dev/null 2>&1"
+            session.line(f"run sh -c 'setsid sh -c \"{later}\" &'")
             before = session.points_cursor
             for event in session.events():
                 assert isinstance(event, Event), event
