@@ -81,10 +81,13 @@ static struct miscdevice device = {
 
 static int __init morsel_init(void)
 {
-	int error = morsel_reclaim_start();
+	int error = morsel_observe_start();
 
 	if (error)
 		return error;
+	error = morsel_reclaim_start();
+	if (error)
+		goto observe;
 	error = register_filesystem(&morsel_fs_type);
 	if (error)
 		goto reclaim;
@@ -107,6 +110,8 @@ filesystem:
 	unregister_filesystem(&morsel_fs_type);
 reclaim:
 	morsel_reclaim_stop();
+observe:
+	morsel_observe_stop();
 	return error;
 }
 
@@ -134,6 +139,7 @@ static void __exit morsel_exit(void)
 	morsel_contexts_stop();
 	rcu_barrier();
 	morsel_reclaim_stop();
+	morsel_observe_stop();
 	expect_nothing_held();
 }
 

@@ -4,6 +4,7 @@
  * use. Where nobody does, an access of the engine is a nop away from a plain one.
  */
 #include <asm/processor.h>
+#include <linux/hrtimer.h>
 #include <linux/jump_label.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -40,57 +41,107 @@ static u8 *map_text(unsigned long first, unsigned int count)
 	return alias;
 }
 
-/* Asked once: under a hypervisor each CPUID is an exit. */
 static bool in_tcg(void)
 {
-	static int known = -1;
-
-	if (known < 0)
-		known = boot_cpu_has(X86_FEATURE_HYPERVISOR) && hypervisor_cpuid_base("TCGTCGTCGTCG", 0);
-	return known;
+	return boot_cpu_has(X86_FEATURE_HYPERVISOR) && hypervisor_cpuid_base("TCGTCGTCGTCG", 0);
 }
 
 /*
  * A key is switched by way of a breakpoint at each place that asks for it (text_poke_bp()). TCG, before QEMU 8.1, may
  * translate such a place while another CPU writes there, and keep the breakpoint's translation when that has long gone:
  * whoever comes there is caught for ever, because the kernel finds no breakpoint and lets it try again. A write to the
- * place, even of what stands there, throws the translation away. Other keys, as those of the tracepoints, stay as they
- * are.
+ * place, even of what stands there, throws the translation away.
+ *
+ * All CPUs may be caught at once, in the kernel, where only interrupts come through. And a host that is busy may let a
+ * CPU go on in the middle of a translation long after the switch. So the places are written at once, without sleeping
+ * before, and then by a timer's interrupt: after 1 ms, 2 ms, 4 ms, … 8 s. Other keys, as those of the tracepoints,
+ * stay as they are.
  */
+#define FIRST_PAUSE (1 * NSEC_PER_MSEC)
+#define LAST_PAUSE (8 * NSEC_PER_SEC)
+
+static u8 *alias;		/* of the text from alias_start on; NULL: these CPUs need none */
+static unsigned long alias_start;
+static struct hrtimer again;
+static u64 pause;		/* ns, until it rings */
+
 static void forget_breakpoints(void)
 {
-	struct jump_entry *const begin = THIS_MODULE->jump_entries, *const end = begin + THIS_MODULE->num_jump_entries;
+	struct jump_entry *entry = THIS_MODULE->jump_entries, *const end = entry + THIS_MODULE->num_jump_entries;
+
+	for (; entry < end; entry++)
+		if (is_ours(entry)) {
+			u8 *const place = alias + (jump_entry_code(entry) - alias_start);
+
+			WRITE_ONCE(*place, READ_ONCE(*place));
+		}
+}
+
+static enum hrtimer_restart forget_again(struct hrtimer *timer)
+{
+	forget_breakpoints();
+	pause *= 2;
+	if (pause > LAST_PAUSE)
+		return HRTIMER_NORESTART;
+	hrtimer_forward_now(timer, ns_to_ktime(pause));
+	return HRTIMER_RESTART;
+}
+
+/* `key_mutex` held: no place is being changed, and none will be until the timer is off. */
+static void switch_key(bool on)
+{
+	if (alias)
+		hrtimer_cancel(&again);
+	if (on)
+		static_branch_enable(&morsel_observed_key);
+	else
+		static_branch_disable(&morsel_observed_key);
+	if (!alias)
+		return;
+	forget_breakpoints();
+	pause = FIRST_PAUSE;
+	hrtimer_start(&again, ns_to_ktime(pause), HRTIMER_MODE_REL);
+}
+
+int morsel_observe_start(void)
+{
+	struct jump_entry *entry = THIS_MODULE->jump_entries, *const end = entry + THIS_MODULE->num_jump_entries;
 	unsigned long first = ULONG_MAX, last = 0;
-	struct jump_entry *entry;
-	u8 *alias;
 
 	if (!in_tcg())
-		return;
-	for (entry = begin; entry < end; entry++)
+		return 0;
+	for (; entry < end; entry++)
 		if (is_ours(entry)) {
 			first = min(first, jump_entry_code(entry) & PAGE_MASK);
 			last = max(last, jump_entry_code(entry) & PAGE_MASK);
 		}
-	alias = last ? map_text(first, (last - first) / PAGE_SIZE + 1) : NULL;
-	if (!alias)
-		return;
-	for (entry = begin; entry < end; entry++)
-		if (is_ours(entry)) {
-			u8 *const place = alias + (jump_entry_code(entry) - first);
+	if (!last)
+		return 0;
+	hrtimer_init(&again, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
+	again.function = forget_again;
+	alias_start = first;
+	alias = map_text(first, (last - first) / PAGE_SIZE + 1);
+	return alias ? 0 : -ENOMEM;
+}
 
-			WRITE_ONCE(*place, READ_ONCE(*place));
-		}
-	vunmap(alias);
+/* Nobody observes any more. */
+void morsel_observe_stop(void)
+{
+	mutex_lock(&key_mutex);
+	if (alias) {
+		hrtimer_cancel(&again);
+		vunmap(alias);
+		alias = NULL;
+	}
+	mutex_unlock(&key_mutex);
 }
 
 /* Tracepoints want an int. */
 int morsel_observe_on(void)
 {
 	mutex_lock(&key_mutex);
-	if (!observers++) {
-		static_branch_enable(&morsel_observed_key);
-		forget_breakpoints();
-	}
+	if (!observers++)
+		switch_key(true);
 	mutex_unlock(&key_mutex);
 	return 0;
 }
@@ -98,9 +149,7 @@ int morsel_observe_on(void)
 void morsel_observe_off(void)
 {
 	mutex_lock(&key_mutex);
-	if (!WARN_ON(!observers) && !--observers) {
-		static_branch_disable(&morsel_observed_key);
-		forget_breakpoints();
-	}
+	if (!WARN_ON(!observers) && !--observers)
+		switch_key(false);
 	mutex_unlock(&key_mutex);
 }

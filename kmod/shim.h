@@ -219,6 +219,8 @@ long morsel_file_ioctl(struct file *file, unsigned int command, unsigned long ar
 int morsel_get_request(void *request, size_t size, const void __user *from);
 
 /* observe.c; both may sleep */
+int morsel_observe_start(void);
+void morsel_observe_stop(void);
 int morsel_observe_on(void);
 void morsel_observe_off(void);
 

@@ -19,7 +19,7 @@ namespace morsel {
 
 // Replaces the leaves of `range` that are larger than those of `leaf_level` by tables of smaller ones. Nothing that a
 // walker can do changes, so views keep the leaves that they have. unaligned, out_of_range, invalid, frozen, no_memory
-// (what was split stays so), corrupt.
+// or busy (what was split stays so), corrupt.
 template <Platform P>
 Status split(P& p, Object& object, Range range, Level leaf_level)
 {

@@ -10,11 +10,13 @@
 //               token, too, and until both have given it back there is no other word with it; flush, copy, install
 //
 // Who only puts the leaf back or takes the frame needs no token: either is right for whichever attempt the word is of.
-// A suspended actor keeps the one token that it holds, and nobody waits for it.
+// A suspended actor keeps what it holds (one token; two, while a migration splits a leaf of an attached primary), and
+// nobody waits for it.
 //
-// Thread safety: used by one actor, inside a section. Invariants: I9, and I5 as long as fewer than max_moves actors are
-// between their change and their install. Source: design of the protocol, "the token is unique per attempt"
-// (move_token_reuse); the model's tokens are those that nobody holds or expects.
+// Thread safety: used by one actor, inside a section. Invariants: I9, and I5 as long as fewer than max_moves tokens are
+// held: with nearly all of them held, who takes one at the same time as others may be refused, and says so. Source:
+// design of the protocol, "the token is unique per attempt" (move_token_reuse); the model's tokens are those that
+// nobody holds or expects.
 #pragma once
 #include "engine/morsel/marks.hpp"
 #include "engine/platform/platform.hpp"
@@ -29,7 +31,7 @@ class MoveToken {
   MoveToken(const MoveToken&) = delete;
   MoveToken& operator=(const MoveToken&) = delete;
 
-  // Any that nobody else holds; kept from one attempt to the next. False: there is none.
+  // Any that nobody else holds; kept from one attempt to the next. False: none was free when it was looked at.
   bool take()
   {
     if (held_) return true;

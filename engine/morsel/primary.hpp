@@ -126,7 +126,8 @@ template <Platform P>
 }  // namespace detail
 
 // Unmaps every page of `range`; holes are no error. Returns the pages that were mapped. unaligned, out_of_range,
-// invalid (empty), frozen, no_memory (a large leaf could not be split; what comes before it is unmapped), corrupt.
+// invalid (empty), frozen, no_memory or busy (a large leaf could not be split; what comes before it is unmapped),
+// corrupt.
 template <Platform P>
 Expected<u64> unmap(P& p, Object& object, Range range)
 {
@@ -147,7 +148,8 @@ Expected<u64> unmap(P& p, Object& object, Range range)
 }
 
 // Changes the size. Shrinking unmaps the tail after the new size is visible, so that a populate that read the old size
-// finds out (it reads the size again after its change). unaligned, out_of_range, frozen, no_memory, corrupt.
+// finds out (it reads the size again after its change). unaligned, out_of_range, frozen, no_memory or busy (a large
+// leaf could not be split), corrupt.
 template <Platform P>
 Status resize(P& p, Object& object, u64 bytes)
 {
@@ -269,7 +271,7 @@ template <Platform P>
 }  // namespace detail
 
 // Sets the rights of every mapped page of `range`. Returns the pages whose rights changed. unaligned, out_of_range,
-// invalid (rights without read), frozen, no_memory (a large leaf could not be split), corrupt.
+// invalid (rights without read), frozen, no_memory or busy (a large leaf could not be split), corrupt.
 template <Platform P>
 Expected<u64> protect(P& p, Object& object, Range range, Rights rights)
 {

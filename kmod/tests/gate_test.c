@@ -266,6 +266,7 @@ static void nobody_waits_with_the_inode_locked(void)
 	CHECK_EQ(counters().objects, 2);	/* the victim is gone */
 	close(gate);
 	CHECK_EQ(exit_status_of(mover), 0);
+	settle(fd);
 	CHECK_EQ(info_of(fd).frames, 1);
 }
 

@@ -70,7 +70,7 @@ static void sizes_are_checked(void)
 	version.size = sizeof(version);
 	CHECK_EQ(ioctl(device, MORSEL_IOC_VERSION, &version), 0);
 	CHECK_EQ(version.abi_version, MORSEL_ABI_VERSION);
-	CHECK_EQ(version.point_count, 42);
+	CHECK_EQ(version.point_count, 43);
 	CHECK_ERRNO(ioctl(device, MORSEL_IOC_POPULATE, &longer), ENOTTY);
 	CHECK_ERRNO(ioctl(fd, MORSEL_IOC_CREATE, &version), ENOTTY);
 	CHECK_ERRNO(ioctl(fd, 0xdeadbeef, &version), ENOTTY);

@@ -264,6 +264,7 @@ Outcome connect(Session& here, const Arguments& arguments, const Choice& choice)
 Outcome list(Session&, const Arguments&)
 {
   Json sessions = Json::array();
+  session::remove_dead_sessions();
   for (const std::string& name : session::running_sessions()) {
     try {
       sessions.push_back(Client(name).greeting());

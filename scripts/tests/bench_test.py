@@ -65,6 +65,14 @@ class Page(unittest.TestCase):
             if goals:
                 page.rewrite(text, area, [], "Here.")
 
+    def test_the_page_has_a_row_for_each_goal(self):
+        text = page.PAGE.read_text()
+        for area, goals in AREAS.items():
+            rows = text.partition(f"<!-- scripts/bench --page: {area} -->")[2].partition(f"<!-- end of {area} -->")[0]
+            names = [line.split(" | ")[0].removeprefix("| ") for line in rows.splitlines()]
+            for goal in goals:
+                self.assertIn(goal.name, names, f"scripts/bench --area {area} --page")
+
 
 class Output(unittest.TestCase):
     def test_json_lines_pass_over_other_lines(self):

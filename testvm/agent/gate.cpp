@@ -86,7 +86,6 @@ void Gate::control()
   start_timer(lease_, renewal, renewal);
   timer_ = make_timer();
   gate_ = std::move(gate);
-  workers_.take_turns(true);
   poller_.add(lease_.get(), EPOLLIN, [this](std::uint32_t) { renew_lease(); });
   poller_.add(timer_.get(), EPOLLIN, [this](std::uint32_t) { timer_rang(); });
   poller_.add(gate_.get(), EPOLLIN, [this](std::uint32_t events) {
@@ -131,6 +130,8 @@ Gate::State Gate::look()
 {
   State state;
   if (!gate_) return state;
+  // Before the actors: one that is at work now and ends before they are listed is waited for once more.
+  if (!waits_.empty()) state.jobs = workers_.running();
   constexpr std::size_t few = 32;
   if (room_.empty()) room_.resize(few);
   morsel_gate_actors request{};
@@ -256,7 +257,7 @@ bool Gate::answer(Wait& wait, const State& state)
     case Wait::For::everybody:
       for (const auto& each : state.actors)
         if (is_on_its_way(each, state.actors)) return false;
-      for (const auto& job : workers_.running())
+      for (const auto& job : state.jobs)
         if (!find_actor(state.actors, static_cast<std::uint32_t>(job.thread))) return false;
       wait.reply.done(Json{{"actors", describe_all(state)}});
       return true;
@@ -269,10 +270,11 @@ bool Gate::answer(Wait& wait, const State& state)
       return true;
     case Wait::For::condition:
       if (state.met_by == 0 &&
-          (!state.actors.empty() || !workers_.running().empty() || !programs_.running_of(wait.client).empty()))
+          (!state.actors.empty() || !state.jobs.empty() || !programs_.running_of(wait.client).empty()))
         return false;
       actor = state.met_by ? find_actor(state.actors, state.met_by) : nullptr;
       if (!actor) close(!state.closed);
+      workers_.take_turns(true);
       wait.reply.done(actor ? only("actor", describe(*actor, state)) : Json::object());
       return true;
   }
@@ -296,6 +298,7 @@ void Gate::end_conditions()
 void Gate::close(bool was_open)
 {
   module_.control(gate_.get(), MORSEL_IOC_GATE_STOP, nullptr);
+  workers_.take_turns(true);
   if (was_open) emit_("STOPPED", {{"actor", 0}, {"who", ""}, {"point", ""}});
 }
 
@@ -352,6 +355,8 @@ void Gate::until(morsel_gate_until condition, std::optional<std::uint64_t> clien
 {
   control();
   condition.size = sizeof condition;
+  workers_.take_turns(false);
+  at_points_.clear();  // all go on, whoever looks before or after
   module_.control(gate_.get(), MORSEL_IOC_GATE_UNTIL, &condition);
   add_wait({.what = Wait::For::condition, .client = client, .reply = std::move(reply)}, limit);
   look_again();

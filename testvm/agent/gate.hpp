@@ -70,6 +70,7 @@ class Gate {
     bool closed = false;
     std::uint32_t met_by = 0;
     std::span<const morsel_gate_actor> actors;  // until the next look
+    std::vector<Workers::Job> jobs;             // if somebody waits
   };
 
   void control();

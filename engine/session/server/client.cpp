@@ -155,12 +155,10 @@ void Client::receive()
 
 std::vector<std::string> running_sessions()
 {
-  std::set<std::string> names, dead;
-  for (const auto& entry : fs::directory_iterator(runtime_folder())) {
-    if (entry.path().extension() != ".session") continue;
-    (connect_to(entry.path().string()) ? names : dead).insert(entry.path().stem().string());
-  }
-  for (const std::string& name : dead) remove_session_files(name);
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(runtime_folder()))
+    if (entry.path().extension() == ".session" && connect_to(entry.path().string()))
+      names.insert(entry.path().stem().string());
   return {names.begin(), names.end()};
 }
 

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "engine/session/reply.hpp"
 #include "engine/session/server/runtime_folder.hpp"
 
@@ -37,13 +39,20 @@ UniqueFd take_session_name(const std::string& name)
                 fmt::format("Use it: --session {0}. End it: session end {0}. Or choose another name.", name));
 }
 
-void remove_session_files(const std::string& name)
+void remove_dead_sessions()
 {
-  const auto lock = take_lock(session_lock(name), Wait::no);
-  if (!lock) return;
-  std::error_code ignored;
-  fs::remove(session_socket(name), ignored);
-  fs::remove(session_lock(name), ignored);  // last, as a server does
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(runtime_folder())) {
+    const std::string name = entry.path().stem().string();
+    if (entry.path().extension() == ".session" && is_plain_name(name)) names.insert(name);
+  }
+  for (const std::string& name : names) {
+    const auto lock = take_lock(session_lock(name), Wait::no);
+    if (!lock) continue;
+    std::error_code ignored;
+    fs::remove(session_socket(name), ignored);
+    fs::remove(session_lock(name), ignored);  // last, as a server does
+  }
 }
 
 }  // namespace morsel::session

@@ -15,7 +15,7 @@ std::string session_socket(const std::string& name);
 std::filesystem::path session_lock(const std::string& name);
 // The name is the caller's as long as it has the descriptor open. Throws Failure if a session has it.
 UniqueFd take_session_name(const std::string& name);
-// What a killed server has left: nothing happens while somebody has the name.
-void remove_session_files(const std::string& name);
+// What killed servers have left: the files of names that nobody has.
+void remove_dead_sessions();
 
 }  // namespace morsel::session

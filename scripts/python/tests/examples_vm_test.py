@@ -57,9 +57,11 @@ class OnAVm(unittest.TestCase):
             session.line("object create later 4M")
             session.line("journal on")
             session.subscribe(points=True)
-            later = "sleep 1; morsel-touch /morsel/later write:0x3000=1 >/dev/null 2>&1"
+            later = ("until [ -e /tmp/now ]; do sleep 0.1; done;"
+                     " morsel-touch /morsel/later write:0x3000=1 >/dev/null 2>&1")
             session.line(f"run sh -c 'setsid sh -c \"{later}\" &'")
             before = session.points_cursor
+            subprocess.run([find_morselctl(), "--vm", VM, "run", "touch", "/tmp/now"], check=True)  # by another session
             for event in session.events():
                 assert isinstance(event, Event), event
                 if event.name == "POINT" and (event.data["actor_kind"], event.data["offset"]) == ("process", 0x3000):

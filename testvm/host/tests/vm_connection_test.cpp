@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <future>
 
 namespace morsel::testvm {
@@ -43,23 +44,44 @@ class Holder : public testing::Test {
   std::unique_ptr<VmConnection> connection_;
 };
 
-TEST_F(Holder, OnlyWhatMayStandAtTheGateIsWaitedForBeyondItsLimit)
+TEST_F(Holder, SilenceIsReported)
 {
   EXPECT_THROW(connection_->request("object-populate", {}, soon), Failure);
   tell("STOPPED");
   for (const char* command : {"gate-actors", "gate-step", "object-list", "object-info", "journal", "counters"})
     EXPECT_THROW(connection_->request(command, Json::object(), soon), Failure) << command;
-  for (const char* command : {"object-unmap", "view-drop", "access"}) {
-    auto waits =
-        std::async(std::launch::async, [&] { return connection_->request(command, Json::object(), Milliseconds(1)); });
-    Json asked = hear();
-    while (asked["execute"] != command) asked = hear();
-    EXPECT_EQ(waits.wait_for(soon), std::future_status::timeout) << command;
-    say({{"return", {{"done", command}}}, {"id", asked["id"]}});
-    EXPECT_EQ(waits.get()["done"], command);
-  }
+  for (const char* command : {"object-unmap", "view-drop", "access"})
+    EXPECT_THROW(connection_->request(command, Json::object(), soon), Failure) << "others are not answered either";
   tell("RESUMED");
   EXPECT_THROW(connection_->request("access", Json::object(), soon), Failure);
+}
+
+// The first echo is answered, and the request after the second.
+Json after_two_echoes(const std::function<Json()>& hear, const std::function<void(const Json&)>& say)
+{
+  const Json asked = hear();
+  const Json first = hear();
+  EXPECT_EQ(first["execute"], "echo");
+  say({{"return", Json::object()}, {"id", first["id"]}});
+  EXPECT_EQ(hear()["execute"], "echo");
+  say({{"return", {{"done", asked["execute"]}}}, {"id", asked["id"]}});
+  return asked;
+}
+
+TEST_F(Holder, OthersAreAskedWhileSomethingTakesItsTime)
+{
+  constexpr Milliseconds silence(1'000);
+  tell("STOPPED");
+  const auto hear_it = [this] { return hear(); };
+  const auto say_it = [this](const Json& message) { say(message); };
+  auto stands =
+      std::async(std::launch::async, [&] { return connection_->request("access", Json::object(), silence); });
+  EXPECT_EQ(after_two_echoes(hear_it, say_it)["execute"], "access");
+  EXPECT_EQ(stands.get()["done"], "access");
+  auto runs = std::async(std::launch::async, [&] { return connection_->run({{"argv", {"true"}}}, {}, silence); });
+  EXPECT_EQ(after_two_echoes(hear_it, say_it)["execute"], "run");
+  EXPECT_EQ(runs.get()["done"], "run");
+  EXPECT_THROW(connection_->run({{"argv", {"true"}}}, {}, soon), Failure) << "nobody answers";
 }
 
 TEST_F(Holder, IsAskedToKillAProgramThatNobodyWaitsForAnyMore)

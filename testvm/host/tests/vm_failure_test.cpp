@@ -229,7 +229,6 @@ TEST(LostVm, AGuestThatStopsUnderAProgramIsReportedAndTornDown)
   auto program = std::async(std::launch::async, [&] {
     return failure_of([&] { connection->run({{"argv", {"tail", "-f", "/dev/null"}}}, {}, silence); });
   });
-  EXPECT_EQ(program.wait_for(2 * silence), std::future_status::timeout) << "the agent answers others";
   ASSERT_EQ(kill(vm.process, SIGSTOP), 0);
   const Failure failure = program.get();
   EXPECT_EQ(failure.code(), Exit::target_lost);

@@ -150,7 +150,10 @@ TEST_F(SessionClient, RemovesWhatAKilledServerHasLeft)
   const std::string dead = left("dead"), starts = left("starts");
   const auto lock = take_lock(starts + "-lock", Wait::no);
   open(sim::make_embedded_target());
+  std::ofstream(std::filesystem::path(dead).replace_filename("no name of a session.session")).put('x');
   EXPECT_EQ(running_sessions(), std::vector<std::string>{"test"});
+  EXPECT_TRUE(std::filesystem::exists(dead)) << "looking removes nothing";
+  remove_dead_sessions();
   for (const char* suffix : {"", "-lock"}) {
     EXPECT_FALSE(std::filesystem::exists(dead + suffix)) << suffix;
     EXPECT_TRUE(std::filesystem::exists(starts + suffix)) << suffix;
