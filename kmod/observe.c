@@ -52,10 +52,10 @@ static bool in_tcg(void)
  * whoever comes there is caught for ever, because the kernel finds no breakpoint and lets it try again. A write to the
  * place, even of what stands there, throws the translation away.
  *
- * All CPUs may be caught at once, in the kernel, where only interrupts come through. And a host that is busy may let a
- * CPU go on in the middle of a translation long after the switch. So the places are written at once, without sleeping
- * before, and then by a timer's interrupt: after 1 ms, 2 ms, 4 ms, … 8 s. Other keys, as those of the tracepoints,
- * stay as they are.
+ * All CPUs may be caught at once, in the kernel, where only interrupts come through; while whoever switches the key has
+ * given his CPU away between two batches of places. And a host that is busy may let a CPU go on in the middle of a
+ * translation long after the switch. So a timer's interrupt writes the places: each millisecond during the switch, then
+ * after 1 ms, 2 ms, 4 ms, … 8 s. Other keys, as those of the tracepoints, stay as they are.
  */
 #define FIRST_PAUSE (1 * NSEC_PER_MSEC)
 #define LAST_PAUSE (8 * NSEC_PER_SEC)
@@ -64,6 +64,7 @@ static u8 *alias;		/* of the text from alias_start on; NULL: these CPUs need non
 static unsigned long alias_start;
 static struct hrtimer again;
 static u64 pause;		/* ns, until it rings */
+static bool switching;
 
 static void forget_breakpoints(void)
 {
@@ -71,36 +72,49 @@ static void forget_breakpoints(void)
 
 	for (; entry < end; entry++)
 		if (is_ours(entry)) {
-			u8 *const place = alias + (jump_entry_code(entry) - alias_start);
-
-			WRITE_ONCE(*place, READ_ONCE(*place));
+			/* Atomic: a byte that is being changed meanwhile must not come back. */
+			asm volatile("lock orb $0, %0" : "+m"(alias[jump_entry_code(entry) - alias_start]));
 		}
 }
 
 static enum hrtimer_restart forget_again(struct hrtimer *timer)
 {
 	forget_breakpoints();
-	pause *= 2;
+	if (!READ_ONCE(switching))
+		pause *= 2;
 	if (pause > LAST_PAUSE)
 		return HRTIMER_NORESTART;
 	hrtimer_forward_now(timer, ns_to_ktime(pause));
 	return HRTIMER_RESTART;
 }
 
-/* `key_mutex` held: no place is being changed, and none will be until the timer is off. */
+/* `key_mutex` held. */
+static void begin_switch(void)
+{
+	if (!alias)
+		return;
+	hrtimer_cancel(&again);
+	pause = FIRST_PAUSE;
+	WRITE_ONCE(switching, true);
+	hrtimer_start(&again, ns_to_ktime(pause), HRTIMER_MODE_REL);
+}
+
+static void end_switch(void)
+{
+	if (!alias)
+		return;
+	forget_breakpoints();
+	WRITE_ONCE(switching, false);
+}
+
 static void switch_key(bool on)
 {
-	if (alias)
-		hrtimer_cancel(&again);
+	begin_switch();
 	if (on)
 		static_branch_enable(&morsel_observed_key);
 	else
 		static_branch_disable(&morsel_observed_key);
-	if (!alias)
-		return;
-	forget_breakpoints();
-	pause = FIRST_PAUSE;
-	hrtimer_start(&again, ns_to_ktime(pause), HRTIMER_MODE_REL);
+	end_switch();
 }
 
 int morsel_observe_start(void)
