@@ -214,7 +214,7 @@ void Gate::look_again()
 // Whoever looks has seen what has changed, and the module does not tell it again: so all are told by whoever looks.
 Gate::State Gate::look_and_tell()
 {
-  const State state = look();
+  State state = look();
   if (gate_) tell(state);
   return state;
 }

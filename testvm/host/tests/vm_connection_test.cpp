@@ -59,7 +59,7 @@ TEST_F(Holder, SilenceIsReported)
 // The first echo is answered, and the request after the second.
 Json after_two_echoes(const std::function<Json()>& hear, const std::function<void(const Json&)>& say)
 {
-  const Json asked = hear();
+  Json asked = hear();
   const Json first = hear();
   EXPECT_EQ(first["execute"], "echo");
   say({{"return", Json::object()}, {"id", first["id"]}});

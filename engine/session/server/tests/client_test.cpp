@@ -142,7 +142,7 @@ TEST_F(SessionClient, NamesTheSessionsThatRun)
 TEST_F(SessionClient, RemovesWhatAKilledServerHasLeft)
 {
   const auto left = [](const char* name) {
-    const std::string socket = session_socket(name);
+    std::string socket = session_socket(name);
     std::ofstream(socket).put('x');
     std::ofstream(socket + "-lock").put('x');
     return socket;
