@@ -66,7 +66,8 @@ constexpr bool is_clean_page(u64 word)
   return (word & (F::present | F::dirty_bit | software::copy_on_write_bit)) == F::present;
 }
 
-// Takes out clean pages from `first` on, as far as they lie side by side.
+// Takes out clean pages from `first` on, as far as they lie side by side. Unrolled: a page costs so little that
+// counting and comparing is a fifth of it.
 template <Platform P>
 [[gnu::noinline]] Ahead unmap_clean_pages(P& p, Operation<P>& op, const EntryRef first, u64 end)
 {
@@ -74,6 +75,7 @@ template <Platform P>
   const u64 count = (end - first.offset) / page_bytes;
   u64 word = 0;
   u64 taken = 0;
+#pragma GCC unroll 4
   while (taken < count) {
     const EntryRef e{first.word + taken, first.offset + taken * page_bytes, first.tree, 0};
     word = p.load(SyncPoint::find, e);

@@ -194,6 +194,9 @@ void Promises::follow_section(const JournalRecord& r)
     case SyncPoint::install:
       if (is_write(r)) installed(section, r);
       break;
+    case SyncPoint::pend:
+      if (r.tree == primary_tree && is_done(r)) section.primary_walked = true;
+      break;
     case SyncPoint::unpend:
       if (is_done(r)) came_before_flush(section, r.tree, r);
       break;
@@ -208,7 +211,9 @@ void Promises::took(Section& section, const JournalRecord& r, const FormatInfo& 
   const Range span = span_of(r);
   const auto point = static_cast<SyncPoint>(r.point);
   const bool cached = was != EntryKind::hole && (was != EntryKind::reserved || software::is_stale(r.before));
-  if (point == SyncPoint::harvest || (point == SyncPoint::invalidate && cached))
+  const bool walked = section.primary_walked && r.tree == primary_tree && point == SyncPoint::change &&
+                      (was == EntryKind::leaf || was == EntryKind::table);
+  if (point == SyncPoint::harvest || (point == SyncPoint::invalidate && cached) || walked)
     owe(section.flushes[r.tree], span.start, Debt{span.end, span.start, r.tree, r.sequence});
   if (was != EntryKind::leaf) return;
   if (point == SyncPoint::reserve) section.stale[{r.tree, r.object_offset}] = {r.before, r.sequence};

@@ -4,6 +4,8 @@
 // tables, because what has been cached, forgotten or copied by half stands in none.
 //
 //   taken out of a view (invalidate, harvest)          → a flush of the view that covers it, before unpend and leave
+//   a leaf or table of the primary changed by one who
+//   has raised its pending count: hardware walks it    → the same of the primary
 //   a stale reservation, made or met                   → the same, before publish, undo or link, but where the new leaf
 //                                                        allows all that the old one did
 //   a dirty bit removed (change, invalidate, reserve,
@@ -11,7 +13,7 @@
 //   a moved or copied page installed                   → a whole copy to its frame, before
 //
 // The rules are the protocol's (operation.hpp, fill.hpp, migrate.hpp): what breaks them may be an injected fault or a
-// mistake. Not followed: flushes of the primary, and that of a leaf which replaces none.
+// mistake. Not followed: the flush of a leaf which replaces none, and of one that is split.
 //
 // A section counts from its `enter` on; where records are missing, all are forgotten, so that nobody is accused of
 // what was not seen; likewise where more is owed, or under way, than there is room for (a hostile guest).
@@ -83,6 +85,7 @@ class Promises {
     std::map<std::pair<TreeId, u64>, Stale> stale;  // by tree and offset
     Debts carries;                               // by physical address
     std::set<u64> copies;                        // frames that were filled
+    bool primary_walked = false;
     std::size_t held() const;
     std::array<std::optional<u64>, 3> faults{};  // by kind
   };

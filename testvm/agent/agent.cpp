@@ -56,13 +56,13 @@ Agent::Agent(Module& module, UniqueFd channel, Channel kind)
             gate_.look_again();
           },
           [this](pid_t pid, const char* stream, const std::string& text) {
-            send(encode_event("PROGRAM_OUTPUT", {{"pid", pid}, {"stream", stream}, {"text", text}}));
+            send(encode_event("PROGRAM_OUTPUT", Json{{"pid", pid}, {"stream", stream}, {"text", text}}));
           }),
       workers_(poller_),
       gate_(module, poller_, workers_, programs_,
-            [this](const std::string& name, Json data) { send(encode_event(name, std::move(data))); }),
+            [this](const std::string& name, const Encoded& data) { send(encode_event(name, data)); }),
       faults_(module, poller_,
-              [this](const std::string& name, Json data) { send(encode_event(name, std::move(data))); })
+              [this](const std::string& name, const Encoded& data) { send(encode_event(name, data)); })
 {
   fcntl(channel_.get(), F_SETFL, fcntl(channel_.get(), F_GETFL) | O_NONBLOCK);
   poller_.add(channel_.get(), EPOLLIN | EPOLLOUT | EPOLLET, [this](std::uint32_t events) { channel_ready(events); });
@@ -162,10 +162,10 @@ Context Agent::context_for(const Json& id)
       .gate = gate_,
       .faults = faults_,
       .workers = workers_,
-      .emit = [this](const std::string& name, Json data) { send(encode_event(name, std::move(data))); },
+      .emit = [this](const std::string& name, const Encoded& data) { send(encode_event(name, data)); },
       .reply_later =
-          [this, id, peer = peer_](Json value) {
-            if (peer == peer_) send(encode_return(std::move(value), id));
+          [this, id, peer = peer_](const Encoded& value) {
+            if (peer == peer_) send(encode_return(value, id));
           },
       .fail_later =
           [this, id, peer = peer_](const RequestError& error) {
@@ -185,7 +185,7 @@ std::optional<std::string> Agent::execute(const Request& request)
   }
   Context context = context_for(request.id);
   auto value = kind.handler(context, Arguments(request.arguments));
-  return value ? std::optional(encode_return(std::move(*value), request.id)) : std::nullopt;
+  return value ? std::optional(encode_return(*value, request.id)) : std::nullopt;
 }
 
 void Agent::start_worker(const RequestKind& kind, const Request& request)
@@ -198,8 +198,8 @@ void Agent::start_worker(const RequestKind& kind, const Request& request)
   workers_.start(
       {.what = in_words(request), .object = name.is_string() ? name.get<std::string>() : ""},
       [&kind, request, outcome, context = context_for(request.id)]() mutable {
-        context.emit = [&](const std::string& event, Json data) {
-          outcome->events += encode_event(event, std::move(data));
+        context.emit = [&](const std::string& event, const Encoded& data) {
+          outcome->events += encode_event(event, data);
         };
         outcome->reply = reply_or_error(request.id, [&] {
           return encode_return(kind.handler(context, Arguments(request.arguments)).value_or(Json::object()),

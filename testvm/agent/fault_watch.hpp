@@ -16,7 +16,7 @@ namespace morsel::agent {
 
 class FaultWatch {
  public:
-  using Emit = std::function<void(const std::string& event, Json data)>;
+  using Emit = std::function<void(const std::string& event, const Encoded& data)>;
   FaultWatch(Module& module, Poller& poller, Emit emit);
 
   void start();

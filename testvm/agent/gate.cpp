@@ -48,12 +48,13 @@ bool is_on_its_way(const morsel_gate_actor& actor, std::span<const morsel_gate_a
   return actor.state == MORSEL_GATE_RUNNING || (actor.state == MORSEL_GATE_GRACE && holds_up(actor, actors).empty());
 }
 
-// Without an initializer list, which copies what it is given: a step's reply is waited for.
-Json only(const char* name, Json value)
+void add_point(EncodedObject& to, std::uint32_t point) { to.add("point", Encoded(name_of(point, point_words()))); }
+
+Encoded only(const char* name, const Encoded& value)
 {
-  Json object;
-  object[name] = std::move(value);
-  return object;
+  EncodedObject object;
+  object.add(name, value);
+  return std::move(object).take();
 }
 
 }  // namespace
@@ -241,11 +242,11 @@ void Gate::announce(const State& state)
       continue;
     }
     const AtPoint& at_point = now[actor.id] = {actor, names_of(actor)};
-    Json data;
-    data["actor"] = actor.id;
-    data["who"] = at_point.names.who;
-    data["point"] = name_of(actor.point, point_words());
-    emit_("STOPPED", std::move(data));
+    EncodedObject data;
+    data.add("actor", actor.id);
+    data.add("who", at_point.names.who);
+    add_point(data, actor.point);
+    emit_("STOPPED", std::move(data).take());
   }
   at_points_ = std::move(now);
 }
@@ -259,14 +260,15 @@ bool Gate::answer(Wait& wait, const State& state)
         if (is_on_its_way(each, state.actors)) return false;
       for (const auto& job : state.jobs)
         if (!find_actor(state.actors, static_cast<std::uint32_t>(job.thread))) return false;
-      wait.reply.done(Json{{"actors", describe_all(state)}});
+      wait.reply.done(only("actors", describe_all(state)));
       return true;
     case Wait::For::actor:
       actor = find_actor(state.actors, wait.before.actor.id);
       if (actor && is_on_its_way(*actor, state.actors)) return false;
       if (actor && actor->state == MORSEL_GATE_AT_POINT && actor->serial == wait.before.actor.serial) return false;
       wait.reply.done(
-          only("actor", actor ? describe(*actor, state) : shown(wait.before.actor, wait.before.names, "finished")));
+          only("actor", actor ? describe(*actor, state)
+                              : shown(wait.before.actor, wait.before.names, "finished").take()));
       return true;
     case Wait::For::condition:
       if (state.met_by == 0 &&
@@ -275,7 +277,7 @@ bool Gate::answer(Wait& wait, const State& state)
       actor = state.met_by ? find_actor(state.actors, state.met_by) : nullptr;
       if (!actor) close(!state.closed);
       workers_.take_turns(true);
-      wait.reply.done(actor ? only("actor", describe(*actor, state)) : Json::object());
+      wait.reply.done(actor ? only("actor", describe(*actor, state)) : EncodedObject().take());
       return true;
   }
   return false;
@@ -299,7 +301,7 @@ void Gate::close(bool was_open)
 {
   module_.control(gate_.get(), MORSEL_IOC_GATE_STOP, nullptr);
   workers_.take_turns(true);
-  if (was_open) emit_("STOPPED", {{"actor", 0}, {"who", ""}, {"point", ""}});
+  if (was_open) emit_("STOPPED", Json{{"actor", 0}, {"who", ""}, {"point", ""}});
 }
 
 void Gate::stop(Limit limit, Reply reply)
@@ -362,29 +364,32 @@ void Gate::until(morsel_gate_until condition, std::optional<std::uint64_t> clien
   look_again();
 }
 
-Json Gate::actors()
+Encoded Gate::actors()
 {
   const State state = look_and_tell();
-  return {{"stopped", state.closed}, {"actors", describe_all(state)}};
+  EncodedObject reply;
+  reply.add("stopped", Encoded(Json(state.closed)));
+  reply.add("actors", describe_all(state));
+  return std::move(reply).take();
 }
 
-Json Gate::describe_all(const State& state)
+Encoded Gate::describe_all(const State& state)
 {
-  Json list = Json::array();
+  std::vector<Encoded> list;
   for (const morsel_gate_actor& actor : state.actors) list.push_back(describe(actor, state));
   for (const auto& job : workers_.running())
     if (job.thread != 0 && !find_actor(state.actors, static_cast<std::uint32_t>(job.thread)))
       list.push_back(describe(job));
-  return list;
+  return encode_list(list);
 }
 
-Json Gate::describe(const Workers::Job& job) const
+Encoded Gate::describe(const Workers::Job& job) const
 {
-  return {{"id", job.thread},
-          {"kind", MORSEL_ACTOR_CALLER},
-          {"state", "running"},
-          {"who", job.what},
-          {"object", job.object}};
+  return Json{{"id", job.thread},
+              {"kind", MORSEL_ACTOR_CALLER},
+              {"state", "running"},
+              {"who", job.what},
+              {"object", job.object}};
 }
 
 Gate::Names Gate::names_of(const morsel_gate_actor& actor)
@@ -396,32 +401,33 @@ Gate::Names Gate::names_of(const morsel_gate_actor& actor)
   return {name + " (pid " + std::to_string(actor.pid) + ")", object_names_.of(actor.object_id)};
 }
 
-Json Gate::describe(const morsel_gate_actor& actor, const State& state)
+Encoded Gate::describe(const morsel_gate_actor& actor, const State& state)
 {
-  Json facts = shown(actor, names_of(actor), state_name(actor.state));
-  if (actor.state == MORSEL_GATE_GRACE) facts["waits_for"] = holds_up(actor, state.actors);
-  if (actor.state != MORSEL_GATE_AT_POINT) return facts;
-  facts["point"] = name_of(actor.point, point_words());
-  facts["view"] = actor.tree;
-  facts["level"] = actor.level;
-  facts["offset"] = actor.offset;
-  facts["word"] = actor.word;
-  facts["desired"] = actor.desired;
-  return facts;
+  EncodedObject facts = shown(actor, names_of(actor), state_name(actor.state));
+  if (actor.state == MORSEL_GATE_GRACE) facts.add("waits_for", Encoded(holds_up(actor, state.actors)));
+  if (actor.state == MORSEL_GATE_AT_POINT) {
+    add_point(facts, actor.point);
+    facts.add("view", actor.tree);
+    facts.add("level", actor.level);
+    facts.add("offset", actor.offset);
+    facts.add("word", actor.word);
+    facts.add("desired", actor.desired);
+  }
+  return std::move(facts).take();
 }
 
-Json Gate::shown(const morsel_gate_actor& actor, const Names& names, const char* state)
+EncodedObject Gate::shown(const morsel_gate_actor& actor, const Names& names, const char* state)
 {
-  Json facts;
-  facts["id"] = actor.id;
-  facts["kind"] = actor.kind;
-  facts["state"] = state;
-  facts["who"] = names.who;
-  facts["object"] = names.object;
-  facts["pid"] = actor.pid;
-  facts["cpu"] = actor.cpu;
-  facts["instruction_pointer"] = actor.instruction_pointer;
-  facts["fault_address"] = actor.fault_address;
+  EncodedObject facts;
+  facts.add("id", actor.id);
+  facts.add("kind", actor.kind);
+  facts.add("state", state);
+  facts.add("who", names.who);
+  facts.add("object", names.object);
+  facts.add("pid", actor.pid);
+  facts.add("cpu", actor.cpu);
+  facts.add("instruction_pointer", actor.instruction_pointer);
+  facts.add("fault_address", actor.fault_address);
   return facts;
 }
 

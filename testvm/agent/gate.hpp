@@ -27,9 +27,9 @@ namespace morsel::agent {
 
 class Gate {
  public:
-  using Emit = std::function<void(const std::string& event, Json data)>;
+  using Emit = std::function<void(const std::string& event, const Encoded& data)>;
   struct Reply {
-    std::function<void(Json value)> done;
+    std::function<void(const Encoded& value)> done;
     std::function<void(const RequestError& error)> failed;
   };
   using Limit = std::chrono::milliseconds;
@@ -46,7 +46,7 @@ class Gate {
   void until(morsel_gate_until condition, std::optional<std::uint64_t> client, Limit limit, Reply reply);
   // Opens the gate; whoever waits for an answer is told so.
   void run();
-  Json actors();
+  Encoded actors();
   // Something that is waited for may have come: a change in the module, a worker's or a program's end.
   void look_again();
 
@@ -94,10 +94,10 @@ class Gate {
   // Answers, if it is time; then the wait is over.
   bool answer(Wait& wait, const State& state);
   Names names_of(const morsel_gate_actor& actor);
-  Json describe(const morsel_gate_actor& actor, const State& state);
-  static Json shown(const morsel_gate_actor& actor, const Names& names, const char* state);
-  Json describe(const Workers::Job& job) const;
-  Json describe_all(const State& state);
+  Encoded describe(const morsel_gate_actor& actor, const State& state);
+  static EncodedObject shown(const morsel_gate_actor& actor, const Names& names, const char* state);
+  Encoded describe(const Workers::Job& job) const;
+  Encoded describe_all(const State& state);
 
   Module& module_;
   Poller& poller_;

@@ -79,7 +79,7 @@ Json describe(const morsel_info& info, const std::string& name)
           {"views", views}};
 }
 
-void announce(Context& context, const std::string& name) { context.emit("OBJECT_CHANGED", {{"name", name}}); }
+void announce(Context& context, const std::string& name) { context.emit("OBJECT_CHANGED", Json{{"name", name}}); }
 
 // The lowest root that covers the object, unless one was asked for.
 std::uint32_t root_level_of(const Arguments& arguments, std::uint64_t bytes)

@@ -12,7 +12,7 @@ constexpr std::uint64_t page_bytes = 4096;
 constexpr std::size_t max_runs = 8192;
 constexpr std::uint64_t harvest_step = std::uint64_t{64} << 20;  // its bitmaps hold 8192 runs at the most, each
 
-void announce(Context& context, const std::string& name) { context.emit("OBJECT_CHANGED", {{"name", name}}); }
+void announce(Context& context, const std::string& name) { context.emit("OBJECT_CHANGED", Json{{"name", name}}); }
 
 Json change(Context& context, const Arguments& arguments, unsigned long code, std::uint32_t leaf_level)
 {

@@ -26,10 +26,10 @@ struct Context {
   Gate& gate;
   FaultWatch& faults;
   Workers& workers;
-  std::function<void(const std::string& name, Json data)> emit;  // an event, after the reply
-  std::function<void(Json value)> reply_later;                          // for a handler that returns nothing
+  std::function<void(const std::string& name, const Encoded& data)> emit;  // an event, after the reply
+  std::function<void(const Encoded& value)> reply_later;                   // for a handler that returns nothing
   std::function<void(const RequestError& error)> fail_later;
-  std::function<void()> power_off;                                      // once the reply is out
+  std::function<void()> power_off;                                         // once the reply is out
 };
 
 // Nothing: the reply comes later. A request that cannot be done throws RequestError.

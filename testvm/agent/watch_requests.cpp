@@ -58,7 +58,11 @@ std::optional<Json> until(Context& context, const Arguments& arguments)
   return std::nullopt;
 }
 
-std::optional<Json> actors(Context& context, const Arguments&) { return context.gate.actors(); }
+std::optional<Json> actors(Context& context, const Arguments&)
+{
+  context.reply_later(context.gate.actors());
+  return std::nullopt;
+}
 
 }  // namespace
 

@@ -226,6 +226,26 @@ TEST(Promises, WhatIsOwedSideBySideIsOneInAnyOrder)
   EXPECT_EQ(hand.broken()[0].since, 2u);
 }
 
+// Only where hardware walks it: then who changes it counts there.
+TEST(Promises, OfThePrimaryAFlushIsOwedByWhoCountsThere)
+{
+  for (const bool counts : {false, true})
+    for (const bool flushes : {false, true}) {
+      ByHand hand;
+      hand.add(SyncPoint::enter);
+      if (counts) hand.add(SyncPoint::pend, 0, 0, 1);
+      hand.add(SyncPoint::change, 0x1000, leaf(1), 0);
+      hand.add(SyncPoint::change, 0x2000, 0, leaf(2));
+      if (flushes) hand.add(SyncPoint::flush, 0, 0x1000, 0x2000);
+      if (counts) hand.add(SyncPoint::unpend, 0, 1, 0);
+      hand.add(SyncPoint::leave);
+      std::vector<Range> unflushed;
+      for (const BrokenPromise& b : hand.broken()) unflushed.push_back(b.range);
+      const std::vector<Range> none, removed{{0x1000, 0x2000}};
+      EXPECT_EQ(unflushed, counts && !flushes ? removed : none);
+    }
+}
+
 TEST(Promises, OfMoreSectionsThanThereIsRoomForNothingIsKnown)
 {
   for (const u32 more : {0u, 1u}) {

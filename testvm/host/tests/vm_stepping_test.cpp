@@ -5,9 +5,11 @@
 #include <signal.h>
 
 #include <condition_variable>
+#include <functional>
 #include <future>
 #include <mutex>
 #include <sstream>
+#include <utility>
 
 #include "testvm/host/tests/vm_machine.hpp"
 #include "testvm/host/vm_target.hpp"
@@ -325,22 +327,36 @@ TEST_F(VmSteppingTest, TellsOnceThatTheGateWasClosed)
 TEST_F(VmSteppingTest, SaysForWhomAGracePeriodWaits)
 {
   const auto other = target->add_view("o", FormatId::npt);
-  Stepped stepped(*target);
-  target->stepping()->stop(limit);
-  auto fill = access_later(0x3000);
-  const u32 filler = stepped.wait_for_request("access").id;
-  stepped.step_to(filler, SyncPoint::publish);
-  auto drop = std::async(std::launch::async, [&] { target->drop_view("o", other.number); });
-  ActorState dropper = stepped.wait_for_request("view-drop");
-  for (int steps = 0; steps < 1000 && dropper.waits == ActorWaits::at_point; ++steps)
-    dropper = target->stepping()->step(dropper.id, limit);
-  EXPECT_EQ(dropper.waits, ActorWaits::for_grace);
-  EXPECT_EQ(dropper.waits_for, std::vector<u32>{filler});
-  EXPECT_THROW(target->stepping()->step(dropper.id, limit), Failure);
-  stepped.step_to_end(filler);
-  fill.get();
-  target->stepping()->run();
-  drop.get();
+  const Range large{2 * mebibyte, 4 * mebibyte};
+  target->populate("o", large, rights_rw, 1);
+  target->split("o", large, 0);
+  struct Waiting {
+    const char* request;
+    std::function<void()> work;
+  };
+  const Waiting cases[] = {{"harvest", [&] { target->harvest("o", {0, page_bytes}); }},
+                           {"merge", [&] { target->merge("o", large, 1); }},
+                           {"view-drop", [&] { target->drop_view("o", other.number); }}};
+  u64 page = 0x3000;
+  for (const auto& [request, work] : cases) {
+    SCOPED_TRACE(request);
+    Stepped stepped(*target);
+    target->stepping()->stop(limit);
+    auto fill = access_later(std::exchange(page, page + page_bytes));
+    const u32 filler = stepped.wait_for_request("access").id;
+    stepped.step_to(filler, SyncPoint::publish);
+    auto done = std::async(std::launch::async, work);
+    ActorState waits = stepped.wait_for_request(request);
+    for (int steps = 0; steps < 5000 && waits.waits == ActorWaits::at_point; ++steps)
+      waits = target->stepping()->step(waits.id, limit);
+    EXPECT_EQ(waits.waits, ActorWaits::for_grace);
+    EXPECT_EQ(waits.waits_for, std::vector<u32>{filler});
+    EXPECT_THROW(target->stepping()->step(waits.id, limit), Failure);
+    stepped.step_to_end(filler);
+    fill.get();
+    target->stepping()->run();
+    done.get();
+  }
 }
 
 TEST_F(VmSteppingTest, RefusesToDropAViewThatAStoppedFillUses)
