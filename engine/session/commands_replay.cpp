@@ -66,10 +66,12 @@ std::string render_live(const Json& facts, const Style& style)
     out += fmt::format("  actor {} = {}: {}\n", a["actor"].get<u64>(), a["letter"].get<std::string>(),
                        a["command"].get<std::string>());
   const u64 aside = facts["aside"].get<u64>(), absent = facts["absent"].get<u64>();
+  const u64 more = facts["more"].get<u64>();
   out += fmt::format("{} of the token: {} as it says", plural(facts["steps"].get<u64>(), "step"),
                      facts["compared"].get<u64>());
   if (aside != 0) out += fmt::format(", {} of hardware's and acts' own", aside);
   if (absent != 0) out += fmt::format(", {} that this machine does without", absent);
+  if (more != 0) out += fmt::format("; {} more of its own", more);
   out += "\n";
   if (const Json& d = facts["difference"]; !d.is_null())
     out += fmt::format("{} at step {}\n  token:   {}\n  machine: {}\n", style.bad("otherwise"), d["step"].get<u64>(),

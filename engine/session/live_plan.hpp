@@ -20,7 +20,7 @@ std::vector<std::string> words_of(const sim::Act& act);
 // A hardware's access is no operation of an actor: it is done at once, in its turn.
 bool is_hardware(const sim::Act& act);
 // Failure if a machine cannot do such a thing to an access.
-InjectRule rule_of(const sim::FaultRule& rule);
+InjectRule rule_of(const sim::FaultRule& rule, const sim::Scenario& scenario);
 // Throws Failure: this machine has no such thing; the explorer's has.
 [[noreturn]] void refuse(const std::string& what);
 // Failure: what of the token no machine but the explorer's has.

@@ -75,7 +75,7 @@ void LiveReplay::add_rules(u32 actor, u32 id)
 {
   for (const sim::FaultRule& rule : scenario_.faults) {
     if (rule.actor != actor) continue;
-    InjectRule made = rule_of(rule);
+    InjectRule made = rule_of(rule, scenario_);
     made.object = explored_name;
     if (actor != 0) made.actor = id;
     try {
@@ -143,8 +143,21 @@ bool LiveReplay::may_be_absent(const Player& player, const sim::Step& step) cons
 {
   if (!player.ended && player.state.next.point == step.what.point) return false;
   if (step.what.access == sim::Access::take_dirty) return true;  // only looked at
-  return step.what.point == SyncPoint::read_list &&
-         scenario_.actors[sim::actor_of(step.choice)].kind == sim::Act::Kind::fill;
+  const sim::Act::Kind act = scenario_.actors[sim::actor_of(step.choice)].kind;
+  if (step.what.point == SyncPoint::read_list) return act == sim::Act::Kind::fill;
+  // Whether hardware walks the primary: a machine that has a walker of its own need not ask.
+  return step.what.point == SyncPoint::read_pending && act == sim::Act::Kind::harvest;
+}
+
+// A machine's own walker may use the primary, so its harvest goes there first.
+bool LiveReplay::does_more(const Player& player, const sim::Step& step) const
+{
+  if (scenario_.actors[sim::actor_of(step.choice)].kind != sim::Act::Kind::harvest || player.ended) return false;
+  const NextAccess& next = player.state.next;
+  if (player.state.waits != ActorWaits::at_point || next.point == step.what.point || next.tree != primary_tree)
+    return false;
+  return next.point == SyncPoint::find || next.point == SyncPoint::harvest || next.point == SyncPoint::flush ||
+         next.point == SyncPoint::carry;
 }
 
 bool LiveReplay::was_late(Player& player, const sim::Step& step)
@@ -205,6 +218,7 @@ void LiveReplay::do_compared(Player& player, std::size_t number)
   last_ = &player;
   while (!player.ended && player.state.waits == ActorWaits::at_point && player.state.next.point == SyncPoint::alloc)
     go_on(player);  // the explorer's allocations are no steps
+  for (; does_more(player, step); ++more_) go_on(player);
   if (may_be_absent(player, step)) {
     ++absent_;
     return;
@@ -278,6 +292,7 @@ Json LiveReplay::facts()
           {"compared", compared_},
           {"aside", aside_},
           {"absent", absent_},
+          {"more", more_},
           {"difference", std::move(found)},
           {"rules", std::move(rules)},
           {"explored", explored_.violation},

@@ -51,6 +51,8 @@ class LiveReplay {
   void go_on(Player& player);
   void access_by_hardware(const sim::Step& step);
   bool may_be_absent(const Player& player, const sim::Step& step) const;
+  // It is at an access that the explorer's actor did without.
+  bool does_more(const Player& player, const sim::Step& step) const;
   // The late access of the step, if it is one; then it is done.
   bool was_late(Player& player, const sim::Step& step);
   void do_compared(Player& player, std::size_t number);
@@ -66,7 +68,7 @@ class LiveReplay {
   std::vector<Player> players_;
   const Player* last_ = nullptr;  // that went on
   std::optional<Difference> difference_;
-  u64 compared_ = 0, aside_ = 0, absent_ = 0;
+  u64 compared_ = 0, aside_ = 0, absent_ = 0, more_ = 0;
 };
 
 }  // namespace morsel::session

@@ -46,6 +46,43 @@ TEST_F(VmReplayTest, RacesGoTheTokensWayInTheKernel)
   }
 }
 
+// The explorer's hardware is a virtual CPU here, which walks the NPT view: what it does is no step of the token.
+TEST_F(VmReplayTest, HardwareTakesPartInRaces)
+{
+  for (const char* const token :
+       {"view:npt+populate:p0+fill:p0,w+--+write:p0+unmap:p0@u3", "view:npt+populate:p0+fill:p0+--+read:p0+unmap:p0@u9",
+        "view:npt+populate:p0+fill:p0,w+--+write:p0+protect:p0,r+fill:p0@p3"}) {
+    SCOPED_TRACE(token);
+    const Reply reply = replay(token);
+    EXPECT_EQ(reply.status, 0) << reply.text;
+    EXPECT_TRUE(reply.facts["difference"].is_null()) << reply.text;
+    EXPECT_GE(reply.facts["compared"], 20) << reply.text;
+    EXPECT_GT(reply.facts["aside"], 0);
+    EXPECT_NE(reply.facts["actors"][0]["outcome"].get<std::string>().find(": hit"), std::string::npos) << reply.text;
+  }
+}
+
+// It is one of the primary, too, where a machine has a walker of its own.
+TEST_F(VmReplayTest, AHarvestGoesTheTokensWayAndThroughThePrimary)
+{
+  for (const char* const token :
+       {"view:npt+populate:p0+fill:p0,w+write:p0+--+harvest:p0+unmap:p0@u3",
+        "populate:p0-1+fill:p0,w+--+harvest:p0-1+protect:p0,r@u5",
+        "view:npt+populate:p0+fill:p0,w+--+harvest:p0+write:p0+fill:p0@u7",
+        "populate:p0+fill:p0,w+write:p0+--+harvest:p0+harvest:p0@u7",
+        "populate:p0+fill:p0,w+write:p0+--+migrate:p0+harvest:p0@p7"}) {
+    SCOPED_TRACE(token);
+    const Reply reply = replay(token);
+    EXPECT_EQ(reply.status, 0) << reply.text;
+    EXPECT_TRUE(reply.facts["difference"].is_null()) << reply.text;
+    EXPECT_GT(reply.facts["more"], 0) << reply.text;
+  }
+  const Reply lost = replay("populate:p0+fill:p0,w+write:p0+--+harvest:p0+drop:flush@a@sa38");
+  EXPECT_EQ(lost.status, 1);
+  EXPECT_EQ(lost.facts["rules"][0]["fired"], 1);
+  EXPECT_EQ(lost.facts["broken"][0]["state"], "unflushed") << lost.text;
+}
+
 TEST_F(VmReplayTest, AnIngredientThatIsTakenAwayBreaksAnInvariantLive)
 {
   const Reply reply = replay("populate:p0+fill:p0+--+unmap:p0+drop:invalidate@sa23");
