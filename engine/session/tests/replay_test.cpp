@@ -212,7 +212,9 @@ TEST_F(ReplayCommand, StepsTasksOfThisMachineInTheTokensOrder)
         "populate:m0,2M+--+merge:m0,2M+unmap:p0@u7", "populate:p0+--+migrate:p0+fill:p0@p9",
         "view:npt+view:riscv_sv39+populate:m0,2M+fill:p0+--+split:m0+unmap:p1+fill:p3,v2@u5", "--+fill:p0+fill:p0@u3",
         "view:none+populate:p0+--+add_view:ept+fill:p0+unmap:p0@sa12b9c",
-        "populate:p0+fill:p0+--+drop_view+fill:p0@u2"}) {
+        "populate:p0+fill:p0+--+drop_view+fill:p0@u2", "populate:p0+fill:p0,w+--+write:p0+unmap:p0@u3",
+        "populate:p0+fill:p0+--+read:p0+unmap:p0@u9", "populate:p0+fill:p0,w+--+write:p0+protect:p0,r+fill:p0@p3",
+        "populate:p0+fill:p0,w+write:p0+--+harvest:p0+unmap:p0@u3"}) {
     SCOPED_TRACE(token);
     const Reply reply = run("replay " + std::string(token) + " --how live");
     EXPECT_EQ(reply.status, 0) << reply.text;
@@ -358,7 +360,7 @@ TEST_F(ReplayCommand, NamesWhatOnlyTheExplorerHas)
        {std::pair("populate:p0+--+fill:p0+unmap:p0+blind:publish@sa17b21a2", "blind:publish"),
         std::pair("populate:p0+fill:p0+invalidate:p0+--+fill:p0+unmap:p0@u1", "invalidate:p0"),
         std::pair("populate:p0+--+fill:p0+resize:p0@u1", "resize:p0"),
-        std::pair("populate:p0+--+fill:p0+harvest:p0@u1", "harvest"),
+        std::pair("view:npt+view:ept+populate:p0+fill:p0+--+harvest:p0+drop:harvest@u1", "of which view"),
         std::pair("walked+populate:p0+--+unmap:p0+unmap:p0@u1", "walked"),
         std::pair("populate:p0+--+fill:p0+unmap:p0+same_token@u1", "same_token"),
         std::pair("populate:p0+fill:p0+--+unmap:p0+unmap:p0+drop:read_pending@sa13b16a6", "read_pending"),
