@@ -128,6 +128,18 @@ class HandWritten {
     return frames;
   }
 
+  // The same as libraries without concurrency do it: walk, clear, remember the frame.
+  [[gnu::noinline]] u64 unmap_page_bare(u64 offset)
+  {
+    const u64 table = walk_to_leaves(offset);
+    if (!table) return 0;
+    u64& leaf = at(table, offset, 12);
+    const u64 word = W::load(leaf);
+    if (!(word & present) || !W::compare_exchange(leaf, word, 0)) return 0;
+    pool_.retired_frames()[0] = word & address;
+    return 1;
+  }
+
   // Whole tables of the middle level: one exchange each, and one look at what was in them.
   u64 unmap_subtrees(u64 start, u64 end)
   {

@@ -125,14 +125,14 @@ u64 map_by_bare_hand(HandWritten<Access::sole>& hand, u64 offset)
 {
   return hand.map_page_bare(offset, HandWritten<Access::sole>::leaf_rw);
 }
-template <Access A>
+template <Access A, auto MapByHand>
 void map_pages_hand(benchmark::State& state)
 {
   auto& w = dense_world<A>();
   for (auto _ : state) {
     w.renew();
     auto hand = w.hand();
-    each_page(state, w, dense_pages, [&](u64 i) { return map_by_hand(hand, i << page_lg2); });
+    each_page(state, w, dense_pages, [&](u64 i) { return MapByHand(hand, i << page_lg2); });
   }
   count_items(state, dense_pages);
 }
@@ -222,13 +222,19 @@ void unmap_pages_engine(benchmark::State& state)
   count_items(state, dense_pages);
 }
 template <Access A>
+u64 unmap_by_hand(HandWritten<A>& hand, u64 offset)
+{
+  return hand.unmap_page(offset, offset + page_bytes);
+}
+u64 unmap_by_bare_hand(HandWritten<Access::sole>& hand, u64 offset) { return hand.unmap_page_bare(offset); }
+template <Access A, auto UnmapByHand>
 void unmap_pages_hand(benchmark::State& state)
 {
   auto& w = dense_world<A>();
   for (auto _ : state) {
     fill_for_unmap(w, Tables::dropped);
     auto hand = w.hand();
-    each_page(state, w, dense_pages, [&](u64 i) { return hand.unmap_page(i << page_lg2, (i + 1) << page_lg2); });
+    each_page(state, w, dense_pages, [&](u64 i) { return UnmapByHand(hand, i << page_lg2); });
   }
   count_items(state, dense_pages);
 }
@@ -348,20 +354,22 @@ template <Access A>
 void register_changes(const std::string& who)
 {
   pair("map a range, " + who, map_range_engine<A>, map_range_hand<A>);
-  pair("map page by page, " + who, map_pages_engine<A>, map_pages_hand<A>);
+  pair("map page by page, " + who, map_pages_engine<A>, map_pages_hand<A, map_by_hand<A>>);
   pair("map random pages, " + who, map_random_engine<A>, map_random_hand<A, map_by_hand<A>>);
   pair("unmap a range leaf by leaf, " + who, unmap_range_engine<A, Tables::kept>, unmap_range_hand<A, Tables::kept>);
   pair("unmap a range as subtrees, " + who, unmap_range_engine<A, Tables::dropped>,
        unmap_range_hand<A, Tables::dropped>);
-  pair("unmap page by page, " + who, unmap_pages_engine<A>, unmap_pages_hand<A>);
+  pair("unmap page by page, " + who, unmap_pages_engine<A>, unmap_pages_hand<A, unmap_by_hand<A>>);
   pair("protect a range, " + who, protect_engine<A>, protect_hand<A>);
 }
 
 [[maybe_unused]] const bool registered = [] {
   register_changes<Access::sole>("sole");
   register_changes<Access::live>("live");
-  pair("map random pages, sole, by a bare L", map_random_engine<Access::sole>,
-       map_random_hand<Access::sole, map_by_bare_hand>);
+  constexpr Access sole = Access::sole;
+  pair("map page by page, sole, by a bare L", map_pages_engine<sole>, map_pages_hand<sole, map_by_bare_hand>);
+  pair("map random pages, sole, by a bare L", map_random_engine<sole>, map_random_hand<sole, map_by_bare_hand>);
+  pair("unmap page by page, sole, by a bare L", unmap_pages_engine<sole>, unmap_pages_hand<sole, unmap_by_bare_hand>);
   pair("iterate, dense", iterate_engine<false>, iterate_hand<false>);
   pair("iterate, sparse", iterate_engine<true>, iterate_hand<true>);
   return true;

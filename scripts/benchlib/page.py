@@ -10,6 +10,8 @@ import os
 import re
 from pathlib import Path
 
+from benchlib import others
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs/performance.md"
 
@@ -45,11 +47,18 @@ def table(rows):
     return "\n".join(lines)
 
 
-def rewrite(text, area, rows, where):
-    """The page's text with the area's rows in their place."""
-    first, last = f"<!-- scripts/bench --page: {area} -->\n", f"<!-- end of {area} -->"
+def replace(text, name, content):
+    """The page's text with other content between the two lines of this name."""
+    first, last = f"<!-- scripts/bench --page: {name} -->\n", f"<!-- end of {name} -->"
     before, found, rest = text.partition(first)
     _, end, after = rest.partition(last)
     if not found or not end:
         raise Unmarked(f"{PAGE.relative_to(ROOT)} has no lines '{first.strip()}' and '{last}'")
-    return f"{before}{first}{table(rows)}\n\n{where}\n{last}{after}"
+    return f"{before}{first}{content}\n{last}{after}"
+
+
+def rewrite(text, area, rows, where):
+    """The page's text with the area's rows in their place."""
+    if area == "engine":
+        text = replace(text, "others", others.table(rows))
+    return replace(text, area, f"{table(rows)}\n\n{where}")

@@ -27,7 +27,10 @@ AREAS = {
             Goal(f"unmap page by page, {who}", "<=", 1.5))),
         Goal("protect a range, sole", "<=", 1.5),
         Goal("protect a range, live", "<=", 1.1),
+        # The best of other libraries: benchlib/others.py.
+        Goal("map page by page, sole, by a bare L", "<=", 2.09),
         Goal("map random pages, sole, by a bare L", "<=", 1.49),
+        Goal("unmap page by page, sole, by a bare L", "<=", 1.99),
         Goal("iterate, dense", "<=", 1.2),
         Goal("iterate, sparse", "<=", 1.3),
         Goal("fill of a view, random, dependent", "<=", 3),

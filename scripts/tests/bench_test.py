@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from benchlib import measure, page  # noqa: E402
+from benchlib import measure, others, page  # noqa: E402
 from benchlib.rows import AREAS, Goal, row  # noqa: E402
 
 
@@ -72,6 +72,23 @@ class Page(unittest.TestCase):
             names = [line.split(" | ")[0].removeprefix("| ") for line in rows.splitlines()]
             for goal in goals:
                 self.assertIn(goal.name, names, f"scripts/bench --area {area} --page")
+
+
+class Others(unittest.TestCase):
+    def test_the_ratio_to_the_loop_beside_them_is_compared(self):
+        work = others.WORK[1]
+        self.assertEqual([round(r, 2) for r in work.ratios()], [13.8, 2.09, 3.92, 10.0, 4.25])
+        self.assertEqual(round(work.best, 2), 2.09)
+        for ours, said in ((1.5, "ahead"), (2.0, "equal"), (2.15, "equal"), (2.3, "**behind**")):
+            text = others.table([{"name": work.name, "ratio": ours}])
+            self.assertIn(f"| map page by page, sole | {ours:.2f} | 13.8 | 2.09 | 3.92 | 10.0 | 4.25 | {said} |", text)
+
+    def test_what_was_not_measured_is_not_ahead(self):
+        self.assertEqual(others.table([]).count("**not measured**"), len(others.WORK))
+
+    def test_each_work_has_a_row_of_the_engine(self):
+        names = {goal.name for goal in AREAS["engine"]}
+        self.assertLessEqual({work.name for work in others.WORK}, names)
 
 
 class Output(unittest.TestCase):
