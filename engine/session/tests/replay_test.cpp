@@ -12,6 +12,7 @@
 #include "engine/inspect/snapshot.hpp"
 #include "engine/session/explored_chronicle.hpp"
 #include "engine/session/session.hpp"
+#include "engine/session/tests/live_suite.hpp"
 #include "engine/sim/embedded_target.hpp"
 
 namespace morsel::session {
@@ -226,6 +227,16 @@ TEST_F(ReplayCommand, StepsTasksOfThisMachineInTheTokensOrder)
     EXPECT_EQ(facts("actors")["stopped"], false);
     EXPECT_TRUE(facts("actors")["actors"].empty());
   }
+}
+
+TEST_F(ReplayCommand, EveryScenarioOfTheSmallSuiteIsDoneLiveOrRefusedByName)
+{
+  const LiveSuite suite = replay_small_suite(session);
+  expect_most_to_go(suite, 170);
+  const std::set<std::string> refused{"'break_copy", "'freeze", "'invalidate", "'resize", "'walked'", "'same_token'",
+                                      "leaves of 1 GiB"};
+  for (const auto& [word, count] : suite.refused)
+    EXPECT_TRUE(std::any_of(refused.begin(), refused.end(), [&](auto& r) { return word.starts_with(r); })) << word;
 }
 
 TEST_F(ReplayCommand, AStoreThatIsSeenLateIsTheRulesPoint)

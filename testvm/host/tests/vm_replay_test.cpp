@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/session/session.hpp"
+#include "engine/session/tests/live_suite.hpp"
 #include "testvm/host/tests/vm_machine.hpp"
 #include "testvm/host/vm_target.hpp"
 
@@ -44,6 +45,11 @@ TEST_F(VmReplayTest, RacesGoTheTokensWayInTheKernel)
     EXPECT_GE(reply.facts["compared"], 25) << reply.text;
     EXPECT_EQ(reply.facts["explored"], "");
   }
+}
+
+TEST_F(VmReplayTest, EveryScenarioOfTheSmallSuiteIsDoneByTasksOfTheKernelOrRefused)
+{
+  expect_most_to_go(session::replay_small_suite(*session), 170);
 }
 
 // The explorer's hardware is a virtual CPU here, which walks the NPT view: what it does is no step of the token.
