@@ -211,20 +211,14 @@ constexpr Untouched untouched[] = {
     {"the copy itself", "exploration knows which frame stands where and when it was copied, not what is in it"},
 };
 
-constexpr std::size_t longest_token = 240;  // in the table
-
 std::string row_of(const Ingredient& ingredient, const Counterexample& found)
 {
   std::string invariant = ingredient.invariant;
   if (invariant[0] != 'I') invariant = "end";
-  std::string token = found.token, steps = std::to_string(found.steps);
-  if (token.size() > longest_token) {
-    const std::size_t turn = token.find_last_not_of("0123456789", longest_token);
-    token = token.substr(0, turn) + "...";
-  }
+  std::string steps = std::to_string(found.steps);
   if (found.steps >= max_steps) steps = "no end";
-  return std::string("| ") + ingredient.name + " | " + ingredient.without + " | " + invariant + " | `" + token +
-         "` | " + steps + " |\n";
+  return std::string("| ") + ingredient.name + " | " + ingredient.without + " | " + invariant + " | `" +
+         found.token + "` | " + steps + " |\n";
 }
 
 constexpr const char* head = R"(# What each ingredient of the protocol is needed for

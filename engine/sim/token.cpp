@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <span>
+#include <vector>
 
 #include "engine/session/failure.hpp"
 
@@ -34,7 +36,8 @@ u64 number(std::string_view text)
   return value;
 }
 
-Schedule parse_schedule(std::string_view text)
+// A part of a schedule without repetition.
+Schedule parse_turns(std::string_view text)
 {
   Schedule schedule;
   for (std::size_t at = 0; at < text.size();) {
@@ -53,17 +56,80 @@ Schedule parse_schedule(std::string_view text)
   return schedule;
 }
 
-}  // namespace
+// With repetitions, "(b11a11)40".
+Schedule parse_schedule(std::string_view text)
+{
+  Schedule schedule;
+  for (;;) {
+    const std::size_t open = std::min(text.find('('), text.size());
+    const Schedule turns = parse_turns(text.substr(0, open));
+    schedule.insert(schedule.end(), turns.begin(), turns.end());
+    if (open == text.size()) return schedule;
+    const std::size_t close = text.find(')', open);
+    if (close == text.npos) wrong("its schedule has a '(' without ')'");
+    const Schedule repeated = parse_turns(text.substr(open + 1, close - open - 1));
+    const std::size_t end = std::min(text.find_first_not_of("0123456789", close + 1), text.size());
+    const u64 times = number(text.substr(close + 1, end - close - 1));
+    if (times > max_steps || repeated.size() * times > max_steps) wrong("its schedule is too long");
+    for (u64 n = 0; n < times; ++n) schedule.insert(schedule.end(), repeated.begin(), repeated.end());
+    text.remove_prefix(end);
+  }
+}
 
-std::string to_text(const Schedule& schedule)
+// One goes on several times.
+struct Turn {
+  Choice choice;
+  std::size_t times;
+  bool operator==(const Turn&) const = default;
+};
+
+std::string to_text(std::span<const Turn> turns)
 {
   std::string text;
-  for (std::size_t at = 0; at < schedule.size();) {
-    std::size_t end = at;
-    while (end < schedule.size() && schedule[end] == schedule[at]) ++end;
-    text += letter(schedule[at]);
-    if (end - at > 1) text += std::to_string(end - at);
-    at = end;
+  for (const Turn& turn : turns) {
+    text += letter(turn.choice);
+    if (turn.times > 1) text += std::to_string(turn.times);
+  }
+  return text;
+}
+
+std::vector<Turn> turns_of(const Schedule& schedule)
+{
+  std::vector<Turn> turns;
+  for (const Choice choice : schedule) {
+    if (turns.empty() || turns.back().choice != choice) turns.push_back({choice, 0});
+    ++turns.back().times;
+  }
+  return turns;
+}
+
+// How often the first `period` turns stand there, one after the other.
+std::size_t repetitions(std::span<const Turn> turns, std::size_t period)
+{
+  std::size_t end = period;
+  while (end < turns.size() && turns[end] == turns[end - period]) ++end;
+  return end / period;
+}
+
+}  // namespace
+
+// A run without an end goes round: that is written once.
+std::string to_text(const Schedule& schedule)
+{
+  constexpr std::size_t longest_period = 8, fewest = 4;
+  const std::vector<Turn> all = turns_of(schedule);
+  std::string text;
+  for (std::span<const Turn> turns(all); !turns.empty();) {
+    std::size_t period = 1;
+    while (period <= longest_period && (2 * period > turns.size() || repetitions(turns, period) < fewest)) ++period;
+    if (period > longest_period) {
+      text += to_text(turns.first(1));
+      turns = turns.subspan(1);
+      continue;
+    }
+    const std::size_t times = repetitions(turns, period);
+    text += "(" + to_text(turns.first(period)) + ")" + std::to_string(times);
+    turns = turns.subspan(period * times);
   }
   return text;
 }

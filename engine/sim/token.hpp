@@ -6,6 +6,7 @@
 //   ...@p17                                                         PCT, seed 17
 //   ...@sa12b3A2                                                    a goes on 12 times, b 3 times, two stores of a's
 //                                                                   buffer are seen; then whoever can
+//   ...@sa17(b11a11)180                                             the two take turns, 180 times
 #pragma once
 #include <string>
 #include <string_view>

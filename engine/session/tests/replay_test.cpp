@@ -21,7 +21,7 @@ namespace {
 constexpr std::string_view race = "populate:p0+fill:p0+--+fill:p0,w+unmap:p0@u42";
 constexpr std::string_view lost_invalidation = "populate:p0+fill:p0+--+unmap:p0+drop:invalidate@sa23";
 
-// Those of docs/ingredients.md that are whole and not of persistence.
+// Those of docs/ingredients.md that are not of persistence.
 std::vector<std::string> known_tokens()
 {
   const char* const page = std::getenv("MORSEL_INGREDIENTS_PAGE");
@@ -32,7 +32,7 @@ std::vector<std::string> known_tokens()
       const std::size_t end = line.find('`', at + 1);
       const std::string word = line.substr(at + 1, end - at - 1);
       const bool is_token = word.find("--+") != word.npos && word.find("@s") != word.npos;
-      if (is_token && !word.ends_with("...")) tokens.push_back(word);
+      if (is_token) tokens.push_back(word);
       at = end + 1;
     }
   return tokens;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "engine/session/failure.hpp"
 #include "engine/sim/explored_run.hpp"
 #include "engine/sim/suite.hpp"
@@ -76,6 +78,36 @@ TEST(Token, KeepsWhoWentOnAndHowOften)
   EXPECT_THROW((void)parse_token("--+fill:p0@x1"), session::Failure);
   EXPECT_THROW((void)parse_token("--+fill:p0@sa2z"), session::Failure);
   EXPECT_THROW((void)parse_token("--+fill:p0@u"), session::Failure);
+}
+
+TEST(Token, WritesOnceWhatComesAgain)
+{
+  Schedule schedule(17, 0);
+  for (int n = 0; n < 200; ++n) {
+    schedule.insert(schedule.end(), 11, 1);
+    schedule.insert(schedule.end(), 3, 0);
+  }
+  schedule.push_back(2);
+  EXPECT_EQ(to_text(schedule), "a17(b11a3)200c");
+  const std::string scenario = "populate:p0+--+unmap:p0+fill:p0+fill:p0@s";
+  EXPECT_EQ(parse_token(scenario + "a17(b11a3)200c").schedule, schedule);
+  for (const char* wrong : {"a(b2", "a(b2)", "ab)3", "((a)2b)3", "(ab)99999999", "(a9999999b)9999999", "(ab)-1"})
+    EXPECT_THROW((void)parse_token(scenario + wrong), session::Failure) << wrong;
+}
+
+TEST(Token, OfAnyScheduleLeadsBackToIt)
+{
+  std::mt19937 random(20261201);
+  for (int n = 0; n < 2000; ++n) {
+    Schedule schedule;
+    while (schedule.size() < 60) {
+      Schedule part;
+      for (u32 i = 0; i < 1 + random() % 6; ++i) part.push_back(static_cast<Choice>(random() % 3));
+      for (u32 times = 1 + random() % 8; times-- > 0;) schedule.insert(schedule.end(), part.begin(), part.end());
+    }
+    const std::string text = to_text(schedule);
+    ASSERT_EQ(parse_token("populate:p0+--+unmap:p0+fill:p0+fill:p0@s" + text).schedule, schedule) << text;
+  }
 }
 
 TEST(Replay, TellsWhatStoodInEntries)
