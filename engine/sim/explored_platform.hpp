@@ -111,6 +111,7 @@ class ExploredPlatform {
     change(rule, step, before, stores ? desired : before);
     observe(stores);
     if (stores && at == SyncPoint::invalidate) took(e, before);
+    if (actor_ && stores && at == SyncPoint::publish && *e.word == desired) world_.published(number_, e);
     return stores;
   }
   void add(SyncPoint at, TreeId tree, Counter& counter, int delta)

@@ -82,6 +82,7 @@ void ExploredRun::perform(u32 number)
     --world_.core.changes_in_flight;
     world_.core.check_due = true;
   }
+  if (act.kind == Act::Kind::fill) world_.check_new_leaves(number + 1);
   if (done) check(promise);
   world_.memory.settle_fresh(number + 1);
 }

@@ -246,6 +246,25 @@ void ExploredWorld::end_flush(u32 actor, u32 turn, const FlushRequest& request, 
   core.changed_trees |= 1u << request.tree;
 }
 
+void ExploredWorld::published(u32 actor, const EntryRef& e)
+{
+  const u64 bytes = AllFormats::dispatch(tree(e.tree).format, u64{0},
+                                         [&]<class F>() { return entry_bytes<F>(static_cast<Level>(e.level)); });
+  for (Hardware& each : cores(e.tree)) each.published(actor, {e.offset, e.offset + bytes});
+}
+
+void ExploredWorld::check_new_leaves(u32 actor)
+{
+  for (TreeId id = 1; id <= max_views; ++id) {
+    if (!core.exists[id]) continue;
+    for (Hardware& each : cores(id)) {
+      for (const CachedAbsence& a : each.absences())
+        if (a.missed & 1u << actor) violation("I5 a walker of " + tree_name(id) + " misses what a returned fill has mapped");
+      each.fill_ended(actor);
+    }
+  }
+}
+
 bool ExploredWorld::write(u32 actor, TreeId id, u64 page)
 {
   PhysAddr frame;

@@ -113,6 +113,9 @@ class ExploredWorld {
   bool is_moving_watched(PhysAddr frame, Level level);
   // For each watched page in the range: its frame, if that was written and the dirty log has not told it yet; else 0.
   std::array<PhysAddr, max_hardware_pages> written_frames(Range range);
+  // A fill's leaf stands there now; it has come to its end: nobody's walker may hold that the page is absent.
+  void published(u32 actor, const EntryRef& e);
+  void check_new_leaves(u32 actor);
   void check_harvest(const std::array<PhysAddr, max_hardware_pages>& due, u32 reported);
   std::size_t acts_of(Act::Kind kind) const;
   bool write(u32 actor, TreeId id, u64 page);  // by hardware

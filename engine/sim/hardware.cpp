@@ -66,7 +66,28 @@ u64 Hardware::hash() const
     sum +=
         mix(mix(l.page, l.frame.value), u64{l.level} << 32 | u64{l.rights.bits()} << 16 | u64{l.dirty} << 8 | l.fresh);
   for (const CachedTable& t : tables_) sum += mix(mix(t.offset + 1, t.table.value), u64{t.level} << 8 | t.fresh);
+  for (const CachedAbsence& a : absences_) sum += mix(a.page + 2, u64{a.missed} << 8 | a.fresh);
   return sum;
+}
+
+// Whoever sees it anew misses nothing.
+bool Hardware::observe_absence(u64 page, u8 fresh)
+{
+  if (!absences_.insert({page, fresh, 0})) return false;
+  for (std::size_t i = 0; i < absences_.size(); ++i)
+    if (absences_[i].page == page) absences_[i].missed = 0;
+  return true;
+}
+
+void Hardware::published(u32 actor, Range pages)
+{
+  for (std::size_t i = 0; i < absences_.size(); ++i)
+    if (pages.contains(absences_[i].page)) absences_[i].missed |= static_cast<u8>(1u << actor);
+}
+
+void Hardware::fill_ended(u32 actor)
+{
+  for (std::size_t i = 0; i < absences_.size(); ++i) absences_[i].missed &= static_cast<u8>(~(1u << actor));
 }
 
 template <PageFormat F>
@@ -80,6 +101,8 @@ bool Hardware::walk(const ExploredMemory& memory, PhysAddr table, Level level, u
       const Rights rights = usable<F>(word, level);
       return rights.none() || leaves_.insert({page, frame, level, rights, F::may_be_dirty(word, level), fresh});
     }
+    if constexpr (F::caches_non_present)
+      if (kind == EntryKind::hole || kind == EntryKind::reserved) return observe_absence(page, fresh);
     if (kind != EntryKind::table) return true;
     table = F::address(word, level);
     if (!memory.holds(table)) return true;  // no memory answers there
@@ -115,6 +138,7 @@ void Hardware::begin_flush(u32 actor)
   flushing_ |= bit;
   for (std::size_t i = 0; i < leaves_.size(); ++i) leaves_[i].fresh &= static_cast<u8>(~bit);
   for (std::size_t i = 0; i < tables_.size(); ++i) tables_[i].fresh &= static_cast<u8>(~bit);
+  for (std::size_t i = 0; i < absences_.size(); ++i) absences_[i].fresh &= static_cast<u8>(~bit);
 }
 
 // Cached tables are forgotten as a whole, whatever the range is.
@@ -123,9 +147,11 @@ void Hardware::end_flush(u32 actor, Range range, Pointers pointers)
   const auto bit = static_cast<u8>(1u << actor);
   leaves_.remove_if([&](const CachedLeaf& l) { return range.contains(l.page) && !(l.fresh & bit); });
   if (pointers == Pointers::forgotten) tables_.remove_if([&](const CachedTable& t) { return !(t.fresh & bit); });
+  absences_.remove_if([&](const CachedAbsence& a) { return range.contains(a.page) && !(a.fresh & bit); });
   flushing_ &= static_cast<u8>(~bit);
   for (std::size_t i = 0; i < leaves_.size(); ++i) leaves_[i].fresh &= flushing_;
   for (std::size_t i = 0; i < tables_.size(); ++i) tables_[i].fresh &= flushing_;
+  for (std::size_t i = 0; i < absences_.size(); ++i) absences_[i].fresh &= flushing_;
 }
 
 template <PageFormat F>

@@ -42,6 +42,15 @@ struct CachedTable {
   bool same(const CachedTable& o) const { return offset == o.offset && table == o.table && level == o.level; }
 };
 
+// That a page is absent, in formats whose walkers may hold that (virtual IOMMUs, RISC-V). `missed`: bit i is set if
+// actor i has published a leaf for it since; until a flush its walkers miss that.
+struct CachedAbsence {
+  u64 page;
+  u8 fresh;
+  u8 missed;
+  bool same(const CachedAbsence& o) const { return page == o.page; }
+};
+
 // A set that is searched from end to end: it is small.
 template <class T, std::size_t Capacity>
 class SmallSet {
@@ -77,6 +86,7 @@ class Hardware {
  public:
   const SmallSet<CachedLeaf, 40>& leaves() const { return leaves_; }
   const SmallSet<CachedTable, 24>& tables() const { return tables_; }
+  const SmallSet<CachedAbsence, 8>& absences() const { return absences_; }
   u64 hash() const;
 
   // Caches all that a walker can reach of these pages now: from the root if it is attached, and from every cached
@@ -87,6 +97,10 @@ class Hardware {
   enum class Pointers : u8 { forgotten, kept };  // to tables
   void begin_flush(u32 actor);
   void end_flush(u32 actor, Range range, Pointers pointers);
+
+  // An actor has published a leaf for these pages, and its fill has come to its end.
+  void published(u32 actor, Range pages);
+  void fill_ended(u32 actor);
 
   // One write through a cached translation. If it is not dirty yet, hardware walks again to set D: false if that walk
   // no longer finds the leaf, so that the write faults. `changed`: the entry whose bits were set, if any.
@@ -102,9 +116,11 @@ class Hardware {
   template <PageFormat F>
   u64* set_bits(ExploredMemory& memory, const Tree& tree, bool attached, const CachedLeaf& leaf, Rights needed,
                 u64 bits);
+  bool observe_absence(u64 page, u8 fresh);
 
   SmallSet<CachedLeaf, 40> leaves_;
   SmallSet<CachedTable, 24> tables_;
+  SmallSet<CachedAbsence, 8> absences_;
   u8 flushing_ = 0;  // a bit for each actor
 };
 

@@ -176,6 +176,8 @@ constexpr Ingredient rows[] = {
      "view:none populate:p0 -- add_view:v1,ept fill:p0 unmap:p0 late:list~list@a#1", "I3"},
     {engine, "no_unlist", "a dropped view stays on the list",
      "populate:p0 -- drop_view fill:p0 drop:unlist", "I3"},
+    {engine, "new_leaf_no_flush", "a new leaf is published without a flush where walkers may hold that it is absent",
+     "view:riscv_sv48 populate:p0 -- fill:p0 drop:flush", "I5"},
     {engine, "local_flush", "a flush reaches only the core that asks for it",
      "cores:2 populate:p0 fill:p0 -- unmap:p0 local_flush", "I3"},
     {persistence, "persist_nothing", "nothing is written back",
@@ -204,8 +206,6 @@ constexpr Untouched untouched[] = {
                               "here"},
     {"tables that stay", "where processes have tables of a tree attached. Exploration has walkers from the root only: "
                          "attached_unseen takes both uses of the count away at once"},
-    {"flush of a new leaf", "in formats whose walkers may cache that an entry is absent; the explored hardware never "
-                            "misses what stands in the tables"},
     {"a helper's hold of a token", "a plan cannot tell it from the hold of who began. clone_test has both of its "
                                    "steps"},
     {"the copy itself", "exploration knows which frame stands where and when it was copied, not what is in it"},

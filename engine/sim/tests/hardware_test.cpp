@@ -106,6 +106,23 @@ TEST_P(InEachFormat, WithoutADirtyBitThatSoftwareSetsAWriteFaults)
   EXPECT_FALSE(changed);
 }
 
+// A walker that holds that a page is absent goes on to fault: the fill that mapped it has to tell it.
+TEST_P(InEachFormat, OnlySomeWalkersHoldThatAPageIsAbsent)
+{
+  const std::string view = "view:" + std::string(GetParam().name);
+  const auto verdict = [&](const std::string& acts) {
+    const SearchResult result = search(parse_scenario(view + " " + acts));
+    EXPECT_TRUE(result.complete || !result.violation.empty());
+    return result.violation;
+  };
+  EXPECT_EQ(verdict("populate:p0 -- fill:p0 unmap:p0"), "");
+  const std::string without_flush = verdict("populate:p0 -- fill:p0 drop:flush");
+  EXPECT_EQ(without_flush.substr(0, 2), GetParam().caches_non_present ? "I5" : "");
+  if (GetParam().caches_non_present) {
+    EXPECT_EQ(verdict("populate:p0 fill:p0 -- fill:p0,w unmap:p0 populate:p0"), "");
+  }
+}
+
 TEST(Cores, CacheDirtinessEachForItself)
 {
   const Scenario scenario = parse_scenario("populate:p0 fill:p0,w -- write:p0 write:p0 cores:2");
