@@ -259,7 +259,8 @@ void ExploredWorld::check_new_leaves(u32 actor)
     if (!core.exists[id]) continue;
     for (Hardware& each : cores(id)) {
       for (const CachedAbsence& a : each.absences())
-        if (a.missed & 1u << actor) violation("I5 a walker of " + tree_name(id) + " misses what a returned fill has mapped");
+        if (a.missed & 1u << actor)
+          violation("I5 a walker of " + tree_name(id) + " misses what a returned fill has mapped");
       each.fill_ended(actor);
     }
   }
