@@ -117,7 +117,7 @@ TEST(Stage, ThatCannotBeSetIsRefusedWithAReason)
 
 TEST(Suites, AreScenariosThatCanBeSet)
 {
-  for (const Suite suite : {Suite::small, Suite::large, Suite::races})
+  for (const Suite suite : {Suite::small, Suite::large, Suite::races, Suite::crashes})
     for (const Scenario& scenario : scenarios(suite)) {
       EXPECT_EQ(to_text(parse_scenario(to_text(scenario))), to_text(scenario)) << scenario.name;
       EXPECT_NE(ExploredRun(scenario).choices(), 0u) << scenario.name;
