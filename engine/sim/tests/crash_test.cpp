@@ -82,29 +82,41 @@ TEST(PersistentObject, IsNeitherFrozenNorClonedNorSent)
   EXPECT_TRUE(unmap(p, world.object, {0, page_bytes}));
 }
 
+// An object whose root, all there is, begins with these two words.
+Error recovery_of(Level root, u64 first, u64 second)
+{
+  PersistentMemory memory(64);
+  CrashWorld world(memory);
+  CrashPlatform p(world);
+  world.object.bytes = page_bytes;
+  world.object.primary = {PersistentMemory::base, {}, {}, primary_tree, PrimaryFormat::id, root};
+  u64* const words = memory.words(PersistentMemory::base);
+  std::fill_n(words, PersistentMemory::words_per_page, 0);
+  words[0] = first;
+  words[1] = second;
+  return recover(p, world.object).error();
+}
+
+constexpr PhysAddr some_frame = PersistentMemory::base + 8 * page_bytes;
+constexpr u64 some_leaf = PrimaryFormat::make_leaf(some_frame, 0, {right_read, true, false});
+
 // Nobody could tell who owns what such a word leads to.
 TEST(Recovery, RefusesWordsOfBasesAndClones)
 {
-  const PhysAddr frame = PersistentMemory::base + 8 * page_bytes;
-  const u64 leaf = PrimaryFormat::make_leaf(frame, 0, {right_read, true, false});
-  const u64 table = PrimaryFormat::make_table(frame, 1);
-  const struct {
-    u64 word;
-    Level root;
-  } words[] = {{leaf | software::copy_on_write_bit, 0},
-               {leaf | software::write_after_copy_bit, 0},
-               {software::make_moving({frame, rights_rw, 1, true}), 0},
-               {table | software::shared_bit, 1}};
-  for (const auto& [word, root] : words) {
-    PersistentMemory memory(64);
-    CrashWorld world(memory);
-    CrashPlatform p(world);
-    world.object.bytes = page_bytes;
-    world.object.primary = {PersistentMemory::base, {}, {}, primary_tree, PrimaryFormat::id, root};
-    std::fill_n(memory.words(PersistentMemory::base), PersistentMemory::words_per_page, 0);
-    *memory.words(PersistentMemory::base) = word;
-    EXPECT_EQ(recover(p, world.object).error(), Error::corrupt) << std::hex << word;
-  }
+  EXPECT_EQ(recovery_of(0, some_leaf, 0), Error::none);
+  EXPECT_EQ(recovery_of(0, some_leaf | software::copy_on_write_bit, 0), Error::corrupt);
+  EXPECT_EQ(recovery_of(0, some_leaf | software::write_after_copy_bit, 0), Error::corrupt);
+  EXPECT_EQ(recovery_of(0, software::make_moving({some_frame, rights_rw, 1, false}), 0), Error::none);
+  EXPECT_EQ(recovery_of(0, software::make_moving({some_frame, rights_rw, 1, true}), 0), Error::corrupt);
+  EXPECT_EQ(recovery_of(1, PrimaryFormat::make_table(some_frame) | software::shared_bit, 0), Error::corrupt);
+}
+
+TEST(Recovery, RefusesAFrameWithTwoOwnersAndOneThatIsNoMemory)
+{
+  EXPECT_EQ(recovery_of(0, some_leaf, some_leaf), Error::corrupt);
+  EXPECT_EQ(recovery_of(0, PrimaryFormat::make_leaf(PhysAddr{page_bytes}, 0, {right_read, true, false}), 0),
+            Error::corrupt);
+  EXPECT_EQ(recovery_of(1, PrimaryFormat::make_table(PersistentMemory::base), 0), Error::corrupt);
 }
 
 TEST(CrashScenario, IsRefusedWithAReason)
