@@ -19,11 +19,13 @@
 namespace morsel {
 
 // Ends all changes of the object for good: later ones are refused with Error::frozen. What was writable is not any
-// more, in every tree. Views go on to be filled. corrupt.
+// more, in every tree. Views go on to be filled. corrupt; invalid: the object is persistent, and a crash would
+// forget whose the frames are that base and clone share (decision 0018).
 template <Platform P>
 Status freeze(P& p, Object& object)
 {
   using F = PrimaryFormat;
+  if constexpr (outlives_crashes<P>) return Error::invalid;
   if (p.read(SyncPoint::read_frozen, primary_tree, object.frozen) != 0) return {};
   p.add(SyncPoint::freeze, primary_tree, object.frozen, +1);
   p.wait_for_grace_period(SyncPoint::grace);  // who did not see the mark is out now
@@ -47,11 +49,12 @@ Status freeze(P& p, Object& object)
 }
 
 // Makes `clone` a copy of `base`, which is frozen. Costs one table, whatever is mapped. `p` is the clone's platform.
-// invalid: the base is not frozen. no_memory.
+// invalid: the base is not frozen, or the clone would be persistent. no_memory.
 template <Platform P>
 Status clone(P& p, Object& base, Object& clone)
 {
   using F = PrimaryFormat;
+  if constexpr (outlives_crashes<P>) return Error::invalid;
   if (p.read(SyncPoint::read_frozen, primary_tree, base.frozen) == 0) return Error::invalid;
   const Level level = base.primary.root_level;
   const auto root = p.allocate_table(primary_tree, level);

@@ -34,4 +34,9 @@ struct Object {
   std::array<void*, max_views> views{};  // View*, null: free; the view with number n stands in slot n - 1
 };
 
+// Whether what stands in an object outlives a crash (persistent.hpp): its tables and size do, its relation to others
+// would not.
+template <class P>
+inline constexpr bool outlives_crashes = requires { requires P::outlives_crashes; };
+
 }  // namespace morsel

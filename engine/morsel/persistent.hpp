@@ -11,7 +11,8 @@
 //   3. whoever meets a marked entry persists it before acting on it ("link and persist"): a guest never loses a page
 //      that a filler gave it.
 //
-// Views are not persistent: they start empty after a crash. recover.hpp reads what is left.
+// Views are not persistent: they start empty after a crash. recover.hpp reads what is left. Nor is what objects are to
+// each other (who is a base, whose clone, whose tree changed hands): freeze, clone and send are refused.
 //
 // Thread safety: that of Base. Invariant: I6. Source: design of the protocol, "Persistence and recovery".
 #pragma once
@@ -33,6 +34,7 @@ template <PersistentMemory Base>
 class Persistent : public Base {
  public:
   using Base::Base;
+  static constexpr bool outlives_crashes = true;
 
   u64 load(SyncPoint at, const EntryRef& e)
   {

@@ -29,6 +29,14 @@ concept RecoveryPlatform = Platform<P> && requires(P p, Level level, PhysAddr pa
 
 namespace detail {
 
+// Marks of bases and clones: a persistent object is neither, so this engine does not write them there.
+constexpr bool is_of_a_base(u64 word, EntryKind kind)
+{
+  if (kind == EntryKind::table) return is_shared(word);
+  if (kind == EntryKind::moving) return software::read_moving(word).copy_on_write;
+  return kind == EntryKind::leaf && (word & software::leaf_marks) != 0;
+}
+
 template <RecoveryPlatform P>
 Status recover_table(P& p, PhysAddr table, Level level, u64 offset)
 {
@@ -39,6 +47,7 @@ Status recover_table(P& p, PhysAddr table, Level level, u64 offset)
     const EntryRef e{words + i, offset + i * entry_bytes<F>(level), primary_tree, level};
     u64 word = p.load(SyncPoint::find, e);
     EntryKind kind = F::kind(word, level);
+    if (is_of_a_base(word, kind)) return Error::corrupt;
     if (kind == EntryKind::moving || (kind == EntryKind::table && (word & software::merging_mask))) {
       const u64 repaired =
           kind == EntryKind::moving ? leaf_of_moving(word, level) : word & ~software::merging_mask;
@@ -48,9 +57,8 @@ Status recover_table(P& p, PhysAddr table, Level level, u64 offset)
     }
     Status s;
     if (kind == EntryKind::malformed || kind == EntryKind::reserved) s = Error::corrupt;
-    if (kind == EntryKind::leaf && !is_copy_on_write(word) && !p.adopt_frame(F::address(word, level), level))
-      s = Error::corrupt;
-    if (kind == EntryKind::table && !is_shared(word))
+    if (kind == EntryKind::leaf && !p.adopt_frame(F::address(word, level), level)) s = Error::corrupt;
+    if (kind == EntryKind::table)
       s = recover_table(p, F::address(word, level), static_cast<Level>(level - 1), e.offset);
     if (!s) return s;
   }

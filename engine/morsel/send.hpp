@@ -13,10 +13,12 @@ namespace morsel {
 
 // Moves the tree of `from`, with its size and its base, to `to`, which holds nothing before. `from` stays as an empty
 // object of no size that refuses changes, and is destroyed as usual. busy: a view is listed, processes may have tables
-// of it attached, or it is the base of clones. frozen: it was sent already.
+// of it attached, or it is the base of clones. frozen: it was sent already. invalid: it is persistent, and after a
+// crash the tree could be nobody's, or of both.
 template <Platform P>
 Status send(P& p, Object& from, Object& to)
 {
+  if constexpr (outlives_crashes<P>) return Error::invalid;
   for (void*& view : from.views)
     if (p.load_pointer(SyncPoint::read_list, view)) return Error::busy;
   if (p.read(SyncPoint::read_pending, primary_tree, from.primary.attached) != 0) return Error::busy;

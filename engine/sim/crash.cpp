@@ -60,10 +60,12 @@ bool perform(CrashWorld& w, const Act& act)
     case Kind::split: return static_cast<bool>(split(p, o, act.range, act.leaf_level));
     case Kind::merge: return static_cast<bool>(merge(p, o, act.range, act.leaf_level));
     case Kind::migrate: return static_cast<bool>(migrate(p, o, act.range));
+    case Kind::break_copy: return static_cast<bool>(break_copy(p, o, act.range.start));
     default:
       throw session::Failure(session::Exit::usage, "crashes of '" + to_text(act) + "'",
                              "it does not change the primary",
-                             "Acts: populate, unmap, protect, resize, split, merge, migrate; fill as the second.");
+                             "Acts: populate, unmap, protect, resize, split, merge, migrate, break_copy; fill as the "
+                             "second. Persistent objects are neither frozen nor cloned.");
   }
 }
 
@@ -208,9 +210,11 @@ class CrashRun {
   std::string judge(std::vector<u32>& script, std::vector<u32>& options) const
   {
     const auto image = recovered(stage_.image, stage_.run, script, 0);
+    const u32 accesses = image->accesses;
     std::string found = verdict_of(*image);
+    if (found.empty()) found = use_to_the_end(*image);
     options = image->memory.options;
-    for (u32 stop = 1; found.empty() && stop <= image->accesses; ++stop) found = judge_cut_recovery(script, stop);
+    for (u32 stop = 1; found.empty() && stop <= accesses; ++stop) found = judge_cut_recovery(script, stop);
     return found;
   }
 
@@ -273,11 +277,40 @@ class CrashRun {
       return "I6 the size is as no operation left it: " + std::to_string(found.bytes);
     return {};
   }
+  // An object that recovery made whole is one to work with: its pages are populated and go to a view, and nothing is
+  // left in use when it has ended, however it came through the crash.
+  std::string use_to_the_end(CrashWorld& image) const
+  {
+    CrashPlatform p(image);
+    Object& o = image.object;
+    if (const Status s = use_pages(p, image); !s) return std::string("I6 after recovery: ") + error_name(s.error());
+    for (const u64 page : scenario_.pages)
+      if (look(image, scenario_).pages.at(page).mapped) return "I6 after recovery unmap leaves " + name_of(page);
+    destroy(p, o);
+    const u64 left = image.memory.used_pages() - 1;  // that of the size
+    return left ? "I6 after recovery " + std::to_string(left) + " pages stay in use" : std::string();
+  }
+
+  Status use_pages(CrashPlatform& p, CrashWorld& image) const
+  {
+    Object& o = image.object;
+    if (const Status s = add_view(p, o, image.view, FormatId::ept, view_number); !s) return s;
+    for (const u64 page : scenario_.pages) {
+      if (page >= o.bytes) continue;
+      if (const auto made = populate(p, o, {page, page + page_bytes}, rights_rw, 0); !made) return made.error();
+      if (const auto filled = fill(p, o, image.view, page, right_read); !filled) return filled.error();
+    }
+    if (o.bytes != 0)
+      if (const auto unmapped = unmap(p, o, {0, o.bytes}); !unmapped) return unmapped.error();
+    drop_view(p, o, image.view);
+    return {};
+  }
+
+  static std::string name_of(u64 page) { return to_text(Range{page, page + page_bytes}); }
   static std::string describe(u64 page, const PageState& s)
   {
-    const std::string name = to_text(Range{page, page + page_bytes});
-    if (!s.mapped) return name + " is a hole";
-    return name + " has rights " + std::to_string(s.rights) + " and content " + std::to_string(s.content);
+    if (!s.mapped) return name_of(page) + " is a hole";
+    return name_of(page) + " has rights " + std::to_string(s.rights) + " and content " + std::to_string(s.content);
   }
 
   CrashStage& stage_;

@@ -7,6 +7,8 @@
 // A page after recovery is what it was before or after each operation under way, and what it was after those that had
 // returned: mapped or not, its rights, and the contents of its frame. No frame has two owners, and recovery cut off at
 // any of its stores and begun again ends the same.
+// Then it is used to its end: its pages are populated and go to a view, everything is unmapped, the object destroyed,
+// and no page may stay in use.
 //
 // One crash is one word, which replays: the scenario, where the second act runs, where the crash is, and what became of
 // the lines that were not certain, in the order in which recovery reads them:
@@ -38,7 +40,7 @@ struct CrashVerdict {
 };
 
 // All of them. The scenario has one or two acts behind --, of: populate, unmap, protect, resize, split, merge,
-// migrate, and fill as the second.
+// migrate, break_copy, and fill as the second.
 CrashVerdict crash_everywhere(const Scenario& scenario);
 
 // What stands behind a scenario's last @ tells crashes from schedules.

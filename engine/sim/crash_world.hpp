@@ -114,6 +114,9 @@ class CrashBase {
   u64 token() { return ++w_.last_token; }
 
  private:
+  template <class WriteBack>
+  void persist_by(SyncPoint at, WriteBack&& write_back);
+
   CrashWorld& w_;
 };
 

@@ -29,6 +29,7 @@ enum class Twist : u8 {
   both,      // a report of dirty pages forgets what the verdict at release needs, too
   swept,     // a retired table of a view is enumerated at once; what is linked into it later is forgotten
   ahead,     // a view is found that is not on the list yet
+  unfenced,  // a write-back is not waited for: its lines are certain from the next fence on. Of crashes only
 };
 
 // What must be true of the actor for a rule to apply. Only under exploration.

@@ -190,6 +190,8 @@ constexpr Ingredient rows[] = {
      "watch:p0,p1 -- populate:p0 drop:persist#3", "I6"},
     {persistence, "persist_no_change", "an unmapped entry is not written back",
      "populate:p0 -- unmap:p0 drop:persist#1", "I6"},
+    {persistence, "persist_no_fence", "an unmapped entry is written back, and nobody waits for that",
+     "populate:p0 -- unmap:p0 unfenced:persist#1", "I6"},
     {persistence, "persist_no_copy", "a copy is not written back before it is installed",
      "populate:p0 -- migrate:p0 drop:persist#2", "I6"},
     {persistence, "persist_no_help", "a filler uses a leaf that is not written back yet",

@@ -42,6 +42,7 @@ Expected<PhysAddr> PersistentMemory::allocate(u32 order)
     u64* const start = now_.data() + first * words_per_page;
     for (u64* word = start; word < start + count * words_per_page; ++word) {
       lines_.erase(line_of(index_of(word)));
+      written_back_.erase(line_of(index_of(word)));
       if (script_) undecided_[line_of(index_of(word))] = false;  // what stood there is never read
       *word = 0;
     }
@@ -98,16 +99,31 @@ void PersistentMemory::store(u64* word, u64 value)
   *word = value;
 }
 
-void PersistentMemory::persist(const u64* word, u64 bytes)
+void PersistentMemory::write_back(const u64* word, u64 bytes)
 {
   const u64 last = line_of(index_of(word) + bytes / sizeof(u64) - 1);
   for (u64 line = line_of(index_of(word)); line <= last; ++line) {
     if (script_) decide(line);
-    lines_.erase(line);
-    touch(line * words_per_line / words_per_page);
-    const auto first = static_cast<std::ptrdiff_t>(line * words_per_line);
-    std::copy_n(now_.begin() + first, words_per_line, kept_.begin() + first);
+    const auto known = lines_.find(line);
+    WrittenBack& back = written_back_[line];
+    back.stores = known == lines_.end() ? 0 : known->second.stores.size();
+    std::copy_n(now_.begin() + static_cast<std::ptrdiff_t>(line * words_per_line), words_per_line, back.words.begin());
   }
+}
+
+void PersistentMemory::fence()
+{
+  for (const auto& [line, back] : written_back_) {
+    touch(line * words_per_line / words_per_page);
+    std::copy(back.words.begin(), back.words.end(), kept_.begin() + static_cast<std::ptrdiff_t>(line * words_per_line));
+    const auto known = lines_.find(line);
+    if (known == lines_.end()) continue;
+    std::vector<Store>& stores = known->second.stores;
+    const std::size_t done = std::min(back.stores, stores.size());
+    stores.erase(stores.begin(), stores.begin() + static_cast<std::ptrdiff_t>(done));
+    if (stores.empty()) lines_.erase(known);
+  }
+  written_back_.clear();
 }
 
 template <class Copy>
@@ -124,6 +140,7 @@ void PersistentMemory::become(const PersistentMemory& other)
     std::copy_n(other.kept_.begin() + at, words_per_page, kept_.begin() + at);
   });
   lines_ = other.lines_;
+  written_back_ = other.written_back_;
   used_ = other.used_;
   used_pages_ = other.used_pages_;
 }
@@ -136,6 +153,7 @@ void PersistentMemory::become_crashed(const PersistentMemory& other, std::vector
     std::copy_n(other.now_.begin() + at, words_per_page, evicted_.begin() + at);
   });
   lines_ = other.lines_;
+  written_back_.clear();
   used_.assign(used_.size(), false);
   used_pages_ = 0;
   undecided_.assign(now_.size() / words_per_line, true);

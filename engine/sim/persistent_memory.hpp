@@ -2,7 +2,7 @@
 //
 // Persistent memory behind a volatile cache: 8-byte stores are atomic, a 64-byte line reaches memory as a whole, in any
 // state that it passed through since it was last written back (stores to one line keep their order, lines have none).
-// A line may be evicted at any moment; persist() makes it certain.
+// A line may be evicted at any moment. write_back() begins to make what it holds certain, the next fence() ends that.
 //
 // crash() leaves every line that is not certain undecided; each is decided when it is first read, by the next number of
 // a script. Running through all scripts is running through all memories that a crash can leave, as far as anybody who
@@ -10,6 +10,7 @@
 //
 // A page of frames is modelled by its first line: enough to tell whose contents it holds.
 #pragma once
+#include <array>
 #include <map>
 #include <vector>
 
@@ -37,7 +38,13 @@ class PersistentMemory {
   u64* content(PhysAddr frame);
   u64 load(const u64* word);
   void store(u64* word, u64 value);
-  void persist(const u64* word, u64 bytes);
+  void write_back(const u64* word, u64 bytes);
+  void fence();
+  void persist(const u64* word, u64 bytes)
+  {
+    write_back(word, bytes);
+    fence();
+  }
 
   // Copies of it cost what was touched since they were the same.
   void become(const PersistentMemory& other);
@@ -52,6 +59,11 @@ class PersistentMemory {
   struct Line {
     std::vector<Store> stores;  // since it was last persistent, oldest first
   };
+  // A line on its way to persistent memory.
+  struct WrittenBack {
+    std::size_t stores = 0;  // of those that lines_ has, the first so many are in it
+    std::array<u64, line_bytes / sizeof(u64)> words{};
+  };
   u64 index_of(const u64* word) const { return static_cast<u64>(word - now_.data()); }
   static u64 line_of(u64 word) { return word / (line_bytes / sizeof(u64)); }
   void decide(u64 line);
@@ -63,6 +75,7 @@ class PersistentMemory {
   std::vector<u64> now_;   // what actors see
   std::vector<u64> kept_;  // what is persistent for certain
   std::map<u64, Line> lines_;
+  std::map<u64, WrittenBack> written_back_;  // since the last fence
   std::vector<bool> used_;
   u64 used_pages_ = 0;
   std::vector<bool> is_touched_;  // pages that may differ from those of the others

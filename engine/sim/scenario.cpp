@@ -13,7 +13,8 @@ namespace {
 constexpr std::string_view roots[] = {"pte", "pmd", "pud"};
 constexpr std::string_view actions[] = {"drop", "fail"};
 constexpr std::string_view twists[] = {"",      "plain", "blind",  "old",  "unmarked", "leaf",  "late",  "early",
-                                       "alone", "hidden", "wide", "clean", "asked", "both", "swept", "ahead"};
+                                       "alone", "hidden", "wide", "clean", "asked", "both", "swept", "ahead",
+                                       "unfenced"};
 constexpr std::string_view limits = "~@?#";  // begin what stands behind a rule's point
 constexpr std::string_view whens[] = {"", "idle", "kept", "reserved", "stale", "dirty"};
 
@@ -125,6 +126,8 @@ bool parse_fault(Scenario& s, std::string_view word, std::string_view name, std:
     wrong(word, "only allocations can fail", "fail:alloc, fail:alloc#3");
   if ((rule.twist == Twist::late || rule.twist == Twist::early) != (rest.find('~') != rest.npos))
     wrong(word, "a late or early access, and only that, has a second point", "late:flush~unpend");
+  if (rule.twist == Twist::unfenced && rule.point != SyncPoint::persist)
+    wrong(word, "only write-backs are fenced", "unfenced:persist, unfenced:persist#2");
   s.faults.push_back(rule);
   return true;
 }

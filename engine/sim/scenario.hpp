@@ -12,6 +12,7 @@
 //                     all moves try the same one first
 //   drop:POINT        accesses at this point do not happen          fail:alloc        allocations fail
 //   plain: blind: old: ... POINT, late: early: POINT~POINT          other twists (engine/sim/fault_plan.hpp)
+//   unfenced:persist  write-backs are not waited for (of crashes)
 //   ...@v1 ...@a ...?idle ...#2                                     only in this tree, by this actor, if; only the 2nd
 //   slow_release      what is retired is released when all have returned: lawful, and no fault
 //   cores:2           every tree is walked by two cores with caches of their own, which a flush reaches in turn; actor

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/sim/suite.hpp"
 
+#include <span>
 #include <string>
 
 namespace morsel::sim {
@@ -146,6 +147,33 @@ constexpr Row race_rows[] = {
     {"pte_root", "root:pte populate:p0-1 fill:p0 -- unmap:p0 fill:p0 populate:p0"},
 };
 
+// One act, or a second one at any point of the first.
+constexpr Row crash_rows[] = {
+    {"populate", "watch:p0,p1,p2 -- populate:p0-1"},
+    {"populate_below_a_pud_root", "root:pud watch:p0,p1 -- populate:p0-1"},
+    {"populate_of_a_large_leaf", "watch:p0,p511 -- populate:m0,2M"},
+    {"unmap", "watch:p0,p1 populate:p0-1 -- unmap:p0"},
+    {"unmap_of_a_table", "watch:p0,p1 populate:p0-1 -- unmap:m0"},
+    {"unmap_splits_a_large_leaf", "watch:p0,p1 populate:m0,2M -- unmap:p0"},
+    {"protect", "watch:p0,p1 populate:p0-1 -- protect:p0-1,r"},
+    {"resize", "watch:p0,p1,p2 populate:p0-2 -- resize:p1"},
+    {"resize_cuts_a_large_leaf", "watch:p0,p511 populate:m0,2M -- resize:p511"},
+    {"split", "watch:p0,p511 populate:m0,2M -- split:m0,4K"},
+    {"merge", "watch:p0,p511 populate:m0,2M split:m0,4K -- merge:m0,2M"},
+    {"migrate", "watch:p0,p1 populate:p0-1 -- migrate:p0-1"},
+    {"migrate_of_a_large_leaf", "watch:p0,p511 populate:m0,2M -- migrate:m0"},
+    {"populate_and_fill", "-- populate:p0 fill:p0"},
+    {"populate_and_populate", "watch:p0,p1 -- populate:p0 populate:p1"},
+    {"populate_and_unmap", "watch:p0,p1 -- populate:p0-1 unmap:p0"},
+    {"unmap_and_populate", "populate:p0 -- unmap:p0 populate:p0"},
+    {"protect_and_fill", "populate:p0,r -- protect:p0,rw fill:p0,w"},
+    {"migrate_and_fill", "populate:p0 -- migrate:p0 fill:p0,w"},
+    {"migrate_and_unmap", "populate:p0 -- migrate:p0 unmap:p0"},
+    {"migrate_and_break_copy", "populate:p0 -- migrate:p0 break_copy:p0"},
+    {"split_and_unmap", "watch:p0,p1 populate:m0,2M -- split:m0,4K unmap:p0"},
+    {"merge_and_unmap", "watch:p0,p1 populate:m0,2M split:m0,4K -- merge:m0,2M unmap:p0"},
+};
+
 void add(std::vector<Scenario>& to, const std::string& name, const std::string& text)
 {
   to.push_back(parse_scenario(text));
@@ -194,7 +222,8 @@ std::vector<Scenario> scenarios(Suite suite)
   } else if (suite == Suite::large) {
     for (const Row& row : large_rows) add(all, row.name, row.text);
   } else {
-    for (const Row& row : race_rows) add(all, row.name, row.text);
+    for (const Row& row : suite == Suite::races ? std::span<const Row>(race_rows) : std::span<const Row>(crash_rows))
+      add(all, row.name, row.text);
   }
   return all;
 }

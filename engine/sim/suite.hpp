@@ -13,8 +13,9 @@ enum class Suite : u8 {
   small,  // every state, in the tests: what the protocol's specification asks for, at each level
   large,  // every state, in campaigns
   races,  // schedules drawn by chance: more actors and pages
+  crashes,  // stopped at every access, and every memory recovered (crash.hpp)
 };
-inline constexpr std::string_view suite_names[] = {"small", "large", "races"};
+inline constexpr std::string_view suite_names[] = {"small", "large", "races", "crashes"};
 
 std::vector<Scenario> scenarios(Suite suite);
 

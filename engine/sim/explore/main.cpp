@@ -32,6 +32,7 @@ struct Options {
   std::string shard = "0/1";
   bool json = false;
   bool by_chance = false;
+  bool by_crashes = false, crash_suite = false;
   u64 runs = 10'000, seed = 1;
   SearchOptions search;
   int preemptions = -1;
@@ -71,17 +72,16 @@ class Program {
     if (options_.preemptions >= 0) options_.search.preemptions = static_cast<u32>(options_.preemptions);
   }
 
-  // all, random, suite
+  // all, random, suite, crash
   int explore_all()
   {
     const Shard shard = parse_shard(options_.shard);
     const std::vector<Scenario> chosen = choose();
     Totals totals;
     for (std::size_t i = 0; i < chosen.size(); ++i) {
-      // Schedules drawn by chance are shared out by seed, searches by scenario.
+      // Schedules drawn by chance are shared out by seed, searches and crashes by scenario.
       if (!options_.by_chance && i % shard.count != shard.number) continue;
-      const Line line =
-          options_.by_chance ? draw(chosen[i], options_.seed + shard.number * options_.runs) : search_one(chosen[i]);
+      const Line line = explore_one(chosen[i], shard);
       std::cout << (options_.json ? to_json(line) : sim::to_text(line)) << std::endl;
       totals.add(line);
     }
@@ -192,6 +192,27 @@ class Program {
     line.token = small.violation.empty() ? token_of(scenario, schedule) : token_of(small.scenario, small.schedule);
   }
 
+  Line explore_one(const Scenario& scenario, const Shard& shard) const
+  {
+    if (options_.by_crashes) return crash_one(scenario);
+    return options_.by_chance ? draw(scenario, options_.seed + shard.number * options_.runs) : search_one(scenario);
+  }
+
+  static Line crash_one(const Scenario& scenario)
+  {
+    const Stopwatch watch;
+    const CrashVerdict verdict = crash_everywhere(scenario);
+    Line line;
+    line.scenario = name_of(scenario);
+    line.how = "every crash";
+    line.violation = verdict.violation;
+    line.token = verdict.token;
+    line.crashes = verdict.crashes;
+    line.memories = verdict.images;
+    line.seconds = watch.seconds();
+    return line;
+  }
+
   Line search_one(const Scenario& scenario) const
   {
     const Stopwatch watch;
@@ -242,6 +263,14 @@ void add_chance_options(CLI::App& command, Options& options)
   command.add_option("--seed", options.seed, "the first seed")->capture_default_str();
 }
 
+void add_crash_options(CLI::App& command, Options& options)
+{
+  auto* const what = command.add_option_group("what");
+  what->add_option("SCENARIO", options.words, "one or two acts behind --: 'populate:p0 -- migrate:p0 unmap:p0'");
+  what->add_flag("--suite", options.crash_suite, "those of the suite 'crashes'");
+  what->require_option(1);
+}
+
 // Last first, as CLI11 takes them. Scenarios and tokens of an empty stage begin with --, and are no options.
 std::vector<std::string> words_of(int argc, char** argv)
 {
@@ -262,6 +291,8 @@ int run(int argc, char** argv)
   app.add_flag("--json", options.json, "one JSON object a line");
   CLI::App* const all = app.add_subcommand("all", "Every state of these scenarios.");
   CLI::App* const random = app.add_subcommand("random", "Schedules by chance: uniform with odd seeds, PCT with even.");
+  CLI::App* const crash =
+      app.add_subcommand("crash", "Stops at every access, and recovers every memory that this can leave.");
   CLI::App* const suite = app.add_subcommand("suite", "The scenarios that are always explored.");
   CLI::App* const replay = app.add_subcommand("replay", "Tells a run step by step.");
   CLI::App* const shrink = app.add_subcommand("shrink", "Makes a failing run small.");
@@ -272,15 +303,16 @@ int run(int argc, char** argv)
   CLI::App* const speed = app.add_subcommand("speed", "Measures points a second.");
   for (CLI::App* const command : {all, random})
     command->add_option("SCENARIO", options.words, "as text: 'populate:p0 -- fill:p0,w unmap:p0'")->required();
+  add_crash_options(*crash, options);
   for (CLI::App* const command : {replay, shrink})
     command->add_option("TOKEN", options.words, "scenario@schedule; replay: also scenario@crash")
         ->required()
         ->expected(1);
   merge->add_option("FILE", options.words, "results")->required();
-  suite->add_option("SUITE", options.suite, "small, large: every state; races: by chance")
+  suite->add_option("SUITE", options.suite, "small, large: every state; races: by chance; crashes: as 'crash --suite'")
       ->required()
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(suite_names), std::end(suite_names))));
-  for (CLI::App* const command : {suite, random})
+  for (CLI::App* const command : {suite, random, crash})
     command->add_option("--shard", options.shard, "I/N: the I-th of N parts, from 0")->capture_default_str();
   for (CLI::App* const command : {suite, all}) add_search_options(*command, options);
   for (CLI::App* const command : {suite, random}) add_chance_options(*command, options);
@@ -289,6 +321,8 @@ int run(int argc, char** argv)
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : static_cast<int>(Exit::usage);
   }
+  if (options.crash_suite) options.suite = suite_names[static_cast<std::size_t>(Suite::crashes)];
+  options.by_crashes = crash->parsed() || options.suite == "crashes";
   options.by_chance = random->parsed() || options.suite == "races";
   Program program(std::move(options));
   if (replay->parsed()) return program.replay_token();

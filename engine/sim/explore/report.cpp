@@ -18,12 +18,20 @@ std::string rounded(double seconds)
   return text;
 }
 
-std::string counts(u64 states, u64 runs, u64 steps, double seconds)
+// Of a line or of totals.
+template <class Counted>
+std::string counts(const Counted& c)
 {
   std::string text;
-  if (states) text += std::to_string(states) + " states, ";
-  if (runs) text += std::to_string(runs) + " runs, ";
-  return text + std::to_string(steps) + " steps, " + rounded(seconds);
+  const auto add = [&text](u64 count, const char* of) {
+    if (count) text += std::to_string(count) + of;
+  };
+  add(c.states, " states, ");
+  add(c.runs, " runs, ");
+  add(c.crashes, " crashes, ");
+  add(c.memories, " memories, ");
+  if (c.steps || !c.crashes) text += std::to_string(c.steps) + " steps, ";
+  return text + rounded(c.seconds);
 }
 
 }  // namespace
@@ -36,14 +44,15 @@ std::string to_json(const Line& line)
                {"final_states", line.final_states},
                {"runs", line.runs},
                {"steps", line.steps},
+               {"crashes", line.crashes},
+               {"memories", line.memories},
                {"seconds", line.seconds}});
   return json.dump();
 }
 
 std::string to_text(const Line& line)
 {
-  std::string text =
-      line.scenario + " (" + line.how + "): " + counts(line.states, line.runs, line.steps, line.seconds) + ": ";
+  std::string text = line.scenario + " (" + line.how + "): " + counts(line) + ": ";
   if (!line.violation.empty()) return text + line.violation + "\n  replay " + line.token;
   return text + (line.complete ? "holds" : "holds so far, not everything was tried");
 }
@@ -62,6 +71,8 @@ Line parse_line(const std::string& text)
     line.final_states = json.at("final_states");
     line.runs = json.at("runs");
     line.steps = json.at("steps");
+    line.crashes = json.at("crashes");
+    line.memories = json.at("memories");
     line.seconds = json.at("seconds");
     return line;
   } catch (const nlohmann::json::exception& wrong) {
@@ -76,6 +87,8 @@ void Totals::add(const Line& line)
   states += line.states;
   runs += line.runs;
   steps += line.steps;
+  crashes += line.crashes;
+  memories += line.memories;
   seconds += line.seconds;
   auto same = [&line](const Line& other) {
     return other.violation == line.violation && other.scenario == line.scenario;
@@ -86,7 +99,7 @@ void Totals::add(const Line& line)
 
 std::string summary(const Totals& t)
 {
-  return std::to_string(t.lines) + " explorations, " + counts(t.states, t.runs, t.steps, t.seconds) + ": " +
+  return std::to_string(t.lines) + " explorations, " + counts(t) + ": " +
          std::to_string(t.violated.size()) + " violations, " + std::to_string(t.incomplete.size()) + " incomplete";
 }
 

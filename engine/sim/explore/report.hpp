@@ -11,11 +11,12 @@ namespace morsel::sim {
 
 struct Line {
   std::string scenario;  // its name; its text without one
-  std::string how;       // "every state", "2 preemptions", "by chance"
+  std::string how;       // "every state", "2 preemptions", "by chance", "every crash"
   bool complete = true;  // all that was asked for was tried
   std::string violation;
   std::string token;  // of the failing run, made small
   u64 states = 0, final_states = 0, runs = 0, steps = 0;
+  u64 crashes = 0, memories = 0;  // that crashes left, and that were recovered
   double seconds = 0;
 };
 
@@ -25,7 +26,7 @@ std::string to_text(const Line& line);
 Line parse_line(const std::string& json);
 
 struct Totals {
-  u64 lines = 0, states = 0, runs = 0, steps = 0;
+  u64 lines = 0, states = 0, runs = 0, steps = 0, crashes = 0, memories = 0;
   double seconds = 0;
   std::vector<Line> violated, incomplete;  // each violation once
   void add(const Line& line);

@@ -6,10 +6,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "engine/session/failure.hpp"
 #include "engine/sim/explore/report.hpp"
+#include "engine/sim/suite.hpp"
 
 namespace morsel::sim {
 namespace {
@@ -39,6 +41,8 @@ TEST(ExploreReport, ReadsWhatItWrites)
   line.token = "t@s";
   line.states = 12;
   line.steps = 34;
+  line.crashes = 56;
+  line.memories = 78;
   line.complete = false;
   const Line again = parse_line(to_json(line));
   EXPECT_EQ(to_json(again), to_json(line));
@@ -54,9 +58,13 @@ TEST(ExploreReport, TellsEachViolationOnce)
   Totals totals;
   totals.add(bad);
   totals.add(bad);
-  totals.add(Line{});
+  Line crashes;
+  crashes.crashes = 2;
+  crashes.memories = 3;
+  totals.add(crashes);
   EXPECT_EQ(totals.lines, 3u);
   EXPECT_EQ(totals.steps, 10u);
+  EXPECT_NE(summary(totals).find("2 crashes, 3 memories, 10 steps"), std::string::npos) << summary(totals);
   EXPECT_EQ(totals.violated.size(), 1u);
   EXPECT_FALSE(totals.good());
 }
@@ -78,6 +86,41 @@ TEST(ExploreProgram, ShardsMergeToTheWhole)
   EXPECT_EQ(merged.status, 0);
   EXPECT_NE(merged.output.find(std::to_string(steps) + " steps"), std::string::npos) << merged.output;
   EXPECT_NE(merged.output.find("0 violations, 0 incomplete"), std::string::npos) << merged.output;
+}
+
+TEST(ExploreProgram, SharesOutCrashesToo)
+{
+  u64 crashes = 0;
+  std::set<std::string> scenarios_tried;
+  for (const char* shard : {"0/2", "1/2"}) {
+    const Ended part = explore(std::string("--json crash --suite --shard ") + shard);
+    ASSERT_EQ(part.status, 0) << part.output;
+    std::istringstream lines(part.output);
+    for (std::string text; std::getline(lines, text);) {
+      const Line line = parse_line(text);
+      EXPECT_EQ(line.how, "every crash");
+      EXPECT_GE(line.memories, line.crashes) << text;
+      crashes += line.crashes;
+      EXPECT_TRUE(scenarios_tried.insert(line.scenario).second) << text;
+    }
+  }
+  EXPECT_EQ(scenarios_tried.size(), scenarios(Suite::crashes).size());
+  EXPECT_GT(crashes, 500u);
+}
+
+TEST(ExploreProgram, GivesATokenOfACrashThatReplays)
+{
+  const Ended lawful = explore("crash 'populate:p0 -- unmap:p0' '-- populate:p0'");
+  EXPECT_EQ(lawful.status, 0);
+  EXPECT_NE(lawful.output.find("populate:p0 -- unmap:p0 (every crash): "), std::string::npos) << lawful.output;
+  EXPECT_NE(lawful.output.find("2 explorations"), std::string::npos) << lawful.output;
+  const Ended failing = explore("--json crash 'populate:p0 -- unmap:p0 drop:persist'");
+  EXPECT_EQ(failing.status, 1);
+  const Line line = parse_line(failing.output);
+  EXPECT_EQ(line.violation.substr(0, 3), "I6 ");
+  const Ended replayed = explore("replay '" + line.token + "'");
+  EXPECT_EQ(replayed.status, 1);
+  EXPECT_NE(replayed.output.find(line.violation), std::string::npos) << replayed.output;
 }
 
 TEST(ExploreProgram, GivesATokenThatReplays)
@@ -121,7 +164,7 @@ TEST(ExploreProgram, ReplaysEveryTokenOfTheIngredientsPage)
       EXPECT_NE(ended.output.find("\nI6 "), std::string::npos) << ended.output;
     }
   }
-  EXPECT_EQ(crashes, 7u);
+  EXPECT_EQ(crashes, 8u);
 }
 
 TEST(ExploreProgram, RefusesWithAReason)
@@ -130,6 +173,10 @@ TEST(ExploreProgram, RefusesWithAReason)
   EXPECT_NE(explore("all 'populate:p0 -- jump:p0'").output.find("no such operation"), std::string::npos);
   EXPECT_EQ(explore("suite races --shard 3/3").status, 2);
   EXPECT_EQ(explore("suite all").status, 2);
+  EXPECT_EQ(explore("crash").status, 2);
+  EXPECT_EQ(explore("crash --suite --shard 2/2").status, 2);
+  EXPECT_EQ(explore("crash --suite '-- unmap:p0'").status, 2);
+  EXPECT_NE(explore("crash 'populate:p0 -- clone'").output.find("neither frozen nor cloned"), std::string::npos);
   EXPECT_EQ(explore("merge /nonexistent").status, 2);
 }
 
@@ -150,7 +197,8 @@ TEST(ExploreProgram, ListsItsSuites)
 {
   const Ended list = explore("list");
   EXPECT_EQ(list.status, 0);
-  for (const char* row : {"small  fill_unmap_write_ept", "large  two_views", "races  pte_root  root:pte populate:p0-1"})
+  for (const char* row : {"small  fill_unmap_write_ept", "large  two_views", "races  pte_root  root:pte populate:p0-1",
+                          "crashes  migrate_and_fill  populate:p0 -- migrate:p0 fill:p0,w"})
     EXPECT_NE(list.output.find(row), std::string::npos) << row;
 }
 

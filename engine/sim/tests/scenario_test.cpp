@@ -21,7 +21,7 @@ TEST(ScenarioText, PrintsWhatItParses)
         "root:pte -- fill:p0 drop:flush drop:invalidate@v1#2 fail:alloc#3 plain:change@v0 same_token no_grace",
         "-- fill:p0 unmap:p0 late:flush~unpend@b old:read_primary@a unmarked:reserve leaf:flush blind:link",
         "-- unmap:p0 early:read_pending~read_list drop:flush@v1@a?stale#2 alone:mark slow_release",
-        "size:8K view:none -- populate:p0", "populate:p0 fill:p0 -- read:p0 write:p0 unmap:p0 cores:2 local_flush"})
+        "size:8K view:none -- populate:p0", "populate:p0 -- unmap:p0 unfenced:persist#2", "populate:p0 fill:p0 -- read:p0 write:p0 unmap:p0 cores:2 local_flush"})
     EXPECT_EQ(to_text(parse_scenario(text)), text);
 }
 
@@ -43,6 +43,7 @@ TEST(ScenarioText, SaysWhatIsWrong)
   EXPECT_NE(complaint("-- fill:p0 late:flush").find("has a second point"), std::string::npos);
   EXPECT_NE(complaint("-- fill:p0 drop:flush?rich").find("is no condition"), std::string::npos);
   EXPECT_NE(complaint("-- fill:p0 fail:flush").find("only allocations"), std::string::npos);
+  EXPECT_NE(complaint("-- fill:p0 unfenced:flush").find("only write-backs are fenced"), std::string::npos);
   EXPECT_NE(complaint("watch:p0,p1,p2,p3,p4 -- fill:p0").find("too many pages"), std::string::npos);
   EXPECT_NE(complaint("-- fill:p0,v2").find("there is no such tree"), std::string::npos);
   EXPECT_NE(complaint("-- write:p0,v0").find("need 'walked'"), std::string::npos);
@@ -149,7 +150,7 @@ TEST(Stage, ThatCannotBeSetIsRefusedWithAReason)
 
 TEST(Suites, AreScenariosThatCanBeSet)
 {
-  for (const Suite suite : {Suite::small, Suite::large, Suite::races})
+  for (const Suite suite : {Suite::small, Suite::large, Suite::races, Suite::crashes})
     for (const Scenario& scenario : scenarios(suite)) {
       EXPECT_EQ(to_text(parse_scenario(to_text(scenario))), to_text(scenario)) << scenario.name;
       EXPECT_NE(ExploredRun(scenario).choices(), 0u) << scenario.name;
