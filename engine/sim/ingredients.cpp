@@ -222,7 +222,7 @@ std::string row_of(const Ingredient& ingredient, const Counterexample& found)
     const std::size_t turn = token.find_last_not_of("0123456789", longest_token);
     token = token.substr(0, turn) + "...";
   }
-  if (found.steps >= max_steps) steps = "no end";
+  if (found.violation == StepLimit::reached_text) steps = "no end";
   return std::string("| ") + ingredient.name + " | " + ingredient.without + " | " + invariant + " | `" + token +
          "` | " + steps + " |\n";
 }

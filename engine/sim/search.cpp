@@ -57,6 +57,7 @@ class Search {
   Search(const Scenario& scenario, const SearchOptions& options)
       : options_(options),
         run_(scenario),
+        limit_(run_.scenario()),
         reduce_(options.reduce && !options.progress && !options.preemptions && reducible(scenario))
   {
   }
@@ -110,7 +111,7 @@ class Search {
         }
         --left;
         step(static_cast<Choice>(turn), nullptr);
-        if (run_.actor(turn).steps > max_steps) break;
+        if (limit_.reached(run_.actor(turn).steps)) break;
       }
       nothing_new = future_.grew ? 0 : nothing_new + 1;
     }
@@ -192,7 +193,8 @@ class Search {
     node.left = left;
     node.last = last;
     node.saved = false;
-    if (run_.violated().empty() && depth_ > max_steps) run_.world().violation("I5 the actors do not come to an end");
+    if (run_.violated().empty() && run_.choices() != 0 && limit_.reached(depth_ - 1))
+      run_.world().violation(std::string(StepLimit::reached_text));
     if (!run_.violated().empty()) return found();
     const u32 choices = run_.choices();
     const u64 hash = run_.hash();
@@ -309,6 +311,7 @@ class Search {
 
   const SearchOptions options_;
   ExploredRun run_;
+  StepLimit limit_;
   const bool reduce_;
   Future future_;
   SearchResult result_;
