@@ -63,18 +63,35 @@ class PctChooser final : public Chooser {
 // The most steps that are looked at when actors go one after the other: harvest's report of 2 GiB.
 constexpr u64 most_measured = 600'000;
 
-// Steps until all have returned, each going on for as long as it can. One that comes to no end is left out.
-u64 steps_in_turn(const Scenario& scenario, bool backwards)
+// Steps until all have returned, in this order, each going on for as long as it can. 0 where one comes to no end.
+u64 steps_in_turn(ExploredRun& run, const std::vector<Choice>& order)
 {
-  ExploredRun run(scenario);
+  run.reset();
   run.world().settle();
   u64 steps = 0;
-  while (run.violated().empty() && run.choices() != 0 && steps < most_measured) {
-    const u32 choices = run.choices();
-    const auto choice = static_cast<Choice>(backwards ? std::bit_width(choices) - 1 : std::countr_zero(choices));
-    for (; (run.choices() >> choice & 1) && run.violated().empty() && steps < most_measured; ++steps) run.step(choice);
+  for (bool moved = true; moved && run.violated().empty();) {
+    moved = false;
+    for (const Choice choice : order)
+      for (; (run.choices() >> choice & 1) && run.violated().empty(); ++steps, moved = true) {
+        if (steps == most_measured) return 0;
+        run.step(choice);
+      }
   }
-  return run.choices() == 0 ? steps : 0;
+  return steps;
+}
+
+constexpr u32 most_orders = 120;
+
+u64 most_steps_in_turn(const Scenario& scenario)
+{
+  ExploredRun run(scenario);
+  std::vector<Choice> order(run.actors());
+  std::iota(order.begin(), order.end(), Choice{0});
+  u64 most = 0;
+  u32 tried = 0;
+  do most = std::max(most, steps_in_turn(run, order));
+  while (++tried < most_orders && std::next_permutation(order.begin(), order.end()));
+  return most;
 }
 
 Outcome run_with(ExploredRun& run, Chooser&& chooser)
@@ -104,7 +121,7 @@ bool StepLimit::reached(u64 steps)
   if (steps < limit_) return false;
   if (!known_) {
     known_ = true;
-    limit_ = std::max(few_steps, 4 * std::max(steps_in_turn(scenario_, false), steps_in_turn(scenario_, true)));
+    limit_ = std::max(few_steps, 4 * most_steps_in_turn(scenario_));
   }
   return steps >= limit_;
 }

@@ -28,8 +28,8 @@ enum class Policy : u8 {
   pct,      // priorities with a few change points: finds bugs of small depth with known probability
 };
 
-// A run that comes to this many steps violates I5: four times what its actors need one after the other, in either order,
-// and never less than few_steps. Whoever scans a table of 512 entries takes many and comes to an end nevertheless.
+// A run that comes to this many steps violates I5: four times what its actors need one after the other, in whatever
+// order, and never less than few_steps. Whoever scans a table of 512 entries takes many and comes to an end nevertheless.
 class StepLimit {
  public:
   static constexpr u64 few_steps = 4000;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "engine/sim/suite.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 
 namespace morsel::sim {
@@ -13,19 +15,23 @@ struct Row {
 };
 
 // What stands in the primary: where its root is, and how large its leaves are. In the texts below, P is a page (or
-// leaf) that the actors fight for, Q its neighbour in the same table, T all that the table maps.
+// leaf) that the actors fight for, Q its neighbour in the same table, T all that the table maps, L the leaves' size.
+// Where leaves are larger than a page, S is the size that they are split to; where the table is not the root, a leaf of
+// size N that maps M can stand in its place.
 struct TreePlace {
   const char* name;
   const char* settings;
   const char *page, *neighbour, *table, *leaf;
+  const char *split_leaf, *block, *block_leaf;
 };
 
 constexpr TreePlace places[] = {
-    {"pte", "root:pte", "p0", "p1", "m0", ",4K"},
-    {"pmd", "", "p0", "p1", "m0", ",4K"},
-    {"pud", "root:pud", "p0", "p1", "m0", ",4K"},
-    {"pmd_2m", "size:8M", "m0", "m1", "m0-1", ",2M"},
-    {"pud_2m", "root:pud size:1G", "m0", "m1", "g0", ",2M"},
+    {"pte", "root:pte", "p0", "p1", "m0", ",4K", nullptr, nullptr, nullptr},
+    {"pmd", "", "p0", "p1", "m0", ",4K", nullptr, "m0", ",2M"},
+    {"pud", "root:pud", "p0", "p1", "m0", ",4K", nullptr, "m0", ",2M"},
+    {"pmd_2m", "size:8M", "m0", "m1", "m0-1", ",2M", ",4K", nullptr, nullptr},
+    {"pud_2m", "root:pud size:1G", "m0", "m1", "g0", ",2M", ",4K", "g0", ",1G"},
+    {"pud_1g", "root:pud size:2G", "g0", "g1", "g0-1", ",1G", ",2M", nullptr, nullptr},
 };
 
 // At every place. The neighbour is filled before where tables that come meanwhile would be another story.
@@ -101,6 +107,17 @@ constexpr Row operations[] = {
     {"protect_in_a_huge_leaf", "root:pud size:1G watch:p0,p512 populate:g0,1G fill:p0 -- protect:m1 fill:p0,w"},
 };
 
+// Each of them meets each, at every place where both make sense.
+constexpr Row pair_acts[] = {
+    {"fill", "fill:P,w"},     {"write", "write:P"},           {"unmap", "unmap:P"},
+    {"unmap_of_the_table", "unmap:T"},                        {"protect", "protect:P"},
+    {"populate", "populate:PL"},                              {"invalidate", "invalidate:P"},
+    {"add_view", "add_view:v2"},                              {"drop_view", "drop_view"},
+    {"resize", "resize:P"},   {"split", "split:PS"},          {"merge", "merge:MN"},
+    {"migrate", "migrate:P"}, {"break_copy", "break_copy:P"}, {"freeze", "freeze:all"},
+    {"harvest", "harvest:P"},
+};
+
 constexpr Row large_rows[] = {
     {"cold_two_fills_against_unmap", "populate:p0 -- fill:p0 fill:p0,w unmap:p0"},
     {"drop_view_fill_unmap", "populate:p0 fill:p0 -- drop_view fill:p0 unmap:p0"},
@@ -159,18 +176,71 @@ void add_without_memory(std::vector<Scenario>& to, const Row& row)
     add(to, std::string(row.name) + "_without_memory_" + nth, std::string(row.text) + " fail:alloc#" + nth);
 }
 
+// What the letter stands for at this place; nothing where it stands for itself.
+const char* const* meaning(const TreePlace& place, char letter)
+{
+  switch (letter) {
+    case 'P': return &place.page;
+    case 'Q': return &place.neighbour;
+    case 'T': return &place.table;
+    case 'L': return &place.leaf;
+    case 'S': return &place.split_leaf;
+    case 'M': return &place.block;
+    case 'N': return &place.block_leaf;
+    default: return nullptr;
+  }
+}
+
+bool makes_sense(const std::string& text, const TreePlace& place)
+{
+  return std::none_of(text.begin(), text.end(), [&](char c) {
+    const char* const* const word = meaning(place, c);
+    return word && !*word;
+  });
+}
+
 // The row's text at this place.
-std::string put(const char* text, const TreePlace& place)
+std::string put(const std::string& text, const TreePlace& place)
 {
   std::string out = std::string(place.settings) + " ";
-  for (const char* c = text; *c; ++c) switch (*c) {
-      case 'P': out += place.page; break;
-      case 'Q': out += place.neighbour; break;
-      case 'T': out += place.table; break;
-      case 'L': out += place.leaf; break;
-      default: out += *c;
-    }
+  for (const char c : text) {
+    if (const char* const* const word = meaning(place, c))
+      out += *word;
+    else
+      out += c;
+  }
   return out;
+}
+
+// What must stand for these acts: a table that can be merged, a page to be copied on write.
+std::string stage_of(const std::string& acts)
+{
+  const bool merges = acts.find("merge") != acts.npos, breaks = acts.find("break_copy") != acts.npos;
+  const std::string stands = merges ? "populate:MN split:ML " : "populate:PL populate:QL ";
+  return stands + (breaks ? "clone fill:P" : "fill:P,w write:P");
+}
+
+void add_pair(std::vector<Scenario>& to, const Row& a, const Row& b, const TreePlace& place)
+{
+  const std::string acts = std::string(a.text) + " " + b.text, text = stage_of(acts) + " -- " + acts;
+  if (makes_sense(text, place))
+    add(to, std::string(a.name) + "_against_" + b.name + "_" + place.name, put(text, place));
+}
+
+// Where hardware walks the primary, too.
+void add_walked(std::vector<Scenario>& to, const Row& row, const TreePlace& place)
+{
+  const std::string text = "walked " + stage_of(row.text) + " -- " + row.text + " write:P,v0";
+  if (makes_sense(text, place)) add(to, std::string(row.name) + "_of_a_walked_primary_" + place.name, put(text, place));
+}
+
+void add_pairs(std::vector<Scenario>& to)
+{
+  for (const TreePlace& place : places)
+    for (const Row& a : pair_acts) {
+      for (const Row* b = &a; b != std::end(pair_acts); ++b) add_pair(to, a, *b, place);
+      add_walked(to, a, place);
+    }
 }
 
 }  // namespace
@@ -189,6 +259,7 @@ std::vector<Scenario> scenarios(Suite suite)
         add(all, std::string(row.name) + "_" + std::string(format.name),
             "view:" + std::string(format.name) + " " + row.text);
     for (const Row& row : operations) add(all, row.name, row.text);
+    add_pairs(all);
     for (const Row& row : splits) add_without_memory(all, row);
     for (const Row& row : operations) add_without_memory(all, row);
   } else if (suite == Suite::large) {
