@@ -160,8 +160,8 @@ void discard_marked(P& p, const MarkedTables& marked, bool over)
 
 // Replaces tables that lie wholly inside `range` by leaves of `leaf_level` (1: 2 MiB, 2: 1 GiB), where their frames
 // lie side by side. Returns the number of leaves made. A table that somebody changes meanwhile stays. unaligned (to the
-// leaf size), out_of_range, invalid, frozen; busy: processes may have tables of the object attached, which must stay,
-// or another merge is under way; interrupted: what was merged so far stays.
+// leaf size), out_of_range, invalid; busy: processes may have tables of the object attached, which must stay, or another
+// merge is under way; frozen or interrupted, perhaps on the way: what was merged so far stays.
 template <Platform P>
 Expected<u64> merge(P& p, Object& object, Range range, Level leaf_level)
 {
@@ -184,6 +184,7 @@ Expected<u64> merge(P& p, Object& object, Range range, Level leaf_level)
     {
       const Range asked{marked.tables[0].entry.offset, rest.start};
       const ChangeSection section(p, object);
+      if (section.frozen()) return Error::frozen;  // meanwhile: who froze it may have seen the tables already
       Operation<P> op(p, object, asked, section.inside());
       detail::replace_marked(p, object, op, marked, over);
       op.finish();

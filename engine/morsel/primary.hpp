@@ -3,7 +3,8 @@
 // The primary object: create, destroy, resize, populate, unmap, protect, and the tables that processes attach. The
 // primary is the truth; every change goes through an Operation, which keeps the views in step.
 //
-// Thread safety: all operations may run at once, except destroy (the object is nobody else's any more). They are
+// Thread safety: all operations may run at once, except destroy (the object is nobody else's any more) and resize (one
+// at a time, as under a file's inode lock: one that finds the size as it wants it has nothing to wait for). They are
 // lock-free (I5): every change is one compare-and-swap from the value seen, and a lost one means that somebody else's
 // was done. Errors leave the object consistent; what was changed before one stays changed.
 // Source: design of the protocol, "Mutate"; the numbers of the steps are those of operation.hpp.

@@ -60,26 +60,71 @@ class PctChooser final : public Chooser {
   u64 step_ = 0;
 };
 
+// The most steps that are looked at when actors go one after the other: harvest's report of 2 GiB.
+constexpr u64 most_measured = 600'000;
+
+// Steps until all have returned, in this order, each going on for as long as it can. 0 where one comes to no end.
+u64 steps_in_turn(ExploredRun& run, const std::vector<Choice>& order)
+{
+  run.reset();
+  run.world().settle();
+  u64 steps = 0;
+  for (bool moved = true; moved && run.violated().empty();) {
+    moved = false;
+    for (const Choice choice : order)
+      for (; (run.choices() >> choice & 1) && run.violated().empty(); ++steps, moved = true) {
+        if (steps == most_measured) return 0;
+        run.step(choice);
+      }
+  }
+  return steps;
+}
+
+constexpr u32 most_orders = 120;
+
+u64 most_steps_in_turn(const Scenario& scenario)
+{
+  ExploredRun run(scenario);
+  std::vector<Choice> order(run.actors());
+  std::iota(order.begin(), order.end(), Choice{0});
+  u64 most = 0;
+  u32 tried = 0;
+  do most = std::max(most, steps_in_turn(run, order));
+  while (++tried < most_orders && std::next_permutation(order.begin(), order.end()));
+  return most;
+}
+
 Outcome run_with(ExploredRun& run, Chooser&& chooser)
 {
   Outcome outcome;
+  StepLimit limit(run.scenario());
   run.reset();
   run.world().settle();
   u32 choices = run.choices();
-  while (run.violated().empty() && choices != 0 && outcome.steps < max_steps) {
+  while (run.violated().empty() && choices != 0 && !limit.reached(outcome.steps)) {
     const Choice choice = chooser.choose(choices);
     outcome.schedule.push_back(choice);
     run.step(choice);
     ++outcome.steps;
     choices = run.choices();
   }
-  if (outcome.steps >= max_steps) run.world().violation("I5 the actors do not come to an end");
+  if (choices != 0 && limit.reached(outcome.steps)) run.world().violation(std::string(StepLimit::reached_text));
   if (run.violated().empty()) run.check_end();
   outcome.violation = run.violated();
   return outcome;
 }
 
 }  // namespace
+
+bool StepLimit::reached(u64 steps)
+{
+  if (steps < limit_) return false;
+  if (!known_) {
+    known_ = true;
+    limit_ = std::max(few_steps, 4 * most_steps_in_turn(scenario_));
+  }
+  return steps >= limit_;
+}
 
 Outcome run_schedule(ExploredRun& run, u64 seed, Policy policy)
 {
@@ -122,9 +167,11 @@ Replay replay(ExploredRun& run, const Schedule& schedule, const ReplayWatch& wat
   };
   for (const Choice choice : schedule)
     if (run.violated().empty() && (run.choices() >> choice & 1)) go_on(choice);
-  while (run.violated().empty() && run.choices() != 0 && replay.steps.size() < max_steps)
+  StepLimit limit(run.scenario());
+  while (run.violated().empty() && run.choices() != 0 && !limit.reached(replay.steps.size()))
     go_on(static_cast<Choice>(std::countr_zero(run.choices())));
-  if (replay.steps.size() >= max_steps) run.world().violation("I5 the actors do not come to an end");
+  if (run.choices() != 0 && limit.reached(replay.steps.size()))
+    run.world().violation(std::string(StepLimit::reached_text));
   if (run.violated().empty()) run.check_end();
   replay.violation = run.violated();
   return replay;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/sim/explored_run.hpp"
@@ -27,8 +28,21 @@ enum class Policy : u8 {
   pct,      // priorities with a few change points: finds bugs of small depth with known probability
 };
 
-// A run that comes to so many steps violates I5.
-inline constexpr u64 max_steps = 4000;  // of a run: far beyond any that ends
+// A run that comes to this many steps violates I5: four times what its actors need one after the other, in whatever
+// order, and never less than few_steps. Whoever scans a table of 512 entries takes many and comes to an end nevertheless.
+class StepLimit {
+ public:
+  static constexpr u64 few_steps = 4000;
+  static constexpr std::string_view reached_text = "I5 the actors do not come to an end";
+
+  explicit StepLimit(const Scenario& scenario) : scenario_(scenario) {}
+  bool reached(u64 steps);
+
+ private:
+  const Scenario& scenario_;
+  u64 limit_ = few_steps;
+  bool known_ = false;  // it is measured when it matters first
+};
 
 // One run under a schedule drawn from `seed`. The run is reset before.
 Outcome run_schedule(ExploredRun& run, u64 seed, Policy policy);

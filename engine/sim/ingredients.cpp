@@ -218,7 +218,7 @@ std::string row_of(const Ingredient& ingredient, const Counterexample& found)
   std::string invariant = ingredient.invariant;
   if (invariant[0] != 'I') invariant = "end";
   std::string steps = std::to_string(found.steps);
-  if (found.steps >= max_steps) steps = "no end";
+  if (found.violation == StepLimit::reached_text) steps = "no end";
   return std::string("| ") + ingredient.name + " | " + ingredient.without + " | " + invariant + " | `" +
          found.token + "` | " + steps + " |\n";
 }

@@ -57,7 +57,7 @@ class Minimiser {
     bool smaller = true;
     while (smaller) smaller = drop_something();
     if (const auto found = find(best_.scenario)) keep_if_smaller(*found);
-    while (best_.schedule.size() < max_steps && (fewer_blocks() || shorter_blocks())) continue;  // else without end
+    while (best_.violation != StepLimit::reached_text && (fewer_blocks() || shorter_blocks())) continue;
     return best_;
   }
 

@@ -57,7 +57,8 @@ class Search {
   Search(const Scenario& scenario, const SearchOptions& options)
       : options_(options),
         run_(scenario),
-        reduce_(options.reduce && !options.progress && !options.preemptions && reducible(scenario))
+        limit_(run_.scenario()),
+        reduce_(options.reduce && !options.progress && !bounded() && reducible(scenario))
   {
   }
 
@@ -82,7 +83,7 @@ class Search {
     u32 sleep = 0;                                 // choices that need not be tried here
     std::array<Footprint, max_actors> footprints;  // of the choices, with reduction
     bool saved = false;
-    u8 left = 0;       // preemptions
+    u8 left = 0;       // preemptions, or delays
     u8 last = no_one;  // who came here
   };
   static constexpr u8 no_one = 0xff;
@@ -110,7 +111,7 @@ class Search {
         }
         --left;
         step(static_cast<Choice>(turn), nullptr);
-        if (run_.actor(turn).steps > max_steps) break;
+        if (limit_.reached(run_.actor(turn).steps)) break;
       }
       nothing_new = future_.grew ? 0 : nothing_new + 1;
     }
@@ -137,7 +138,7 @@ class Search {
     run_.reset();
     path_.clear();
     depth_ = 0;
-    enter(0, static_cast<u8>(options_.preemptions.value_or(0)), no_one);
+    enter(0, static_cast<u8>(options_.preemptions.value_or(options_.delays.value_or(0))), no_one);
     while (depth_ > 0 && result_.violation.empty() && seen_.size() < options_.max_states) advance();
     result_.states = seen_.size();
     result_.final_states = finals_.size();
@@ -168,11 +169,21 @@ class Search {
     }
     u8 left = node.left;
     if (options_.preemptions && node.last != no_one && node.last != choice && could_go_on(node)) --left;
+    if (options_.delays) left = static_cast<u8>(left - delays_for(node, choice));
     schedule_.push_back(choice);
     step(choice, reduce_ ? &node.footprints[choice] : nullptr);
     enter(sleep, left, choice);
   }
   bool could_go_on(const Node& node) const { return node.sleep >> node.last & 1; }
+  bool bounded() const { return options_.preemptions || options_.delays; }
+  // How many are skipped if this one goes on: the schedule would go on with the last, or the next in order.
+  static u32 delays_for(const Node& node, u32 choice)
+  {
+    u32 skipped = 0;
+    for (u32 c = node.last == no_one ? 0 : node.last; c != choice; c = (c + 1) % (2 * max_actors))
+      skipped += node.sleep >> c & 1;
+    return skipped;
+  }
 
   void leave()
   {
@@ -192,12 +203,13 @@ class Search {
     node.left = left;
     node.last = last;
     node.saved = false;
-    if (run_.violated().empty() && depth_ > max_steps) run_.world().violation("I5 the actors do not come to an end");
+    if (run_.violated().empty() && run_.choices() != 0 && limit_.reached(depth_ - 1))
+      run_.world().violation(std::string(StepLimit::reached_text));
     if (!run_.violated().empty()) return found();
     const u32 choices = run_.choices();
     const u64 hash = run_.hash();
     if (choices == 0) return finish(hash);
-    if (options_.preemptions)
+    if (bounded())
       enter_bounded(node, mix(hash, last), choices);
     else
       enter_reduced(node, hash, choices);
@@ -242,6 +254,12 @@ class Search {
       most_left = node.left;
     }
     node.todo = choices;
+    if (options_.delays) {
+      for (u32 rest = choices; rest; rest &= rest - 1)
+        if (const auto c = static_cast<u32>(std::countr_zero(rest)); delays_for(node, c) > node.left)
+          node.todo &= ~(1u << c);
+      return;
+    }
     if (node.left == 0 && node.last != no_one && could_go_on(node)) node.todo = 1u << node.last;
   }
 
@@ -309,6 +327,7 @@ class Search {
 
   const SearchOptions options_;
   ExploredRun run_;
+  StepLimit limit_;
   const bool reduce_;
   Future future_;
   SearchResult result_;

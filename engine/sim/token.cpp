@@ -12,6 +12,8 @@ namespace morsel::sim {
 
 namespace {
 
+constexpr u64 most_times = 4'000'000;  // that one actor goes on
+
 [[noreturn]] void wrong(const std::string& found)
 {
   throw session::Failure(session::Exit::usage, "token", found,
@@ -49,7 +51,7 @@ Schedule parse_turns(std::string_view text)
         static_cast<Choice>(buffer ? static_cast<u32>(c - 'A') + max_actors : static_cast<u32>(c - 'a'));
     const std::size_t end = std::min(text.find_first_not_of("0123456789", at + 1), text.size());
     const u64 times = end == at + 1 ? 1 : number(text.substr(at + 1, end - at - 1));
-    if (times > max_steps) wrong("its schedule is too long");
+    if (times > most_times) wrong("its schedule is too long");
     schedule.insert(schedule.end(), times, choice);
     at = end;
   }
@@ -70,7 +72,7 @@ Schedule parse_schedule(std::string_view text)
     const Schedule repeated = parse_turns(text.substr(open + 1, close - open - 1));
     const std::size_t end = std::min(text.find_first_not_of("0123456789", close + 1), text.size());
     const u64 times = number(text.substr(close + 1, end - close - 1));
-    if (times > max_steps || repeated.size() * times > max_steps) wrong("its schedule is too long");
+    if (times > most_times || repeated.size() * times > most_times) wrong("its schedule is too long");
     for (u64 n = 0; n < times; ++n) schedule.insert(schedule.end(), repeated.begin(), repeated.end());
     text.remove_prefix(end);
   }

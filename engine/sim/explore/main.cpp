@@ -35,7 +35,7 @@ struct Options {
   bool by_crashes = false, crash_suite = false;
   u64 runs = 10'000, seed = 1;
   SearchOptions search;
-  int preemptions = -1;
+  int preemptions = -1, delays = -1;
   bool no_reduction = false;
 };
 
@@ -69,6 +69,7 @@ class Program {
   explicit Program(Options options) : options_(std::move(options))
   {
     options_.search.reduce = !options_.no_reduction;
+    if (options_.delays >= 0) options_.search.delays = static_cast<u32>(options_.delays);
     if (options_.preemptions >= 0) options_.search.preemptions = static_cast<u32>(options_.preemptions);
   }
 
@@ -219,8 +220,9 @@ class Program {
     const SearchResult result = search(scenario, options_.search);
     Line line;
     line.scenario = name_of(scenario);
-    line.how =
-        options_.search.preemptions ? std::to_string(*options_.search.preemptions) + " preemptions" : "every state";
+    line.how = options_.search.preemptions ? std::to_string(*options_.search.preemptions) + " preemptions"
+               : options_.search.delays    ? std::to_string(*options_.search.delays) + " delays"
+                                           : "every state";
     line.complete = result.complete;
     line.violation = result.violation;
     line.states = result.states;
@@ -251,7 +253,10 @@ class Program {
 
 void add_search_options(CLI::App& command, Options& options)
 {
-  command.add_option("--preemptions", options.preemptions, "only schedules with at most this many");
+  CLI::Option* const preemptions =
+      command.add_option("--preemptions", options.preemptions, "only schedules with at most this many");
+  command.add_option("--delays", options.delays, "only those that skip at most this many in a fixed order of actors")
+      ->excludes(preemptions);
   command.add_option("--states", options.search.max_states, "give up after so many")->capture_default_str();
   command.add_flag("--no-reduction", options.no_reduction, "tries all orders of independent steps too");
   command.add_flag("--progress", options.search.progress, "I5 too: from every state, each actor alone ends");

@@ -51,5 +51,18 @@ TEST(Exploration, DescribesARunThatFails)
   EXPECT_NE(describe(whole, explore(whole, 1, 10)).find("10 runs"), std::string::npos);
 }
 
+// A table of 512 entries is scanned in many steps; that is not without end.
+TEST(StepLimit, LetsLongRunsEndAndFindsThoseThatDoNot)
+{
+  const Scenario scans = parse_scenario("root:pud populate:p0 fill:p0,w -- freeze:all write:p0");
+  const Outcome run = run_schedule(scans, 1, Policy::uniform);
+  EXPECT_EQ(run.violation, "");
+  EXPECT_EQ(replay(scans, run.schedule).violation, "");
+  EXPECT_TRUE(StepLimit(scans).reached(4 * run.steps + 64));
+  EXPECT_FALSE(StepLimit(scans).reached(run.steps));
+  const Scenario waits = parse_scenario("populate:p0 -- migrate:p0 protect:p0,r drop:cancel_move");
+  EXPECT_EQ(replay(waits, Schedule(16, 0)).violation, StepLimit::reached_text);
+}
+
 }  // namespace
 }  // namespace morsel::sim

@@ -143,6 +143,18 @@ TEST(Search, OfFewPreemptionsFindsWhatNeedsFew)
   EXPECT_EQ(preemptions(scenario, two.schedule), 2u);
 }
 
+TEST(Search, OfFewDelaysFindsWhatNeedsFew)
+{
+  const Scenario scenario = parse_scenario("populate:p0 fill:p0 -- unmap:p0 unmap:p0 drop:read_pending");
+  const SearchResult none = search(scenario, {.delays = 0});
+  EXPECT_EQ(none.final_states, 1u);
+  EXPECT_EQ(none.states, none.steps);  // one schedule
+  EXPECT_EQ(search(scenario, {.delays = 1}).violation, "");
+  const SearchResult two = search(scenario, {.delays = 2});
+  EXPECT_EQ(two.violation.substr(0, 2), "I2");
+  EXPECT_EQ(preemptions(scenario, two.schedule), 2u);
+}
+
 // x86-TSO: a plain store stays in its actor's buffer for as long as it likes. The schedule lets a filler go by while a
 // change waits there.
 TEST(StoreBuffers, ShowAMissingFence)
