@@ -160,8 +160,8 @@ void discard_marked(P& p, const MarkedTables& marked, bool over)
 
 // Replaces tables that lie wholly inside `range` by leaves of `leaf_level` (1: 2 MiB, 2: 1 GiB), where their frames
 // lie side by side. Returns the number of leaves made. A table that somebody changes meanwhile stays. unaligned (to the
-// leaf size), out_of_range, invalid; busy: processes may have tables of the object attached, which must stay, or another
-// merge is under way; frozen or interrupted, perhaps on the way: what was merged so far stays.
+// leaf size), out_of_range, invalid; busy: processes may have tables of the object attached, which must stay, or
+// another merge is under way; frozen or interrupted, perhaps on the way: what was merged so far stays.
 template <Platform P>
 Expected<u64> merge(P& p, Object& object, Range range, Level leaf_level)
 {

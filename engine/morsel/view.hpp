@@ -4,7 +4,8 @@
 // format's top level, so that its root is what a CR3, nCR3 or EPTP points to; the object begins at address zero.
 //
 // Thread safety: add_view and drop_view of one object are called by one thread at a time; everything else may run
-// meanwhile, but who empties a view sees to it that it is not dropped. Invariants: I7 (dropping a view changes nothing but cost), I3 (order of drop_view: unlink, flush, collect,
+// meanwhile, but who empties a view sees to it that it is not dropped.
+// Invariants: I7 (dropping a view changes nothing but cost), I3 (order of drop_view: unlink, flush, collect,
 // then unlist, then retire the root), I1 (order of add_view: list, then allow fills: attach_first in the model's list).
 #pragma once
 #include "engine/morsel/fill.hpp"

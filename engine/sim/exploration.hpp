@@ -29,7 +29,7 @@ enum class Policy : u8 {
 };
 
 // A run that comes to this many steps violates I5: four times what its actors need one after the other, in whatever
-// order, and never less than few_steps. Whoever scans a table of 512 entries takes many and comes to an end nevertheless.
+// order, and never less than few_steps. Who scans a table of 512 entries takes many and comes to an end.
 class StepLimit {
  public:
   static constexpr u64 few_steps = 4000;

@@ -21,9 +21,9 @@
 //               it unless the search ends in a violation.
 //
 // With `preemptions`, only schedules with at most so many are tried, without reduction: an actor that could go on gives
-// way to another. Most bugs need few. With `delays`, only those that leave a fixed schedule at most so often: whoever goes
-// on does so until it cannot, then the next in order does; each one that is skipped costs one (Emmi, Qadeer, Rakamaric,
-// "Delay-bounded scheduling", POPL 2011). They are fewer: with many actors that is what can be searched.
+// way to another. Most bugs need few. With `delays`, only those that leave a fixed schedule at most so often: whoever
+// goes on does so until it cannot, then the next in order does; each one that is skipped costs one (Emmi, Qadeer,
+// Rakamaric, "Delay-bounded scheduling", POPL 2011). They are fewer: with many actors that is what can be searched.
 #pragma once
 #include <optional>
 

@@ -308,7 +308,8 @@ std::vector<Scenario> scenarios(Suite suite)
   std::vector<Scenario> all;
   if (suite == Suite::small) {
     for (const Row& row : everywhere)
-      for (const TreePlace& place : std::span(places).first<5>()) add(all, std::string(row.name) + "_" + place.name, put(row.text, place));
+      for (const TreePlace& place : std::span(places).first<5>())
+        add(all, std::string(row.name) + "_" + place.name, put(row.text, place));
     for (const Row& row : splits)
       for (const TreePlace& place : {places[1], places[2]})
         add(all, std::string(row.name) + "_" + place.name, std::string(place.settings) + " " + row.text);
