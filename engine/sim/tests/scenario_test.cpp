@@ -19,7 +19,8 @@ TEST(ScenarioText, PrintsWhatItParses)
         "root:pte -- fill:p0 drop:flush drop:invalidate@v1#2 fail:alloc#3 plain:change@v0 same_token no_grace",
         "-- fill:p0 unmap:p0 late:flush~unpend@b old:read_primary@a unmarked:reserve leaf:flush blind:link",
         "-- unmap:p0 early:read_pending~read_list drop:flush@v1@a?stale#2 alone:mark slow_release",
-        "size:8K view:none -- populate:p0", "populate:p0 -- unmap:p0 unfenced:persist#2", "populate:p0 fill:p0 -- read:p0 write:p0 unmap:p0 cores:2 local_flush"})
+        "size:8K view:none -- populate:p0", "populate:p0 -- unmap:p0 unfenced:persist#2",
+        "populate:p0 fill:p0 -- read:p0 write:p0 unmap:p0 cores:2 local_flush"})
     EXPECT_EQ(to_text(parse_scenario(text)), text);
 }
 
