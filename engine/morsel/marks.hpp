@@ -60,7 +60,7 @@ constexpr u64 frozen_leaf(u64 leaf, Level level)
 constexpr u64 cloned_entry(u64 word, Level level)
 {
   switch (PrimaryFormat::kind(word, level)) {
-    case EntryKind::table: return word | software::shared_bit;
+    case EntryKind::table: return (word & ~software::merging_mask) | software::shared_bit;
     case EntryKind::leaf: return (word & ~PrimaryFormat::dirty_bit) | software::copy_on_write_bit;
     default: return 0;
   }

@@ -116,7 +116,7 @@ constexpr ActInfo act_table[] = {
     {Kind::add_view, "add_view", "vf", Effect::none, do_add_view},
     {Kind::drop_view, "drop_view", "v", Effect::none, do_drop_view},
     {Kind::resize, "resize", "p", Effect::removes, do_resize},
-    {Kind::split, "split", "pl", Effect::changes, do_split},
+    {Kind::split, "split", "pl", Effect::none, do_split},
     {Kind::merge, "merge", "pl", Effect::changes, do_merge},
     {Kind::migrate, "migrate", "p", Effect::changes, do_migrate},
     {Kind::break_copy, "break_copy", "p", Effect::copies, do_break_copy},

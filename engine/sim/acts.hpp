@@ -71,7 +71,12 @@ struct ActInfo {
 };
 
 const ActInfo& info(Act::Kind kind);
-inline bool changes_primary(const Act& act) { return info(act.kind).effect != Effect::none; }
+// Under way, views may allow more than the primary for a while. Of a split that is so only where hardware walks the
+// primary: there is a hole between the leaf and the table.
+inline bool changes_primary(const Act& act, bool primary_walked)
+{
+  return info(act.kind).effect != Effect::none || (act.kind == Act::Kind::split && primary_walked);
+}
 // The part of the object that the operation is about.
 Range range_of(const Act& act);
 Status perform(Stage& stage, const Act& act);

@@ -70,7 +70,7 @@ void ExploredRun::perform(u32 number)
 {
   Actor& actor = *actors_[number];
   const Act& act = world_.scenario.actors[number];
-  const bool changes = changes_primary(act);
+  const bool changes = changes_primary(act, world_.scenario.primary_walked);
   const Promise promise = promise_of(act, actor);
   if (changes) ++world_.core.changes_in_flight;
   ExploredPlatform p(world_, number + 1, &actor);

@@ -34,7 +34,7 @@ class Builder {
         world_(run.world()),
         actor_(actor_of(choice)),
         step_(run.pending(choice)),
-        mutator_(changes_primary(run.scenario().actors[actor_]))
+        mutator_(changes_primary(run.scenario().actors[actor_], run.scenario().primary_walked))
   {
   }
 

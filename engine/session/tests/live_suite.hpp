@@ -21,11 +21,13 @@ struct LiveSuite {
 };
 
 // Of a few schedules the first that the machine can go: in the explorer an actor may begin before what it works on is
-// there.
-inline LiveSuite replay_small_suite(Session& session)
+// there. One scenario out of `stride`.
+inline LiveSuite replay_small_suite(Session& session, std::size_t stride = 1)
 {
   LiveSuite result;
-  for (const sim::Scenario& scenario : sim::scenarios(sim::Suite::small)) {
+  const std::vector<sim::Scenario> suite = sim::scenarios(sim::Suite::small);
+  for (std::size_t i = 0; i < suite.size(); i += stride) {
+    const sim::Scenario& scenario = suite[i];
     ++result.scenarios;
     std::string words = sim::to_text(scenario), difference = "none was tried";
     std::replace(words.begin(), words.end(), ' ', '+');
