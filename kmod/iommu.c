@@ -97,16 +97,15 @@ static u64 *stage_table(const struct morsel_device *device, enum morsel_device_s
 
 static int make_memory(struct morsel_device *device)
 {
-	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO;
 	unsigned int i;
 
-	device->stage = alloc_pages_exact(MORSEL_DEVICE_STAGE_PAGES * PAGE_SIZE, gfp);
-	device->own = alloc_pages_exact(MORSEL_OWN_PAGES * PAGE_SIZE, gfp);
+	device->stage = morsel_own_pages(MORSEL_DEVICE_STAGE_PAGES, GFP_KERNEL_ACCOUNT);
+	device->own = morsel_own_pages(MORSEL_DEVICE_OWN_PAGES, GFP_KERNEL_ACCOUNT);
 	if (!device->stage || !device->own)
 		return -ENOMEM;
 	for (i = MORSEL_DEVICE_ROOT; i < MORSEL_DEVICE_LEVEL_0; i++)
 		*stage_table(device, i) = __pa(stage_table(device, i + 1)) | morsel_iommu->table_bits;
-	for (i = 0; i < MORSEL_OWN_PAGES; i++)
+	for (i = 0; i < MORSEL_DEVICE_OWN_PAGES; i++)
 		stage_table(device, MORSEL_DEVICE_LEVEL_0)[morsel_own_address(i) >> PAGE_SHIFT] =
 			__pa(morsel_own_page(device, i)) | morsel_iommu->leaf_bits;
 	return 0;
@@ -114,10 +113,8 @@ static int make_memory(struct morsel_device *device)
 
 static void free_memory(struct morsel_device *device)
 {
-	if (device->stage)
-		free_pages_exact(device->stage, MORSEL_DEVICE_STAGE_PAGES * PAGE_SIZE);
-	if (device->own)
-		free_pages_exact(device->own, MORSEL_OWN_PAGES * PAGE_SIZE);
+	morsel_own_pages_free(device->stage, MORSEL_DEVICE_STAGE_PAGES);
+	morsel_own_pages_free(device->own, MORSEL_DEVICE_OWN_PAGES);
 	morsel_lab_free(device->lab);
 	device->stage = device->own = NULL;
 	device->lab = NULL;

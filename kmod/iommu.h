@@ -25,7 +25,7 @@ struct morsel_device;
 
 /* A device's own memory: at these addresses it finds pages that are no object's. */
 #define MORSEL_OWN_BASE 0x100000ull
-#define MORSEL_OWN_PAGES 8
+#define MORSEL_DEVICE_OWN_PAGES 8
 static inline u64 morsel_own_address(unsigned int page)
 {
 	return MORSEL_OWN_BASE + page * PAGE_SIZE;
@@ -96,7 +96,7 @@ struct morsel_device {
 	struct mutex running;		/* by the task that does a transfer */
 	const u64 *view_root;		/* its first entry is the object's */
 	u64 *stage;			/* MORSEL_DEVICE_STAGE_PAGES: hardware's root is the first */
-	void *own;			/* MORSEL_OWN_PAGES */
+	void *own;			/* MORSEL_DEVICE_OWN_PAGES */
 	struct page *lab;
 	unsigned int domain;
 	bool dead;			/* it, or the IOMMU, does not answer: off the bus until it is bound anew */

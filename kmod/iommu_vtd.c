@@ -253,7 +253,7 @@ static int make_tables(void)
 	u64 *root, *others;
 	unsigned int i;
 
-	unit.pages = alloc_pages_exact(PAGES * PAGE_SIZE, GFP_KERNEL | __GFP_ZERO);
+	unit.pages = morsel_own_pages(PAGES, GFP_KERNEL);
 	if (!unit.pages)
 		return -ENOMEM;
 	root = page(PAGE_ROOT);
@@ -271,11 +271,10 @@ static void free_tables(void)
 	unsigned int i;
 
 	for (i = 0; i < BUSES; i++) {
-		free_page((unsigned long)unit.contexts[i]);
+		morsel_own_pages_free(unit.contexts[i], 1);
 		unit.contexts[i] = NULL;
 	}
-	if (unit.pages)
-		free_pages_exact(unit.pages, PAGES * PAGE_SIZE);
+	morsel_own_pages_free(unit.pages, PAGES);
 	unit.pages = NULL;
 }
 
@@ -337,7 +336,7 @@ static u64 *context_of(const struct morsel_device *device)
 	const unsigned int bus = device->pci->bus->number;
 
 	if (!unit.contexts[bus]) {
-		unit.contexts[bus] = (u64 *)__get_free_page(GFP_KERNEL);
+		unit.contexts[bus] = morsel_own_pages(1, GFP_KERNEL);
 		if (!unit.contexts[bus])
 			return NULL;
 		memcpy(unit.contexts[bus], page(PAGE_OTHERS), PAGE_SIZE);

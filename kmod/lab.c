@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What vCPUs and devices share: on tables of the caller's own a lab, 2 MiB of memory that he maps; handing out the
- * descriptor; how one access ended.
+ * What vCPUs and devices share: pages of their own, which are counted; on tables of the caller's own a lab, 2 MiB of
+ * memory that he maps; handing out the descriptor; how one access ended.
  */
+#include <linux/gfp.h>
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/uaccess.h>
@@ -13,20 +14,42 @@
 
 #define LAB_ORDER (PMD_SHIFT - PAGE_SHIFT)
 
+/* Zeroed, and in one piece. */
+void *morsel_own_pages(unsigned int pages, gfp_t gfp)
+{
+	void *own = alloc_pages_exact(pages * PAGE_SIZE, gfp | __GFP_ZERO);
+
+	if (own)
+		morsel_count(MORSEL_OWN_PAGES, pages);
+	return own;
+}
+
+void morsel_own_pages_free(void *own, unsigned int pages)
+{
+	if (!own)
+		return;
+	free_pages_exact(own, pages * PAGE_SIZE);
+	morsel_count(MORSEL_OWN_PAGES, -(s64)pages);
+}
+
 struct page *morsel_lab_new(const char **reason)
 {
 	struct page *lab = alloc_pages(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN, LAB_ORDER);
 
 	BUILD_BUG_ON(MORSEL_LAB_BYTES != PMD_SIZE);
-	if (!lab)
+	if (lab)
+		morsel_count(MORSEL_OWN_PAGES, 1 << LAB_ORDER);
+	else
 		*reason = "there are no 2 MiB of memory in one piece";
 	return lab;
 }
 
 void morsel_lab_free(struct page *lab)
 {
-	if (lab)
-		__free_pages(lab, LAB_ORDER);
+	if (!lab)
+		return;
+	__free_pages(lab, LAB_ORDER);
+	morsel_count(MORSEL_OWN_PAGES, -(1 << LAB_ORDER));
 }
 
 int morsel_lab_map(struct page *lab, struct vm_area_struct *vma)

@@ -119,6 +119,7 @@ static void expect_nothing_held(void)
 {
 	static const enum morsel_counter held[] = {
 		MORSEL_OBJECTS, MORSEL_VIEWS, MORSEL_TABLES, MORSEL_FRAMES, MORSEL_ATTACHMENTS, MORSEL_CONTEXTS,
+		MORSEL_OWN_PAGES,
 	};
 	unsigned int i;
 

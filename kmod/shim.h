@@ -259,6 +259,8 @@ static inline void morsel_gate_end(void)
 }
 
 /* lab.c */
+void *morsel_own_pages(unsigned int pages, gfp_t gfp);
+void morsel_own_pages_free(void *own, unsigned int pages);
 struct page *morsel_lab_new(const char **reason);
 void morsel_lab_free(struct page *lab);
 int morsel_lab_map(struct page *lab, struct vm_area_struct *vma);

@@ -61,19 +61,19 @@ static void switch_off(unsigned int kind)
  * One CPU, for the operations of a kind of hardware: `switch_on` gets a page for the CPU's own use, and keeps it if it
  * succeeds. Interrupts are off: another hypervisor switches virtualisation on by one.
  */
-int morsel_vcpu_online(int (*switch_on)(struct page *page))
+int morsel_vcpu_online(int (*switch_on)(void *own))
 {
-	struct page *page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	void *own = morsel_own_pages(1, GFP_KERNEL);
 	unsigned long flags;
 	int error;
 
-	if (!page)
+	if (!own)
 		return -ENOMEM;
 	local_irq_save(flags);
-	error = switch_on(page);
+	error = switch_on(own);
 	local_irq_restore(flags);
 	if (error)
-		__free_page(page);
+		morsel_own_pages_free(own, 1);
 	return error;
 }
 

@@ -110,7 +110,7 @@ struct morsel_vcpu {
 /* vcpu.c */
 struct morsel_vcpu *morsel_vcpu_new(struct file *file, struct morsel_tree *tree, const char **reason);
 void morsel_vcpu_free(struct morsel_vcpu *vcpu);
-int morsel_vcpu_online(int (*switch_on)(struct page *page));
+int morsel_vcpu_online(int (*switch_on)(void *own));
 
 /* vcpu_guest.c */
 int morsel_guest_create(struct morsel_vcpu *vcpu);

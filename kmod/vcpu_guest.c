@@ -69,13 +69,11 @@ static void link_own_memory(struct morsel_vcpu *vcpu)
 
 int morsel_guest_create(struct morsel_vcpu *vcpu)
 {
-	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO;
-
 	BUILD_BUG_ON(MORSEL_VCPU_CODE != 1ull << SLOT_SHIFT || MORSEL_VCPU_READ_ONLY != 2ull << SLOT_SHIFT);
 	BUILD_BUG_ON(MORSEL_VCPU_SCRATCH != MORSEL_VCPU_CODE + MORSEL_GUEST_SCRATCH * PAGE_SIZE);
 	BUILD_BUG_ON(MORSEL_VCPU_TABLES != MORSEL_VCPU_CODE + MORSEL_GUEST_PML4 * PAGE_SIZE);
-	vcpu->stage = alloc_pages_exact(MORSEL_STAGE_PAGES * PAGE_SIZE, gfp);
-	vcpu->guest = alloc_pages_exact(MORSEL_GUEST_PAGES * PAGE_SIZE, gfp);
+	vcpu->stage = morsel_own_pages(MORSEL_STAGE_PAGES, GFP_KERNEL_ACCOUNT);
+	vcpu->guest = morsel_own_pages(MORSEL_GUEST_PAGES, GFP_KERNEL_ACCOUNT);
 	if (!vcpu->stage || !vcpu->guest) {
 		morsel_guest_destroy(vcpu);
 		return -ENOMEM;
@@ -86,10 +84,8 @@ int morsel_guest_create(struct morsel_vcpu *vcpu)
 
 void morsel_guest_destroy(struct morsel_vcpu *vcpu)
 {
-	if (vcpu->stage)
-		free_pages_exact(vcpu->stage, MORSEL_STAGE_PAGES * PAGE_SIZE);
-	if (vcpu->guest)
-		free_pages_exact(vcpu->guest, MORSEL_GUEST_PAGES * PAGE_SIZE);
+	morsel_own_pages_free(vcpu->stage, MORSEL_STAGE_PAGES);
+	morsel_own_pages_free(vcpu->guest, MORSEL_GUEST_PAGES);
 	vcpu->stage = NULL;
 	vcpu->guest = NULL;
 }

@@ -35,8 +35,8 @@
 
 #define OUR_ASID 1			/* 0 is the host's: 15.5.1 */
 #define GUEST_ADDRESS_BITS 40		/* the guest's own memory lies behind 512 GiB */
-#define IOPM_BYTES (3 * PAGE_SIZE)	/* 15.10.1 */
-#define MSRPM_BYTES (2 * PAGE_SIZE)	/* 15.11 */
+#define IOPM_PAGES 3			/* 15.10.1 */
+#define MSRPM_PAGES 2			/* 15.11 */
 #define PAT_RESET 0x0007040600070406ull	/* 7.8.2 */
 #define DR6_RESET 0xffff0ff0ull		/* 13.1.1.3 */
 #define DR7_RESET 0x400ull		/* 13.1.1.4 */
@@ -51,7 +51,7 @@ struct svm {
 	int last_cpu;
 };
 
-static DEFINE_PER_CPU(struct page *, host_save);	/* VM_HSAVE_PA: 15.30.4 */
+static DEFINE_PER_CPU(void *, host_save);	/* VM_HSAVE_PA: 15.30.4 */
 static DEFINE_PER_CPU(bool, is_on);
 static DEFINE_PER_CPU(u64, last_vcpu);			/* whose translations OUR_ASID has */
 static void *permissions;				/* IOPM and MSRPM, all ones: nothing is allowed */
@@ -92,16 +92,16 @@ static int svm_check(unsigned int format, const char **reason)
 
 /* ---- on and off: EFER.SVME (15.4) on each CPU, by the hotplug machinery, so that later ones are covered, too ---- */
 
-static int switch_cpu_on(struct page *page)
+static int switch_cpu_on(void *own)
 {
 	u64 efer;
 
 	rdmsrl(MSR_EFER, efer);
 	if (efer & EFER_SVME)
 		return -EBUSY;
-	this_cpu_write(host_save, page);
+	this_cpu_write(host_save, own);
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
-	wrmsrl(MSR_VM_HSAVE_PA, page_to_phys(page));
+	wrmsrl(MSR_VM_HSAVE_PA, __pa(own));
 	this_cpu_write(last_vcpu, 0);
 	this_cpu_write(is_on, true);
 	return 0;
@@ -116,7 +116,7 @@ static int svm_offline(unsigned int cpu)
 {
 	this_cpu_write(is_on, false);
 	cpu_svm_disable();
-	__free_page(this_cpu_read(host_save));
+	morsel_own_pages_free(this_cpu_read(host_save), 1);
 	this_cpu_write(host_save, NULL);
 	return 0;
 }
@@ -125,13 +125,13 @@ static int svm_switch_on(const char **reason)
 {
 	int state;
 
-	permissions = alloc_pages_exact(IOPM_BYTES + MSRPM_BYTES, GFP_KERNEL);
+	permissions = morsel_own_pages(IOPM_PAGES + MSRPM_PAGES, GFP_KERNEL);
 	if (!permissions)
 		return -ENOMEM;
-	memset(permissions, 0xff, IOPM_BYTES + MSRPM_BYTES);
+	memset(permissions, 0xff, (IOPM_PAGES + MSRPM_PAGES) * PAGE_SIZE);
 	state = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "morsel/svm:online", svm_online, svm_offline);
 	if (state < 0) {
-		free_pages_exact(permissions, IOPM_BYTES + MSRPM_BYTES);
+		morsel_own_pages_free(permissions, IOPM_PAGES + MSRPM_PAGES);
 		if (state == -EBUSY)
 			*reason = "another hypervisor uses the CPU's virtualisation (EFER.SVME is set): kvm, perhaps";
 		return state;
@@ -143,7 +143,7 @@ static int svm_switch_on(const char **reason)
 static void svm_switch_off(void)
 {
 	cpuhp_remove_state(hotplug_state);
-	free_pages_exact(permissions, IOPM_BYTES + MSRPM_BYTES);
+	morsel_own_pages_free(permissions, IOPM_PAGES + MSRPM_PAGES);
 }
 
 /* ---- the guest's state ---- */
@@ -179,7 +179,7 @@ static void set_control(struct morsel_vcpu *vcpu, struct vmcb_control_area *cont
 {
 	set_intercepts(control);
 	control->iopm_base_pa = __pa(permissions);
-	control->msrpm_base_pa = __pa(permissions + IOPM_BYTES);
+	control->msrpm_base_pa = __pa(permissions + IOPM_PAGES * PAGE_SIZE);
 	control->asid = OUR_ASID;
 	control->int_ctl = V_INTR_MASKING_MASK;
 	control->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;		/* 15.25.3 */
@@ -231,8 +231,8 @@ static void svm_destroy(struct morsel_vcpu *vcpu)
 {
 	struct svm *svm = vcpu->hardware;
 
-	free_page((unsigned long)svm->vmcb);
-	free_page((unsigned long)svm->host);
+	morsel_own_pages_free(svm->vmcb, 1);
+	morsel_own_pages_free(svm->host, 1);
 	kfree(svm);
 	vcpu->hardware = NULL;
 }
@@ -244,8 +244,8 @@ static int svm_create(struct morsel_vcpu *vcpu)
 	if (!svm)
 		return -ENOMEM;
 	vcpu->hardware = svm;
-	svm->vmcb = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	svm->host = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	svm->vmcb = morsel_own_pages(1, GFP_KERNEL_ACCOUNT);
+	svm->host = morsel_own_pages(1, GFP_KERNEL_ACCOUNT);
 	if (!svm->vmcb || !svm->host) {
 		svm_destroy(vcpu);
 		return -ENOMEM;

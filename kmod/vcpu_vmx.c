@@ -39,7 +39,7 @@
 #define VIOLATION_HAS_LINEAR BIT_ULL(7)
 #define VIOLATION_OF_TRANSLATED BIT_ULL(8)	/* else of an entry of the guest's own tables */
 
-static DEFINE_PER_CPU(struct page *, vmxon_region);	/* 25.11.5 */
+static DEFINE_PER_CPU(void *, vmxon_region);	/* 25.11.5 */
 static DEFINE_PER_CPU(bool, is_on);
 static enum cpuhp_state hotplug_state;
 
@@ -56,21 +56,21 @@ failed:
 	return -EIO;
 }
 
-static int switch_cpu_on(struct page *page)
+static int switch_cpu_on(void *own)
 {
 	if (__read_cr4() & X86_CR4_VMXE)
 		return -EBUSY;
 	if (!morsel_vmx_is_allowed())
 		return -ENODEV;
-	*(u32 *)page_address(page) = morsel_vmx_revision();
+	*(u32 *)own = morsel_vmx_revision();
 	cr4_set_bits(X86_CR4_VMXE);
 	intel_pt_handle_vmx(1);		/* some CPUs cannot trace meanwhile: 26.5.4 */
-	if (vmxon(page_to_phys(page))) {
+	if (vmxon(__pa(own))) {
 		intel_pt_handle_vmx(0);
 		cr4_clear_bits(X86_CR4_VMXE);
 		return -EIO;
 	}
-	this_cpu_write(vmxon_region, page);
+	this_cpu_write(vmxon_region, own);
 	this_cpu_write(is_on, true);
 	return 0;
 }
@@ -85,7 +85,7 @@ static int vmx_offline(unsigned int cpu)
 	this_cpu_write(is_on, false);
 	cpu_vmxoff();
 	intel_pt_handle_vmx(0);
-	__free_page(this_cpu_read(vmxon_region));
+	morsel_own_pages_free(this_cpu_read(vmxon_region), 1);
 	this_cpu_write(vmxon_region, NULL);
 	return 0;
 }
@@ -115,7 +115,7 @@ static void vmx_destroy(struct morsel_vcpu *vcpu)
 {
 	struct morsel_vmx *vmx = vcpu->hardware;
 
-	free_page((unsigned long)vmx->vmcs);
+	morsel_own_pages_free(vmx->vmcs, 1);
 	kfree(vmx);
 	vcpu->hardware = NULL;
 }
@@ -137,7 +137,7 @@ static int vmx_create(struct morsel_vcpu *vcpu)
 	if (!vmx)
 		return -ENOMEM;
 	vcpu->hardware = vmx;
-	vmx->vmcs = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	vmx->vmcs = morsel_own_pages(1, GFP_KERNEL_ACCOUNT);
 	if (!vmx->vmcs) {
 		vmx_destroy(vcpu);
 		return -ENOMEM;

@@ -17,6 +17,7 @@
   X(detached_total, DETACHED)         \
   X(flushes_total, FLUSHES)           \
   X(fills_total, FILLS)               \
-  X(bad_entries, BAD_ENTRIES)
+  X(bad_entries, BAD_ENTRIES)         \
+  X(own_pages, OWN_PAGES)
 
 #endif /* MORSEL_COUNTERS_H */

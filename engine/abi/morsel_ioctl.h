@@ -25,7 +25,7 @@
 #include <sys/ioctl.h>
 #endif
 
-#define MORSEL_ABI_VERSION 2
+#define MORSEL_ABI_VERSION 3
 #define MORSEL_NAME_BYTES 64		/* object names in replies, NUL-terminated */
 #define MORSEL_MAX_VIEWS 16		/* views of one object */
 
@@ -350,6 +350,7 @@ struct morsel_counters {
 	__u64 flushes_total;
 	__u64 fills_total;
 	__u64 bad_entries;		/* entries that were not what the module had put there; must stay zero */
+	__u64 own_pages;		/* 4-KiB pages of vCPUs, devices, labs, and of hardware that walks */
 };
 
 /* A list of the objects: fills `names` with NUL-terminated names, one after the other. */

@@ -12,13 +12,16 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "engine/abi/morsel_vcpu.h"
 
 #define MOUNT_POINT "/morsel"
+#define CGROUPS "/cgroups"
 #define HANG_GUARD_SECONDS 240
 
 static const struct suite suites[] = {
@@ -250,6 +253,35 @@ int stress_factor(void)
 	return factor && atoi(factor) > 0 ? atoi(factor) : 1;
 }
 
+static void write_to(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+void limit_memory(uint64_t bytes)
+{
+	char text[32];
+
+	CHECK(!mkdir(CGROUPS, 0755) || errno == EEXIST);
+	CHECK_EQ(mount("none", CGROUPS, "cgroup2", 0, NULL), 0);
+	write_to(CGROUPS "/cgroup.subtree_control", "+memory");
+	CHECK(!mkdir(CGROUPS "/limited", 0755) || errno == EEXIST);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
+	write_to(CGROUPS "/limited/memory.max", text);
+	write_to(CGROUPS "/limited/cgroup.procs", "0");
+}
+
+void lift_memory_limit(void)
+{
+	write_to(CGROUPS "/cgroup.procs", "0");
+	CHECK_EQ(rmdir(CGROUPS "/limited"), 0);
+	CHECK_EQ(umount(CGROUPS), 0);
+}
+
 int exit_status_of(int pid)
 {
 	int status;
@@ -277,10 +309,12 @@ static int nothing_left(void)
 
 	const unsigned vcpus = vcpu_count();
 
-	if (!c.objects && !c.views && !c.tables && !c.frames && !c.attachments && !c.bad_entries && !vcpus)
+	if (!c.objects && !c.views && !c.tables && !c.frames && !c.attachments && !c.bad_entries && !c.own_pages &&
+	    !vcpus)
 		return 1;
-	printf("# left: objects %llu views %llu tables %llu frames %llu attachments %llu; bad entries %llu; vcpus %u\n",
-	       c.objects, c.views, c.tables, c.frames, c.attachments, c.bad_entries, vcpus);
+	printf("# left: objects %llu views %llu tables %llu frames %llu attachments %llu; bad entries %llu; "
+	       "vcpus %u, own pages %llu\n",
+	       c.objects, c.views, c.tables, c.frames, c.attachments, c.bad_entries, vcpus, c.own_pages);
 	return 0;
 }
 

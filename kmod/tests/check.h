@@ -64,6 +64,9 @@ long module_references(void);
 unsigned granularity(void);
 /* MORSEL_STRESS=N makes the stress tests, and the guard against hangs, N times as long. */
 int stress_factor(void);
+/* Memory that this process causes from now on is at most so much; what lies in one piece is refused, not awaited. */
+void limit_memory(uint64_t bytes);
+void lift_memory_limit(void);
 int exit_status_of(int pid);	/* waits; -signal if it was killed */
 
 #endif /* MORSEL_KMOD_TESTS_CHECK_H */

@@ -422,6 +422,60 @@ static void the_filler_is_an_iommu(void)
 	CHECK_EQ(exit_status_of(pid), 0);
 }
 
+static int attach_lab(struct morsel_device_attach *request)
+{
+	int device = open_device(), result;
+
+	*request = (struct morsel_device_attach){
+		.size = sizeof(*request), .format = MORSEL_FORMAT_VTD_SECOND_STAGE, .kind = MORSEL_DEVICE_EDU,
+		.device = MORSEL_DEVICE_ANY,
+	};
+	result = ioctl(device, MORSEL_IOC_DEVICE_LAB, request);
+	close(device);
+	return result;
+}
+
+/* Theirs, and the IOMMU's tables while one is attached. */
+static void devices_and_labs_give_their_pages_back(void)
+{
+	int fd = open_object("dma-pages", MIB(2)), edu, drive, round;
+	unsigned view = add_vtd_view(fd);
+	struct morsel_device_attach lab;
+	uint64_t one;
+
+	for (round = 0; round < 50; round++) {
+		edu = new_device(fd, view, MORSEL_DEVICE_EDU);
+		one = counters().own_pages;
+		CHECK(one > 0);
+		drive = new_device(fd, view, MORSEL_DEVICE_NVME);
+		CHECK(counters().own_pages > one);
+		CHECK_ERRNO(attach_lab(&lab), EBUSY);
+		close(round % 2 ? drive : edu);
+		close(round % 2 ? edu : drive);
+		CHECK_EQ(counters().own_pages, 0);
+		CHECK_EQ(attach_lab(&lab), 0);
+		CHECK(counters().own_pages > MORSEL_LAB_BYTES / PAGE);
+		close(lab.fd);
+		CHECK_EQ(counters().own_pages, 0);
+	}
+}
+
+/* The device's own pages are there when its lab is refused. */
+static void a_lab_without_memory_leaves_nothing(void)
+{
+	struct morsel_device_attach lab;
+	int round;
+
+	limit_memory(MIB(1));
+	for (round = 0; round < 20; round++) {
+		CHECK_ERRNO(attach_lab(&lab), ENOMEM);
+		CHECK_EQ(counters().own_pages, 0);
+		CHECK_EQ(attached_devices(), 0);
+	}
+	lift_memory_limit();
+	CHECK_EQ(attach_lab(&lab), 0);
+}
+
 const struct test device_tests[] = {
 	{ "process_and_device_share_an_object", process_and_device_share_an_object },
 	{ "faults_fill_and_tell_what_it_took", faults_fill_and_tell_what_it_took },
@@ -431,6 +485,8 @@ const struct test device_tests[] = {
 	{ "who_is_killed_gives_its_device_back", who_is_killed_gives_its_device_back },
 	{ "wrong_requests_are_refused_in_words", wrong_requests_are_refused_in_words },
 	{ "a_fill_without_memory_is_an_error", a_fill_without_memory_is_an_error },
+	{ "devices_and_labs_give_their_pages_back", devices_and_labs_give_their_pages_back },
+	{ "a_lab_without_memory_leaves_nothing", a_lab_without_memory_leaves_nothing },
 	{ "the_filler_is_an_iommu", the_filler_is_an_iommu },
 	{ "unbinding_waits_until_the_device_is_given_back", unbinding_waits_until_the_device_is_given_back },
 	{ NULL, NULL },

@@ -237,6 +237,62 @@ static void the_filler_is_a_vcpu(void)
 	expect_a_vcpu_at_the_gate(new_vcpu(fd, add_walked_view(fd)));
 }
 
+static int create_lab(struct morsel_vcpu_create *request)
+{
+	int device = open_device(), result;
+
+	*request = (struct morsel_vcpu_create){ .size = sizeof(*request), .format = hardware()->format };
+	result = ioctl(device, MORSEL_IOC_VCPU_LAB, request);
+	close(device);
+	return result;
+}
+
+/* Theirs, and those of the CPUs while there is a vCPU; in whatever order they go. */
+static void vcpus_and_labs_give_their_pages_back(void)
+{
+	int fd = open_object("guest-pages", MIB(2)), first, second, round;
+	unsigned view = add_walked_view(fd);
+	struct morsel_vcpu_create lab;
+	uint64_t one = 0;
+
+	for (round = 0; round < 100; round++) {
+		CHECK_EQ(counters().own_pages, 0);
+		first = new_vcpu(fd, view);
+		if (!one)
+			one = counters().own_pages;
+		CHECK(one > 0);
+		CHECK_EQ(counters().own_pages, one);
+		second = new_vcpu(fd, view);
+		CHECK(counters().own_pages > one && counters().own_pages < 2 * one);
+		CHECK_EQ(create_lab(&lab), 0);
+		CHECK(counters().own_pages > one + MORSEL_LAB_BYTES / PAGE);
+		close(round % 2 ? first : second);
+		close(lab.fd);
+		CHECK_EQ(guest_read(round % 2 ? second : first, 0), 0);
+		CHECK_EQ(counters().own_pages, one);
+		close(round % 2 ? second : first);
+	}
+	CHECK_EQ(counters().own_pages, 0);
+}
+
+/* The vCPU is there when its lab is refused. */
+static void a_lab_without_memory_leaves_nothing(void)
+{
+	struct morsel_vcpu_create lab;
+	int round;
+
+	CHECK(hardware()->format);	/* found by a lab, once */
+	limit_memory(MIB(1));
+	for (round = 0; round < 20; round++) {
+		CHECK_ERRNO(create_lab(&lab), ENOMEM);
+		CHECK(strstr(lab.reason, "2 MiB") != NULL);
+		CHECK_EQ(counters().own_pages, 0);
+		CHECK_EQ(vcpu_count(), 0);
+	}
+	lift_memory_limit();
+	CHECK_EQ(create_lab(&lab), 0);
+}
+
 const struct test vcpu_tests[] = {
 	{ "process_and_guest_share_an_object", process_and_guest_share_an_object },
 	{ "violations_fill_and_tell_what_it_took", violations_fill_and_tell_what_it_took },
@@ -247,5 +303,7 @@ const struct test vcpu_tests[] = {
 	{ "a_fill_without_memory_is_an_error", a_fill_without_memory_is_an_error },
 	{ "what_the_guest_writes_is_harvested", what_the_guest_writes_is_harvested },
 	{ "the_filler_is_a_vcpu", the_filler_is_a_vcpu },
+	{ "vcpus_and_labs_give_their_pages_back", vcpus_and_labs_give_their_pages_back },
+	{ "a_lab_without_memory_leaves_nothing", a_lab_without_memory_leaves_nothing },
 	{ NULL, NULL },
 };

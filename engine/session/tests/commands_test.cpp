@@ -245,7 +245,8 @@ TEST_F(CommandsTest, CountersReturnToZero)
   EXPECT_GT(run("counters").facts["tables"], 3);
   run("object destroy a");
   const Json c = run("counters").facts;
-  for (const char* name : {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries"})
+  for (const char* name :
+       {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries", "own_pages"})
     EXPECT_EQ(c[name], 0) << name;
 }
 

@@ -53,7 +53,8 @@ TEST_F(VmCommands, TheTourHoldsOnTheRealKernel)
   ASSERT_EQ(runs.size(), 1u);
   EXPECT_EQ(runs.at(0).at("state"), "stale");
   const Json counters = machine.facts({"counters"});
-  for (const char* name : {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries"})
+  for (const char* name :
+       {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries", "own_pages"})
     EXPECT_EQ(counters.at(name), 0) << name;
 }
 

@@ -18,7 +18,7 @@ using session::Exit;
 using session::Failure;
 
 constexpr const char* good_greeting =
-    R"({"morsel":{"agent":1,"abi":2,"points":43,"journal":2,"kernel":"6.1.0","cpus":2,"memory_bytes":1,"la57":false}})";
+    R"({"morsel":{"agent":1,"abi":3,"points":43,"journal":2,"kernel":"6.1.0","cpus":2,"memory_bytes":1,"la57":false}})";
 
 EventLoop& loop()
 {

@@ -102,7 +102,8 @@ std::string ModuleTest::what_the_module_holds()
 {
   const Json counters = request("counters");
   std::string left;
-  for (const char* name : {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries"})
+  for (const char* name :
+       {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries", "own_pages"})
     if (counters.at(name) != 0) left += std::string(name) + " " + counters.at(name).dump() + "\n";
   return left;
 }

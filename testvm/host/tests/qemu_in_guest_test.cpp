@@ -82,7 +82,8 @@ void expect_nothing_left(VmConnection& machine)
     counters = machine.request("counters");
     return counters.at("contexts") == 0;
   });
-  for (const char* name : {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries"})
+  for (const char* name :
+       {"objects", "views", "tables", "frames", "attachments", "contexts", "bad_entries", "own_pages"})
     EXPECT_EQ(counters.at(name), 0) << name << ": " << counters.dump();
   machine.request("module-unload");
   EXPECT_EQ(alarming_lines(machine), "");

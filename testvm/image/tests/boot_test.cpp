@@ -131,7 +131,7 @@ TEST_F(Boot, WithoutTheModuleGreetsWithAbi0)
   const std::string greeting = receive_line();
   EXPECT_NE(greeting.find(R"("abi":0,"agent":1)"), std::string::npos) << greeting << console_text();
   send("{\"execute\":\"power-off\",\"id\":1}\n");
-  EXPECT_EQ(receive_line(), R"({"id":1,"return":{}})");
+  EXPECT_EQ(receive_line(), R"({"return":{},"id":1})");
   EXPECT_EQ(wait_for_end(), 0) << console_text();
 }
 
@@ -150,10 +150,10 @@ TEST_F(Boot, PassesTheModulesParametersFromTheCommandLine)
   if (!inputs().kernel_module) FAIL() << "build the target kmod first";
   start(inputs(), "morsel.granularity=2m");
   const std::string greeting = receive_line();
-  EXPECT_NE(greeting.find(R"("abi":2,"agent":1)"), std::string::npos) << greeting << console_text();
+  EXPECT_NE(greeting.find(R"("abi":3,"agent":1)"), std::string::npos) << greeting << console_text();
   send(R"({"execute":"run","arguments":{"argv":["cat","/sys/module/morsel/parameters/granularity"]},"id":1})"
        "\n");
-  EXPECT_EQ(receive_line(), R"({"id":1,"return":{"exit_status":0,"stderr":"","stdout":"2m\n"}})");
+  EXPECT_EQ(receive_line(), R"({"return":{"exit_status":0,"stderr":"","stdout":"2m\n"},"id":1})");
 }
 
 TEST_F(Boot, EndsWhenTheGuestPanics)
