@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "engine/sim/suite.hpp"
@@ -61,9 +62,9 @@ TEST(StepLimit, LetsLongRunsEndAndFindsThoseThatDoNot)
   EXPECT_TRUE(StepLimit(scans).reached(4 * run.steps + 64));
   EXPECT_FALSE(StepLimit(scans).reached(run.steps));
   const Scenario waits = parse_scenario("populate:p0 -- migrate:p0 protect:p0,r drop:cancel_move");
-  Schedule in_its_midst(16, 0);
-  in_its_midst.insert(in_its_midst.end(), 100'000, 1);  // the other one waits for it
-  EXPECT_EQ(replay(waits, in_its_midst).violation, StepLimit::reached_text);
+  Schedule the_other_waits(100'000, 1);
+  std::fill_n(the_other_waits.begin(), 16, 0);  // behind the first one's midst
+  EXPECT_EQ(replay(waits, the_other_waits).violation, StepLimit::reached_text);
 }
 
 }  // namespace
