@@ -106,6 +106,10 @@ void add_view_commands(CommandTable& table)
               flag("--vcpu", "by a virtual CPU or not at all; the primary is attached to it")},
              "Accesses one 64-bit word through a tree, filling it on a miss, and says who walked.\n"
              "Exit status 1 if the primary forbids it.", access, render_access});
+  table.add({group, "tlb", {name(), view()},
+             "Shows what a view's walker has cached, pages and pointers to tables, beside what its tables say by now:\n"
+             "a translation that they do not have any more is stale. Only the embedded machine shows that.",
+             tlb, render_tlb});
 }
 
 void add_inspect_commands(CommandTable& table)
@@ -348,11 +352,11 @@ CommandTable session_commands()
         "access", "inject add", "inject preset", "run", "tour"})
     table.mark_changing(path);
   for (const std::string_view path :
-       {"object list", "object show", "view list", "tree", "diff", "verify", "walk", "entry", "formats", "inject list",
-        "inject presets", "journal", "journal status", "counters", "target", "kernel-log", "help"})
+       {"object list", "object show", "view list", "tlb", "tree", "diff", "verify", "walk", "entry", "formats",
+        "inject list", "inject presets", "journal", "journal status", "counters", "target", "kernel-log", "help"})
     table.mark_looking(path);
   for (const std::string_view path :
-       {"object list", "object show", "object ranges", "view list", "tree", "diff", "verify", "walk", "actors",
+       {"object list", "object show", "object ranges", "view list", "tlb", "tree", "diff", "verify", "walk", "actors",
         "inject list", "journal", "journal status", "counters"})
     table.add_argument(path, flag(watch_flag, "goes on, and shows what is new whenever something has happened"));
   return table;

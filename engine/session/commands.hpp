@@ -39,6 +39,10 @@ std::string render_view_change(const Json& facts, const Style& style);
 std::string render_views(const Json& facts, const Style& style);
 std::string render_access(const Json& facts, const Style& style);
 
+// commands_tlb.cpp
+Outcome tlb(Session& session, const Arguments& arguments);
+std::string render_tlb(const Json& facts, const Style& style);
+
 // commands_tree.cpp
 Outcome tree(Session& session, const Arguments& arguments);
 Outcome diff(Session& session, const Arguments& arguments);

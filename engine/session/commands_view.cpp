@@ -79,6 +79,7 @@ Outcome access(Session& session, const Arguments& arguments)
              {"access", kind},
              {"outcome", outcome_name(reply.outcome)},
              {"walker", reply.walker}};
+  if (reply.cached) facts["cached"] = true;
   const bool denied = reply.outcome == AccessOutcome::denied;
   if (kind == "read" && !denied && request.touch) facts["value"] = hex(reply.value);
   if (kind == "write" && !denied && request.touch) facts["value"] = hex(request.value);
@@ -111,10 +112,11 @@ std::string render_access(const Json& facts, const Style& style)
   std::string value;
   if (facts.contains("value"))
     value = fmt::format(", {} {}", kind == "read" ? "read" : "wrote", facts["value"].get<std::string>());
+  const std::string walker = facts["walker"].get<std::string>() + (facts.contains("cached") ? ", cached" : "");
   return fmt::format("{} {} {} at {:#x}: {}{}  {}\n", style.bold(facts["object"].get<std::string>()),
                      tree_title(facts["view"].get<u64>()), kind, facts["offset"].get<u64>(),
                      outcome == "denied" ? style.bad(outcome) : outcome, value,
-                     style.dim("(" + facts["walker"].get<std::string>() + ")"));
+                     style.dim("(" + walker + ")"));
 }
 
 }  // namespace morsel::session

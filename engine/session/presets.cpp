@@ -68,9 +68,8 @@ constexpr std::array<Preset, 9> table{{
      "I1, I2, I3"},
     {"dropped-flush", Where::view, SyncPoint::flush, MORSEL_FAULT_DROP, nullptr,
      "The entry goes, but nobody is told to forget it.",
-     "A TLB or IOTLB that holds the translation uses it until it happens to be evicted. (The journal shows it, "
-     "'access' does not: the embedded machine's walker caches nothing, and hardware forgets between two accesses of a "
-     "session.)",
+     "A TLB or IOTLB that holds the translation uses it until it happens to be evicted: in the embedded machine "
+     "'access' shows it, and 'tlb'. (A vCPU's forgets between two accesses of a session; the journal shows it.)",
      "I2, I3"},
     {"wrong-range", Where::view, SyncPoint::flush, MORSEL_FAULT_CORRUPT, shifted_range,
      "The flush is about another range than the one that changed.",

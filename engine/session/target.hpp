@@ -99,7 +99,27 @@ struct AccessRequest {
 struct AccessReply {
   AccessOutcome outcome = AccessOutcome::denied;
   std::string walker;           // who walked: "the engine's walker in the module", "the embedded machine's walker", …
+  bool cached = false;          // it used a cached translation: no entry was looked at
   u64 value = 0;                // read
+};
+
+// What the walker of a tree has cached, where a machine shows it.
+struct WalkerCaches {
+  struct Translation {
+    u64 page = 0;        // byte offset of the 4-KiB page
+    PhysAddr frame{};    // of that page
+    Rights rights{};
+    Level level = 0;     // of the leaf it came from
+    bool dirty = false;
+    bool absent = false;  // that there is no leaf; nothing else holds then
+  };
+  struct Table {
+    Range range;  // what it covers
+    PhysAddr table;
+    Level level = 0;
+  };
+  std::vector<Translation> translations;  // ascending
+  std::vector<Table> tables;
 };
 
 struct InjectRule {
@@ -212,6 +232,12 @@ class Target {
   virtual ViewState add_view(const std::string& name, FormatId format) = 0;
   virtual void drop_view(const std::string& name, TreeId view) = 0;
   virtual AccessReply access(const AccessRequest& request) = 0;
+  // Nothing for a machine whose walkers show it to nobody, as hardware does.
+  virtual std::optional<WalkerCaches> cached(const std::string& name, TreeId tree)
+  {
+    (void)name, (void)tree;
+    return std::nullopt;
+  }
 
   virtual u32 inject(const InjectRule& rule) = 0;
   virtual std::vector<InjectRule> injected() = 0;

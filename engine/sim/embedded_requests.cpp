@@ -138,15 +138,25 @@ AccessReply EmbeddedTarget::access(const AccessRequest& request)
   });
 }
 
+std::optional<session::WalkerCaches> EmbeddedTarget::cached(const std::string& name, TreeId tree)
+{
+  const auto still = machine_.baton().look();
+  check_alive();
+  const EmbeddedObject& o = find(name);
+  const auto walker = o.walkers.find(tree);
+  return walker == o.walkers.end() ? session::WalkerCaches{} : walker->second.caches();
+}
+
 bool EmbeddedTarget::walk_and_touch(EmbeddedObject& o, const Tree& tree, const AccessRequest& request,
                                     AccessReply& reply)
 {
-  EmbeddedPlatform hardware(machine_, o, nullptr, Seen::no);
-  const Expected<Leaf> leaf = lookup(hardware, SyncPoint::load, tree, request.offset);
-  if (!leaf || !leaf->rights.includes(request.right)) return false;
-  const FormatInfo& format = *find_format(tree.format);
-  *leaf->entry.word |= format.accessed_bit | (request.right.write() ? format.dirty_bit : 0);
-  const PhysAddr at = leaf->frame + (request.offset & (page_bytes - 1));
+  // Nobody has the primary attached, so nobody would be told to forget what was cached of it.
+  CachingWalker forgetful;
+  CachingWalker& walker = tree.id == primary_tree ? forgetful : o.walkers[tree.id];
+  const auto found = walker.translate(machine_.arena(), tree, request.offset, request.right);
+  if (!found) return false;
+  const PhysAddr at = found->frame + (request.offset & (page_bytes - 1));
+  reply.cached = found->cached;
   reply.value = ~u64{0};  // what a bus reads where nothing answers
   if (!machine_.arena().contains(at)) return true;
   u64* const word = machine_.arena().words(at);
@@ -179,7 +189,7 @@ bool EmbeddedTarget::allow(EmbeddedObject& o, EmbeddedPlatform& p, Error reason,
 
 AccessReply EmbeddedTarget::access_primary(EmbeddedObject& o, EmbeddedPlatform& p, const AccessRequest& request)
 {
-  AccessReply reply{AccessOutcome::hit, std::string(walker_name), 0};
+  AccessReply reply{AccessOutcome::hit, std::string(walker_name)};
   if (walk_and_touch(o, o.object.primary, request, reply)) return reply;
   EmbeddedPlatform hardware(machine_, o, nullptr, Seen::no);
   const bool mapped = static_cast<bool>(lookup(hardware, SyncPoint::load, o.object.primary, request.offset));
@@ -191,7 +201,7 @@ AccessReply EmbeddedTarget::access_primary(EmbeddedObject& o, EmbeddedPlatform& 
 
 AccessReply EmbeddedTarget::access_view(EmbeddedObject& o, EmbeddedPlatform& p, const AccessRequest& request)
 {
-  AccessReply reply{AccessOutcome::hit, std::string(walker_name), 0};
+  AccessReply reply{AccessOutcome::hit, std::string(walker_name)};
   // The view is found anew each time: it may be dropped while the actor waits somewhere.
   for (int faults = 0;; ++faults) {
     const Tree& tree = find_view(o, request.view).tree;

@@ -47,6 +47,7 @@ class EmbeddedTarget final : public session::Target {
   session::ViewState add_view(const std::string& name, FormatId format) override;
   void drop_view(const std::string& name, TreeId view) override;
   session::AccessReply access(const session::AccessRequest& request) override;
+  std::optional<session::WalkerCaches> cached(const std::string& name, TreeId tree) override;
 
   u32 inject(const session::InjectRule& rule) override;
   std::vector<session::InjectRule> injected() override;

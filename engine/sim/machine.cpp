@@ -159,7 +159,10 @@ void EmbeddedPlatform::release_expired()
     for (const RetiredTable& t : over.list.tables)
       if (const View* const view = listed_view(t.tree); !view || view->tree.root != t.table) release(*this, t);
     for (const RetiredFrame& f : over.list.frames) free_frame(f.frame, f.level);
-    if (over.view != primary_tree && !listed_view(over.view)) object_.views.erase(over.view);
+    if (over.view != primary_tree && !listed_view(over.view)) {
+      object_.views.erase(over.view);
+      object_.walkers.erase(over.view);
+    }
   }
   releasing_ = false;
 }
@@ -320,20 +323,22 @@ void EmbeddedPlatform::store_pointer(SyncPoint at, void*& slot, void* value)
                   [&slot, value](const Fault&) { slot = value; });
 }
 
-// The walker caches nothing, so there is nothing to make it forget; the flush is counted.
+void EmbeddedPlatform::flush_walker(TreeId tree, Range range)
+{
+  ++machine_.flushes;
+  if (const auto walker = object_.walkers.find(tree); walker != object_.walkers.end()) walker->second.flush(range);
+}
+
 void EmbeddedPlatform::flush(SyncPoint at, const FlushRequest& request)
 {
-  if (!observed()) {
-    ++machine_.flushes;
-    return;
-  }
+  if (!observed()) return flush_walker(request.tree, request.range);
   const Access access{.kind = Access::Kind::store,
                       .point = at,
                       .entry = {nullptr, request.range.start, request.tree, 0},
                       .asked = request.range};
   const u64 start = request.range.start, end = request.range.end;
   carry_out(access, announce(access), start, [this, access, start, end](const Fault& f) {
-    ++machine_.flushes;
+    flush_walker(access.entry.tree, {start ^ f.bits, end ^ f.bits});
     note(access, start ^ f.bits, end ^ f.bits, f);
   });
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // The embedded machine: physical memory, objects, and a walker for every format, in this process and deterministic.
-// One actor runs at a time, on plain memory; the same calls and steps give the same words in the same places. Its
-// walker caches nothing and sets accessed and dirty bits as hardware does.
+// One actor runs at a time, on plain memory; the same calls and steps give the same words in the same places. Each view
+// has a walker, which caches and sets accessed and dirty bits as hardware does (caching_walker.hpp).
 //
 // Actors, journal and faults act at points (baton.hpp, embedded_journal.hpp, fault_plan.hpp). A fault spoils the
 // machine, never this process: addresses of no memory lead nowhere (arena.hpp), a View lives while it is listed.
@@ -16,6 +16,7 @@
 #include "engine/morsel/all.hpp"
 #include "engine/sim/arena.hpp"
 #include "engine/sim/baton.hpp"
+#include "engine/sim/caching_walker.hpp"
 #include "engine/sim/embedded_journal.hpp"
 #include "engine/sim/fault_plan.hpp"
 
@@ -43,6 +44,7 @@ struct EmbeddedObject {
   std::string base;  // the name of the object that it is a clone of
   Object object;
   std::map<TreeId, std::unique_ptr<View>> views;  // dropped ones until their grace period is over
+  std::map<TreeId, CachingWalker> walkers;        // of views that were accessed
   bool going = false;                             // nobody finds it any more
   u64 tables = 0;                                 // of all trees, retired ones included
   u64 frames = 0;
@@ -247,6 +249,7 @@ class EmbeddedPlatform {
   const View* listed_view(TreeId number) const;
   u32 actor_id() const { return actor_ ? actor_->id : 0; }
   FormatId format_of(TreeId tree) const;
+  void flush_walker(TreeId tree, Range range);
 
   Machine& machine_;
   EmbeddedObject& object_;

@@ -47,6 +47,7 @@ class ForwardingTarget : public Target {
   ViewState add_view(const std::string& name, FormatId format) override { return to_->add_view(name, format); }
   void drop_view(const std::string& name, TreeId view) override { to_->drop_view(name, view); }
   AccessReply access(const AccessRequest& request) override { return to_->access(request); }
+  std::optional<WalkerCaches> cached(const std::string& name, TreeId tree) override { return to_->cached(name, tree); }
   u32 inject(const InjectRule& rule) override { return to_->inject(rule); }
   std::vector<InjectRule> injected() override { return to_->injected(); }
   void clear_injected() override { to_->clear_injected(); }
