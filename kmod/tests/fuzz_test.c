@@ -20,6 +20,12 @@
 static uint64_t argument_words[ARGUMENT_BYTES / 8];
 #define argument ((char *)argument_words)
 
+/* Every structure begins with it. */
+static void set_size(uint32_t size)
+{
+	memcpy(argument, &size, sizeof(size));
+}
+
 /* A descriptor of each kind; NONE where this machine has no such hardware. */
 struct descriptors {
 	int of[MORSEL_OF_DEVICE + 1];
@@ -97,7 +103,7 @@ static int refuses_bit(const struct descriptors *fds, const struct request *requ
 	taken = result != -1 || errno == EBUSY;
 	expect(request, "as it should be", result, 0);
 	memcpy(argument, same, sizeof(same));
-	*(uint32_t *)(argument + offset) |= 1u << bit;
+	argument[offset + bit / 8] |= (char)(1u << bit % 8);
 	expect(request, "with an unknown bit", send(fds, request), EINVAL);
 	clear_up(fds, request);
 	return taken;
@@ -169,16 +175,15 @@ static void structures_tell_their_size(void)
 	for (i = 0; i < request_count; i++) {
 		const struct request *request = &requests[i];
 		const unsigned bytes = _IOC_SIZE(request->number);
-		uint32_t *size = (uint32_t *)argument;
 
 		if (!bytes || !can_be_sent(&fds, request))
 			continue;
 		make_valid(request, argument);
-		*size = bytes - 1;
+		set_size(bytes - 1);
 		expect(request, "smaller", send(&fds, request), EINVAL);
-		*size = PAGE + 1;
+		set_size(PAGE + 1);
 		expect(request, "larger than a page", send(&fds, request), E2BIG);
-		*size = bytes + 8;
+		set_size(bytes + 8);
 		argument[bytes + 7] = 1;
 		expect(request, "with more than is known", send(&fds, request), E2BIG);
 		expect(request, "no structure", ioctl(fds.of[request->target], request->number, NULL), EFAULT);
@@ -256,22 +261,27 @@ static void keep(struct pool *pool, enum morsel_request_target target, int fd)
 /* What it has made. An object that is too large to be populated by chance is given up. */
 static void keep_made(struct pool *pool, const struct request *request)
 {
-	const struct morsel_create *create = (void *)argument;
+	struct morsel_create object;
+	struct morsel_vcpu_create vcpu;
+	struct morsel_device_attach device;
 
+	memcpy(&object, argument, sizeof(object));
+	memcpy(&vcpu, argument, sizeof(vcpu));
+	memcpy(&device, argument, sizeof(device));
 	switch (request->number) {
 	case MORSEL_IOC_CREATE:
-		if (create->bytes <= OBJECT_BYTES)
-			keep(pool, MORSEL_OF_OBJECT, create->fd);
+		if (object.bytes <= OBJECT_BYTES)
+			keep(pool, MORSEL_OF_OBJECT, object.fd);
 		else
-			close(create->fd);
+			close(object.fd);
 		break;
 	case MORSEL_IOC_VCPU:
 	case MORSEL_IOC_VCPU_LAB:
-		keep(pool, MORSEL_OF_VCPU, ((struct morsel_vcpu_create *)argument)->fd);
+		keep(pool, MORSEL_OF_VCPU, vcpu.fd);
 		break;
 	case MORSEL_IOC_DEVICE:
 	case MORSEL_IOC_DEVICE_LAB:
-		keep(pool, MORSEL_OF_DEVICE, ((struct morsel_device_attach *)argument)->fd);
+		keep(pool, MORSEL_OF_DEVICE, device.fd);
 		break;
 	}
 }
