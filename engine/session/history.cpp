@@ -2,6 +2,7 @@
 #include "engine/session/history.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "engine/morsel/change.hpp"
 
@@ -64,9 +65,23 @@ void History::read_trees(const inspect::PhysicalMemory& memory, const std::vecto
 std::size_t History::append(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects,
                             std::optional<std::size_t> gap, const inspect::PhysicalMemory& memory)
 {
-  std::size_t was_at = position_, forgotten = 0;
-  const bool was_newest = was_at == size();
-  go_to(size());
+  const std::size_t was_at = position_, before = size();
+  std::size_t forgotten = 0;
+  go_to(before);
+  try {
+    append_all(records, objects, gap, memory, forgotten);
+  } catch (const std::bad_alloc&) {
+    give_up_after(before - std::min(before, forgotten));
+    go_to(was_at - std::min(was_at, forgotten));
+    throw;
+  }
+  if (was_at != before) go_to(was_at - std::min(was_at, forgotten));
+  return forgotten;
+}
+
+void History::append_all(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects,
+                         std::optional<std::size_t> gap, const inspect::PhysicalMemory& memory, std::size_t& forgotten)
+{
   const TreeTable trees(this->objects(), objects);
   for (const JournalRecord& r : records) {
     first_change_.push_back(forgotten_changes_ + changes_.size());
@@ -78,15 +93,31 @@ std::size_t History::append(std::span<const JournalRecord> records, const std::v
     forgotten += too_many;
   }
   position_ = size();
-  was_at -= std::min(was_at, forgotten);
   note_objects(records, objects, memory);
   if (gap) {
     read_trees(memory, objects);
     doubt(*gap + 1 - std::min(*gap + 1, forgotten), size());
     trusted_from_ = size();
   }
-  if (!was_newest) go_to(was_at);
-  return forgotten;
+}
+
+// Takes away what append_all, which has ended early, had appended behind the first `count` records. Allocates nothing.
+void History::give_up_after(std::size_t count)
+{
+  position_ = size();  // the image is as the last of the changes left it
+  go_to(count);
+  if (count == size()) return;
+  changes_.erase(changes_.begin() + static_cast<std::ptrdiff_t>(first_change_[count] - forgotten_changes_),
+                 changes_.end());
+  first_change_.erase(first_change_.begin() + static_cast<std::ptrdiff_t>(count), first_change_.end());
+  while (objects_.size() > 1 && objects_.back().position > count) {
+    object_states_ -= objects_.back().objects.size();
+    objects_.pop_back();
+  }
+  std::erase_if(doubts_, [count](const Doubt& d) { return d.from >= count; });
+  for (Doubt& d : doubts_) d.to = std::min(d.to, count);
+  trusted_from_ = std::min(trusted_from_, count);
+  entries_ = {};
 }
 
 void History::apply(const JournalRecord& record, const TreeTable& trees, const std::vector<ObjectState>& after)
@@ -184,8 +215,9 @@ void History::note_objects(std::span<const JournalRecord> records, const std::ve
     for (const ViewState& v : o.views) look(o, v.number, v.source());
   }
   if (objects_.back().position == size()) {
-    object_states_ += objects.size() - objects_.back().objects.size();
-    objects_.back().objects = objects;
+    std::vector<ObjectState> now = objects;
+    object_states_ += now.size() - objects_.back().objects.size();
+    objects_.back().objects = std::move(now);
   } else {
     append_objects({size(), objects});
   }

@@ -54,9 +54,10 @@ class History {
 
   // What was read after those before; `objects` are those that there are now, `gap` says that records are missing among
   // or before them: then the trees are read from memory again. The position stays what it was, but for the newest.
-  // Returns how many of the oldest had to be forgotten meanwhile, because so few records changed so much.
+  // Returns how many of the oldest had to be forgotten meanwhile, because so few records changed so much. If memory is
+  // short (std::bad_alloc), none of these records is there; the oldest may be forgotten nevertheless.
   std::size_t append(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects,
-              std::optional<std::size_t> gap, const inspect::PhysicalMemory& memory);
+                     std::optional<std::size_t> gap, const inspect::PhysicalMemory& memory);
   void forget(std::size_t oldest);
   // How many of the oldest records must go for the rest to stay within the limits.
   std::size_t surplus() const;
@@ -79,6 +80,9 @@ class History {
   const std::vector<Doubt>& doubts() const { return doubts_; }
 
  private:
+  void append_all(std::span<const JournalRecord> records, const std::vector<ObjectState>& objects,
+                  std::optional<std::size_t> gap, const inspect::PhysicalMemory& memory, std::size_t& forgotten);
+  void give_up_after(std::size_t count);
   void apply(const JournalRecord& record, const TreeTable& trees, const std::vector<ObjectState>& after);
   void apply_entry(const JournalRecord& record, const inspect::TreeSource& tree);
   void apply_allocation(const JournalRecord& record, const TreeTable& trees, const std::vector<ObjectState>& after);

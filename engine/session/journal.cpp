@@ -45,6 +45,13 @@ void Journal::forget(std::size_t oldest)
   for (JournalGap& g : gaps_) g.before -= oldest;
 }
 
+void Journal::give_up_after(std::size_t count)
+{
+  if (count >= records_.size()) return;
+  records_.erase(records_.begin() + static_cast<std::ptrdiff_t>(count), records_.end());
+  std::erase_if(gaps_, [count](const JournalGap& g) { return g.before >= count; });
+}
+
 std::size_t Journal::count_until(u64 sequence) const
 {
   const auto after = std::upper_bound(records_.begin(), records_.end(), sequence,

@@ -44,6 +44,8 @@ class Journal {
   // How many of the oldest must go for what was appended last to fit.
   std::size_t surplus() const { return records_.size() > capacity_ ? records_.size() - capacity_ * 3 / 4 : 0; }
   void forget(std::size_t oldest);
+  // Only the first `count` stay. Allocates nothing; who gives them up counts them as lost.
+  void give_up_after(std::size_t count);
 
   std::span<const JournalRecord> records() const { return records_; }
   std::size_t size() const { return records_.size(); }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <new>
 
 namespace morsel::session {
 
@@ -97,13 +98,29 @@ void Recorder::sync(Target& target)
   if (!on_) return;
   try {
     append(reader_ ? reader_->take() : std::vector{source_of(target).read()}, target);
+  } catch (const std::bad_alloc&) {
+    end("there is no memory for more records");
+    source_of(target).record(false);
   } catch (const std::exception& failure) {
     end(failure.what());
   }
 }
 
-// The last records of a machine that is gone are those that tell why. Its objects are then the last that are known.
 void Recorder::append(const std::vector<JournalRead>& parts, Target& target)
+{
+  Journal& journal = chronicle_.journal;
+  u64 lost = journal.lost;
+  try {
+    append_with_objects(parts, target);
+  } catch (const std::bad_alloc&) {
+    for (const JournalRead& part : parts) lost += part.lost + part.records.size();
+    journal.lost = lost;
+    throw;
+  }
+}
+
+// The last records of a machine that is gone are those that tell why. Its objects are then the last that are known.
+void Recorder::append_with_objects(const std::vector<JournalRead>& parts, Target& target)
 {
   std::vector<ObjectState> objects;
   try {
@@ -123,11 +140,17 @@ void Recorder::append_records(const std::vector<JournalRead>& parts, const std::
   Journal& journal = chronicle_.journal;
   History& history = *chronicle_.history;
   const std::size_t gaps = journal.gaps().size(), first = journal.size();
-  for (const JournalRead& part : parts) journal.append(part);
-  const std::optional<std::size_t> gap =
-      journal.gaps().size() > gaps ? std::optional(journal.gaps()[gaps].before) : std::nullopt;
-  chronicle_.promises.follow(journal.records().subspan(first), objects);
-  journal.forget(history.append(journal.records().subspan(first), objects, gap, memory));
+  try {
+    for (const JournalRead& part : parts) journal.append(part);
+    const std::optional<std::size_t> gap =
+        journal.gaps().size() > gaps ? std::optional(journal.gaps()[gaps].before) : std::nullopt;
+    chronicle_.promises.follow(journal.records().subspan(first), objects);
+    journal.forget(history.append(journal.records().subspan(first), objects, gap, memory));
+  } catch (const std::bad_alloc&) {
+    journal.forget(first - history.size());  // what the history has forgotten meanwhile
+    journal.give_up_after(history.size());
+    throw;
+  }
   if (const std::size_t surplus = std::max(journal.surplus(), history.surplus()); surplus != 0) {
     history.forget(surplus);
     journal.forget(surplus);

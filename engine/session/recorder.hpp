@@ -71,9 +71,11 @@ class Recorder {
 
  private:
   void begin(Target& target);
+  // All of it or nothing: journal and history tell of the same records, also where memory is short.
+  void append(const std::vector<JournalRead>& parts, Target& target);
+  void append_with_objects(const std::vector<JournalRead>& parts, Target& target);
   void append_records(const std::vector<JournalRead>& parts, const std::vector<ObjectState>& objects,
                       const inspect::PhysicalMemory& memory);
-  void append(const std::vector<JournalRead>& parts, Target& target);
   void end(std::string why);
 
   Chronicle chronicle_;

@@ -25,6 +25,8 @@ class EmbeddedJournal final : public session::JournalSource {
   void record(bool on) override
   {
     if (switched_) switched_(on);
+    const std::lock_guard lock(mutex_);
+    if (on && !on_) unread_.clear();  // of an earlier recording, whose reader had no memory for them
     on_ = on;
   }
   bool recording() const override { return on_.load(std::memory_order_relaxed); }
