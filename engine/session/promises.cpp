@@ -77,6 +77,7 @@ void Promises::follow(std::span<const JournalRecord> records, const std::vector<
   const auto is_gone = [this](u32 object, TreeId tree) { return !trees_.contains({object, tree}); };
   std::erase_if(broken_, [&](const BrokenPromise& b) { return is_gone(b.object, b.tree); });
   std::erase_if(dropped_, [&](const auto& d) { return is_gone(d.first.first, d.first.second); });
+  std::erase_if(outdated_, [&](const auto& r) { return is_gone(r.first.first, r.first.second); });
 }
 
 u64 Promises::dropped() const
@@ -94,7 +95,7 @@ const FormatInfo* Promises::format_of(const JournalRecord& record) const
 
 void Promises::follow_record(const JournalRecord& r, const Trees& after)
 {
-  if (r.sequence != std::exchange(followed_, r.sequence) + 1) sections_.clear();
+  if (r.sequence != std::exchange(followed_, r.sequence) + 1) forget_all();
   explored_ = explored_ || (r.flags & record_aside) != 0;
   if (explored_ || r.actor_kind == MORSEL_ACTOR_RECLAIM) return;
   if (static_cast<SyncPoint>(r.point) == SyncPoint::enter) {
@@ -103,9 +104,11 @@ void Promises::follow_record(const JournalRecord& r, const Trees& after)
     return;
   }
   if (static_cast<SyncPoint>(r.point) == SyncPoint::alloc) return begin_tree(r, after);
+  follow_leaves(r);
   follow_section(r);
-  // A record adds at most a tree with its owed flush, a stale one or a copy, and an owed carry.
-  if ((held_ += 4) > most_held) make_room();
+  // A record adds at most a tree with its owed flush, a stale one or a copy, and an owed carry; and a tree with a leaf
+  // that is not there any more, or a half of one.
+  if ((held_ += 6) > most_held) make_room();
 }
 
 std::size_t Promises::Section::held() const
@@ -115,14 +118,20 @@ std::size_t Promises::Section::held() const
   return sum;
 }
 
+void Promises::forget_all()
+{
+  sections_.clear();
+  outdated_.clear();
+  held_ = 0;
+}
+
 // It is counted anew, and all is forgotten if that leaves little room.
 void Promises::make_room()
 {
-  held_ = 0;
+  held_ = outdated_.size();
   for (const auto& [key, section] : sections_) held_ += section.held();
-  if (held_ <= most_held / 2) return;
-  sections_.clear();
-  held_ = 0;
+  for (const auto& [tree, outdated] : outdated_) held_ += outdated.leaves.size();
+  if (held_ > most_held / 2) forget_all();
 }
 
 // A root: no tree of this number was before.
@@ -137,6 +146,7 @@ void Promises::begin_tree(const JournalRecord& r, const Trees& after)
   if (!is_root_of(trees_) && !is_root_of(after)) return;
   if (is_root_of(after)) trees_[number] = after.at(number);
   dropped_.erase(number);
+  outdated_.erase(number);
   std::erase_if(broken_, [&](const BrokenPromise& b) { return b.object == r.object_id && b.tree == r.tree; });
   for (auto& [key, section] : sections_) {
     if (key >> 32 != r.object_id) continue;
@@ -200,8 +210,45 @@ void Promises::follow_section(const JournalRecord& r)
     case SyncPoint::unpend:
       if (is_done(r)) came_before_flush(section, r.tree, r);
       break;
-    case SyncPoint::leave: left(section, r); sections_.erase(found); break;
+    case SyncPoint::leave:
+      left(section, r);
+      sections_.erase(found);
+      break;
     default: break;
+  }
+}
+
+void Promises::follow_leaves(const JournalRecord& r)
+{
+  const FormatInfo* const format = format_of(r);
+  if (r.tree == primary_tree || !format || !format->break_before_make || r.level >= format->levels.size()) return;
+  Outdated& outdated = outdated_[{r.object_id, r.tree}];
+  switch (static_cast<SyncPoint>(r.point)) {
+    case SyncPoint::reserve:
+    case SyncPoint::invalidate:
+      if (is_write(r) && format->kind(r.before, r.level) == EntryKind::leaf)
+        outdated.leaves.taken_out(r.object_offset,
+                                  {span_of(r).end, format->address(r.before, r.level).value, r.level, r.sequence});
+      break;
+    case SyncPoint::publish:
+      if (is_write(r) && format->kind(r.after, r.level) == EntryKind::leaf) published(outdated, r, *format);
+      break;
+    case SyncPoint::flush:
+      if (r.fault_action != MORSEL_FAULT_NONE) outdated.fault = r.sequence;
+      if (is_done(r)) outdated.leaves.flushed({r.before, r.after});
+      break;
+    default: break;
+  }
+}
+
+void Promises::published(Outdated& outdated, const JournalRecord& r, const FormatInfo& format)
+{
+  const u64 frame = format.address(r.after, r.level).value;
+  for (const OutdatedLeaves::Clash& clash :
+       outdated.leaves.published(r.object_offset, {span_of(r).end, frame, r.level, r.sequence})) {
+    const std::optional<u64> fault = outdated.fault > clash.since ? outdated.fault : std::nullopt;
+    note(fault, Kind::make, r, {clash.range.end, clash.range.start, r.tree, clash.since}, clash.range.start);
+    broken_.back().frame = {frame + (clash.range.start - r.object_offset)};
   }
 }
 
@@ -242,7 +289,7 @@ void Promises::replaced(Section& section, const JournalRecord& r, const FormatIn
       format.access(r.after, r.level).includes(format.access(stale.leaf, r.level)))
     return;
   const Range span = span_of(r);
-  note(section, Kind::flush, r, {span.end, span.start, r.tree, stale.since}, span.start);
+  note(section.faults[index_of(Kind::flush)], Kind::flush, r, {span.end, span.start, r.tree, stale.since}, span.start);
 }
 
 void Promises::flushed(Section& section, const JournalRecord& r)
@@ -268,25 +315,28 @@ void Promises::installed(Section& section, const JournalRecord& r)
   const u64 frame = F::address(r.after, r.level).value;
   if (section.copies.contains(frame)) return;
   const u64 since = section.faults[index_of(Kind::copy)].value_or(r.sequence);
-  note(section, Kind::copy, r, {frame + span_of(r).bytes(), r.object_offset, r.tree, since}, frame);
+  note(section.faults[index_of(Kind::copy)], Kind::copy, r,
+       {frame + span_of(r).bytes(), r.object_offset, r.tree, since}, frame);
 }
 
 void Promises::came_before_flush(Section& section, TreeId tree, const JournalRecord& r)
 {
   const auto owed = section.flushes.find(tree);
   if (owed == section.flushes.end()) return;
-  for (const auto& [start, debt] : owed->second) note(section, Kind::flush, r, debt, start);
+  for (const auto& [start, debt] : owed->second)
+    note(section.faults[index_of(Kind::flush)], Kind::flush, r, debt, start);
   section.flushes.erase(owed);
 }
 
 void Promises::left(Section& section, const JournalRecord& r)
 {
   for (const auto& [tree, debts] : section.flushes)
-    for (const auto& [start, debt] : debts) note(section, Kind::flush, r, debt, start);
-  for (const auto& [start, debt] : section.carries) note(section, Kind::carry, r, debt, start);
+    for (const auto& [start, debt] : debts) note(section.faults[index_of(Kind::flush)], Kind::flush, r, debt, start);
+  for (const auto& [start, debt] : section.carries)
+    note(section.faults[index_of(Kind::carry)], Kind::carry, r, debt, start);
 }
 
-void Promises::note(const Section& section, Kind kind, const JournalRecord& at, const Debt& debt, u64 start)
+void Promises::note(std::optional<u64> fault, Kind kind, const JournalRecord& at, const Debt& debt, u64 start)
 {
   if (broken_.size() == most_kept) {
     for (std::size_t n = 0; n < most_kept / 4; ++n) ++dropped_[{broken_[n].object, broken_[n].tree}];
@@ -299,10 +349,10 @@ void Promises::note(const Section& section, Kind kind, const JournalRecord& at, 
   if (const auto tree = trees_.find({at.object_id, debt.tree}); tree != trees_.end()) b.format = tree->second.format;
   b.range = {0, nowhere};
   if (debt.offset != nowhere) b.range = {debt.offset, debt.offset + (debt.end - start)};
-  if (kind != Kind::flush) b.frame = {start};
+  if (kind == Kind::carry || kind == Kind::copy) b.frame = {start};
   b.since = debt.since;
   b.broken = at.sequence;
-  b.fault = section.faults[index_of(kind)];
+  b.fault = fault;
   broken_.push_back(b);
 }
 

@@ -12,8 +12,12 @@
 //   harvest; met in an unlinked table: collect)        → a carry of the frame, before leave
 //   a moved or copied page installed                   → a whole copy to its frame, before
 //
+// And what everybody owes everybody (outdated_leaves.hpp): until somebody's flush covers a leaf that was taken out of a
+// view, no leaf of another frame or size is published for its pages.
+//
 // The rules are the protocol's (operation.hpp, fill.hpp, migrate.hpp): what breaks them may be an injected fault or a
-// mistake. Not followed: the flush of a leaf which replaces none, and of one that is split.
+// mistake. Not followed: the flush of a leaf which replaces none, and of one that is split; for I10 the primary, and
+// the leaves of a table that was taken out as a whole.
 //
 // A section counts from its `enter` on; where records are missing, all are forgotten, so that nobody is accused of
 // what was not seen; likewise where more is owed, or under way, than there is room for (a hostile guest).
@@ -30,19 +34,20 @@
 #include <vector>
 
 #include "engine/session/journal.hpp"
+#include "engine/session/outdated_leaves.hpp"
 #include "engine/session/target.hpp"
 
 namespace morsel::session {
 
 struct BrokenPromise {
-  enum class Kind : u8 { flush, carry, copy } kind;
+  enum class Kind : u8 { flush, carry, copy, make } kind;
   u32 object = 0;
   TreeId tree = primary_tree;
   FormatId format = FormatId::amd64;
-  Range range;            // in the object
-  PhysAddr frame;         // carry, copy
-  u64 since = 0;          // sequences: of the access that owed it,
-  u64 broken = 0;         // and of the one that came too early for it
+  Range range;               // in the object
+  PhysAddr frame;            // carry, copy; make: the new one
+  u64 since = 0;             // sequences: of the access that owed it,
+  u64 broken = 0;            // and of the one that came too early for it
   std::optional<u64> fault;  // of the injected fault that hit what was owed
 };
 
@@ -83,11 +88,15 @@ class Promises {
   struct Section {
     std::map<TreeId, Debts> flushes;
     std::map<std::pair<TreeId, u64>, Stale> stale;  // by tree and offset
-    Debts carries;                               // by physical address
-    std::set<u64> copies;                        // frames that were filled
+    Debts carries;                                  // by physical address
+    std::set<u64> copies;                           // frames that were filled
     bool primary_walked = false;
     std::size_t held() const;
     std::array<std::optional<u64>, 3> faults{};  // by kind
+  };
+  struct Outdated {
+    OutdatedLeaves leaves;
+    std::optional<u64> fault;  // the last that hit a flush of that view
   };
   using Kind = BrokenPromise::Kind;
 
@@ -96,6 +105,9 @@ class Promises {
   static void pay(Debts& debts, u64 start, u64 end);
   void follow_record(const JournalRecord& record, const Trees& after);
   void follow_section(const JournalRecord& record);
+  void follow_leaves(const JournalRecord& record);
+  void published(Outdated& outdated, const JournalRecord& record, const FormatInfo& format);
+  void forget_all();
   void begin_tree(const JournalRecord& record, const Trees& after);
   void make_room();
   void took(Section& section, const JournalRecord& record, const FormatInfo& format);
@@ -106,12 +118,13 @@ class Promises {
   void installed(Section& section, const JournalRecord& record);
   void came_before_flush(Section& section, TreeId tree, const JournalRecord& record);
   void left(Section& section, const JournalRecord& record);
-  void note(const Section& section, Kind kind, const JournalRecord& at, const Debt& debt, u64 start);
+  void note(std::optional<u64> fault, Kind kind, const JournalRecord& at, const Debt& debt, u64 start);
   const FormatInfo* format_of(const JournalRecord& record) const;
   static u64 key(const JournalRecord& r) { return u64{r.object_id} << 32 | r.actor_id; }
 
   std::unordered_map<u64, Section> sections_;  // open ones, by object and actor
-  std::size_t held_ = 0;                       // at most so much is in them
+  std::map<std::pair<u32, TreeId>, Outdated> outdated_;  // by object and view
+  std::size_t held_ = 0;  // at most so much is in all of these
   Trees trees_;
   std::vector<BrokenPromise> broken_;
   std::map<std::pair<u32, TreeId>, u64> dropped_;

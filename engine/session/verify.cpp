@@ -178,14 +178,17 @@ std::string why_of(const BrokenPromise& broken, const Range& range)
     case BrokenPromise::Kind::flush: return fmt::format("was not flushed after {} was taken out of it", where);
     case BrokenPromise::Kind::carry:
       return fmt::format("has lost the dirty bit of {} (frame {})", where, hex(broken.frame.value));
+    case BrokenPromise::Kind::make:
+      return fmt::format("got {} → frame {} before all walkers had forgotten another leaf there", where,
+                         hex(broken.frame.value));
     default: return fmt::format("maps {} → frame {}, which was not copied whole", where, hex(broken.frame.value));
   }
 }
 
 Violation of_promise(const BrokenPromise& broken, const ObjectState& object, const Journal& journal)
 {
-  constexpr std::array<std::pair<const char*, const char*>, 3> names{
-      {{"I2", "unflushed"}, {"I4", "lost dirty bit"}, {"I9", "torn"}}};
+  constexpr std::array<std::pair<const char*, const char*>, 4> names{
+      {{"I2", "unflushed"}, {"I4", "lost dirty bit"}, {"I9", "torn"}, {"I10", "made before broken"}}};
   // Nothing if it was forgotten.
   const auto number_of = [&journal](u64 sequence) -> std::optional<std::size_t> {
     const std::size_t count = journal.count_until(sequence);

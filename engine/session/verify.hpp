@@ -22,13 +22,14 @@ namespace morsel::session {
 
 // One run of pages of one tree that is not as it must be.
 struct Violation {
-  std::string invariant;  // "I1", "I2", "I3", "I4", "I9"
+  std::string invariant;  // "I1", "I2", "I3", "I4", "I9", "I10"
   std::string object;
   u32 object_id = 0;
   TreeId tree = primary_tree;  // a view; the primary: one of its own tables is wrong
   FormatId format = FormatId::amd64;
   Range range;
-  std::string state;  // "stale", "frame", "rights", "format", the anomaly's name; "unflushed", "lost dirty bit", "torn"
+  std::string state;  // "stale", "frame", "rights", "format", the anomaly's name; "unflushed", "lost dirty bit",
+                      // "torn", "made before broken"
   std::string why;    // in words, after the tree's name
 
   // From the journal: numbers of records, counted from the oldest that is kept.
