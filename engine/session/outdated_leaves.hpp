@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// Leaves that were taken out of a view, and that its walkers may hold until a flush covers them. Who publishes a leaf of
-// another frame or size for their pages before that lets walkers hold two translations of one page (I10).
+// Leaves that were taken out of a view, and that its walkers may hold until a flush covers them. Who publishes a leaf
+// of another frame or size for their pages before that lets walkers hold two translations of one page (I10).
 //
 // Thread safety: one thread at a time.
 #pragma once
