@@ -17,14 +17,13 @@
 #define SLOTS 3
 #define NONE (-1)
 
-static uint64_t argument_words[ARGUMENT_BYTES / 8];
-#define argument ((char *)argument_words)
-
-/* Every structure begins with it. */
-static void set_size(uint32_t size)
-{
-	memcpy(argument, &size, sizeof(size));
-}
+static union {
+	char bytes[ARGUMENT_BYTES];
+	uint32_t size; /* every structure begins with it */
+	struct morsel_create object;
+	struct morsel_vcpu_create vcpu;
+	struct morsel_device_attach device;
+} argument;
 
 /* A descriptor of each kind; NONE where this machine has no such hardware. */
 struct descriptors {
@@ -35,7 +34,7 @@ static int send(const struct descriptors *fds, const struct request *request)
 {
 	const int has_structure = _IOC_SIZE(request->number) != 0;
 
-	return ioctl(fds->of[request->target], request->number, has_structure ? argument : NULL);
+	return ioctl(fds->of[request->target], request->number, has_structure ? argument.bytes : NULL);
 }
 
 /* View 1 is there first, and 2 that an IOMMU can walk. The device is on a lab: there each request for one is taken. */
@@ -97,13 +96,13 @@ static int refuses_bit(const struct descriptors *fds, const struct request *requ
 	static char same[ARGUMENT_BYTES];
 	int result, taken;
 
-	make_valid(request, argument);
-	memcpy(same, argument, sizeof(same));
+	make_valid(request, argument.bytes);
+	memcpy(same, argument.bytes, sizeof(same));
 	result = send(fds, request);
 	taken = result != -1 || errno == EBUSY;
 	expect(request, "as it should be", result, 0);
-	memcpy(argument, same, sizeof(same));
-	argument[offset + bit / 8] |= (char)(1u << bit % 8);
+	memcpy(argument.bytes, same, sizeof(same));
+	argument.bytes[offset + bit / 8] |= (char)(1u << bit % 8);
 	expect(request, "with an unknown bit", send(fds, request), EINVAL);
 	clear_up(fds, request);
 	return taken;
@@ -178,13 +177,13 @@ static void structures_tell_their_size(void)
 
 		if (!bytes || !can_be_sent(&fds, request))
 			continue;
-		make_valid(request, argument);
-		set_size(bytes - 1);
+		make_valid(request, argument.bytes);
+		argument.size = bytes - 1;
 		expect(request, "smaller", send(&fds, request), EINVAL);
-		set_size(PAGE + 1);
+		argument.size = PAGE + 1;
 		expect(request, "larger than a page", send(&fds, request), E2BIG);
-		set_size(bytes + 8);
-		argument[bytes + 7] = 1;
+		argument.size = bytes + 8;
+		argument.bytes[bytes + 7] = 1;
 		expect(request, "with more than is known", send(&fds, request), E2BIG);
 		expect(request, "no structure", ioctl(fds.of[request->target], request->number, NULL), EFAULT);
 	}
@@ -222,9 +221,9 @@ static void other_requests_are_unknown(void)
 		for (target = 0; target <= MORSEL_OF_DEVICE; target++) {
 			if (target == requests[i].target || fds.of[target] == NONE)
 				continue;
-			make_valid(&requests[i], argument);
+			make_valid(&requests[i], argument.bytes);
 			expect(&requests[i], "of something else",
-			       ioctl(fds.of[target], requests[i].number, argument), ENOTTY);
+			       ioctl(fds.of[target], requests[i].number, argument.bytes), ENOTTY);
 		}
 	for (target = 0; target <= MORSEL_OF_DEVICE; target++)
 		for (number = 0; number < 256 && fds.of[target] != NONE; number++) {
@@ -232,8 +231,8 @@ static void other_requests_are_unknown(void)
 			const unsigned long sized = _IOC(_IOC_READ | _IOC_WRITE, MORSEL_IOC_MAGIC, number, 4);
 
 			if (!is_a_request(bare))
-				CHECK_ERRNO(ioctl(fds.of[target], bare, argument), ENOTTY);
-			CHECK_ERRNO(ioctl(fds.of[target], sized, argument), ENOTTY);
+				CHECK_ERRNO(ioctl(fds.of[target], bare, argument.bytes), ENOTTY);
+			CHECK_ERRNO(ioctl(fds.of[target], sized, argument.bytes), ENOTTY);
 		}
 }
 
@@ -261,27 +260,20 @@ static void keep(struct pool *pool, enum morsel_request_target target, int fd)
 /* What it has made. An object that is too large to be populated by chance is given up. */
 static void keep_made(struct pool *pool, const struct request *request)
 {
-	struct morsel_create object;
-	struct morsel_vcpu_create vcpu;
-	struct morsel_device_attach device;
-
-	memcpy(&object, argument, sizeof(object));
-	memcpy(&vcpu, argument, sizeof(vcpu));
-	memcpy(&device, argument, sizeof(device));
 	switch (request->number) {
 	case MORSEL_IOC_CREATE:
-		if (object.bytes <= OBJECT_BYTES)
-			keep(pool, MORSEL_OF_OBJECT, object.fd);
+		if (argument.object.bytes <= OBJECT_BYTES)
+			keep(pool, MORSEL_OF_OBJECT, argument.object.fd);
 		else
-			close(object.fd);
+			close(argument.object.fd);
 		break;
 	case MORSEL_IOC_VCPU:
 	case MORSEL_IOC_VCPU_LAB:
-		keep(pool, MORSEL_OF_VCPU, vcpu.fd);
+		keep(pool, MORSEL_OF_VCPU, argument.vcpu.fd);
 		break;
 	case MORSEL_IOC_DEVICE:
 	case MORSEL_IOC_DEVICE_LAB:
-		keep(pool, MORSEL_OF_DEVICE, device.fd);
+		keep(pool, MORSEL_OF_DEVICE, argument.device.fd);
 		break;
 	}
 }
@@ -437,10 +429,10 @@ static void send_random_requests(unsigned rounds)
 		const int has_structure = _IOC_SIZE(request->number) != 0;
 		const int fd = *any_slot(&pool, pick(32) ? request->target : pick(MORSEL_OF_DEVICE + 1));
 
-		make_valid(request, argument);
+		make_valid(request, argument.bytes);
 		if (pick(2))
-			spoil(request, argument);
-		if (ioctl(fd, request->number, has_structure || !pick(16) ? argument : NULL))
+			spoil(request, argument.bytes);
+		if (ioctl(fd, request->number, has_structure || !pick(16) ? argument.bytes : NULL))
 			continue;
 		taken[which]++;
 		keep_made(&pool, request);
@@ -490,7 +482,7 @@ static void survives_random_requests(void)
 	}
 	status = exit_status_of(pid);
 	CHECK_EQ(ioctl(device, MORSEL_IOC_INJECT_CLEAR, 0), 0);
-	off.rings = (uintptr_t)argument;
+	off.rings = (uintptr_t)argument.bytes;
 	off.room = ARGUMENT_BYTES / 8;
 	CHECK_EQ(ioctl(device, MORSEL_IOC_JOURNAL, &off), 0);
 	keep_observation("0");
