@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The shell scripts: they parse, can be run, and refuse words that they do not know before they do anything."""
 import os
+import random
 import re
 import subprocess
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAMS = ["scripts/" + name for name in ("start", "test", "campaign", "install-packages", "bench", "lint", "tidy",
-                                           "summarise-tests", "coverage")] + [".ci/run"]
+                                           "summarise-tests", "coverage", "fuzz", "fuzz-corpus")] + [".ci/run"]
 
 
 class Scripts(unittest.TestCase):
@@ -25,11 +26,56 @@ class Scripts(unittest.TestCase):
                 self.assertEqual((done.returncode, done.stderr), (0, ""), name)
 
     def test_unknown_words_are_wrong_usage(self):
-        for name in ("start", "test", "campaign", "install-packages", "bench"):
+        for name in ("start", "test", "campaign", "install-packages", "bench", "fuzz"):
             done = subprocess.run([ROOT / "scripts" / name, "--no-such-word"], capture_output=True, text=True,
                                   check=False, timeout=60)
             self.assertEqual(done.returncode, 2, name)
             self.assertIn(f"scripts/{name}", done.stderr.replace("usage: bench", "scripts/bench"), name)
+
+
+class Corpus(unittest.TestCase):
+    """scripts/fuzz-corpus, and what scripts/corpus holds."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        (self.folder / "inputs").mkdir()
+
+    def corpus(self, *words):
+        return subprocess.run([ROOT / "scripts/fuzz-corpus", *words], capture_output=True, text=True, check=False)
+
+    def unpacked(self, file):
+        done = self.corpus("unpack", file, self.folder / "out")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return sorted(p.read_bytes() for p in (self.folder / "out").iterdir())
+
+    def test_unpacks_what_it_has_packed(self):
+        inputs = sorted([b"", b"{}", bytes(range(256)), b"\n" * 4096])
+        for number, data in enumerate(inputs):
+            (self.folder / "inputs" / str(number)).write_bytes(data)
+        done = self.corpus("pack", self.folder / "inputs", self.folder / "text")
+        self.assertIn("4 of 4 inputs", done.stdout)
+        self.assertEqual(self.unpacked(self.folder / "text"), inputs)
+
+    def test_the_largest_stay_out_when_there_is_no_room(self):
+        (self.folder / "inputs" / "small").write_bytes(b"small")
+        (self.folder / "inputs" / "large").write_bytes(random.Random(1).randbytes(100_000))
+        self.assertIn("1 of 2 inputs", self.corpus("pack", self.folder / "inputs", self.folder / "text").stdout)
+        self.assertEqual(self.unpacked(self.folder / "text"), [b"small"])
+
+    def test_names_the_line_that_is_no_input(self):
+        for line in ("%%%", "aGVsbG8="):
+            (self.folder / "text").write_text("eNoDAAAAAAE=\n" + line + "\n")
+            done = self.corpus("unpack", self.folder / "text", self.folder / "out")
+            self.assertEqual(done.returncode, 1, line)
+            self.assertIn("text:2: no input", done.stderr)
+
+    def test_every_fuzzer_has_one(self):
+        programs = [p.stem for p in ROOT.glob("*/**/fuzz/*_fuzz.cpp") if "build" not in p.parts]
+        self.assertGreaterEqual(len(programs), 4)
+        for name in programs:
+            self.assertGreater(len(self.unpacked(ROOT / "scripts/corpus" / name)), 20, name)
 
 
 class StandIns(unittest.TestCase):
