@@ -32,7 +32,8 @@ namespace morsel {
 // holds more flushes in between.
 class HeldDirty {
  public:
-  bool full() const { return count_ == runs_.size(); }
+  static constexpr std::size_t capacity = 32;
+  bool full() const { return count_ == capacity; }
   bool empty() const { return count_ == 0; }
   // Not when full.
   void hold(PhysAddr frame, Level level)
@@ -59,7 +60,8 @@ class HeldDirty {
   struct Run {
     u64 start, end;  // physical addresses
   };
-  std::array<Run, 32> runs_;  // the first count_; the others are never read, and no operation pays for setting them
+  // The first count_; the others are never read, and no operation pays for setting them.
+  std::array<Run, capacity> runs_;
   u32 count_ = 0;
 };
 
