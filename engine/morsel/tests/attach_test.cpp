@@ -52,6 +52,42 @@ TEST_F(Attach, MakesTheTablesThatAreMissing)
   EXPECT_TRUE(f.primary(1 * GiB + 6 * MiB)) << "in the table that was attached";
 }
 
+// At each level a table can be attached at: somebody else's tables point to it, and see what the tree's own root shows,
+// as long as they do. To detach is to take the count back: from then on changes unlink the table, as any.
+TEST_F(Attach, AnAttachedTableStaysAndFollowsEveryChangeUntilItIsDetached)
+{
+  constexpr u64 page = 1 * GiB + 6 * MiB, other = page + 3 * page_bytes;
+  for (Tree* const tree : {&f.o.object.primary, &view.tree})
+    for (Level level = 0; level <= 2; ++level) {
+      SCOPED_TRACE(testing::Message() << "tree " << int{tree->id} << ", level " << int{level});
+      const bool is_root = level == tree->root_level;
+      const PhysAddr table = *attach(*tree, page, level);
+      Tree as_seen = *tree;
+      as_seen.root = table;
+      as_seen.root_level = level;
+      tree->attached.value = 1;
+      for (const u64 at : {page, other}) {
+        ASSERT_TRUE(f.populate({at, at + page_bytes}));
+        ASSERT_TRUE(f.fill(view, at));
+        EXPECT_EQ(f.translation(as_seen, at)->address, f.primary(at)->address);
+        ASSERT_TRUE(f.protect({0, 2 * GiB}, right_read));
+        ASSERT_TRUE(f.fill(view, at));
+        EXPECT_FALSE(f.translation(as_seen, at)->write);
+        ASSERT_TRUE(f.unmap({0, 2 * GiB}));
+        EXPECT_FALSE(f.translation(as_seen, at)) << "seen from the table, too";
+        EXPECT_EQ(attach(*tree, page, level)->value, table.value) << "it is still there";
+      }
+      tree->attached.value = 0;
+      ASSERT_TRUE(f.populate({page, page + page_bytes}));
+      ASSERT_TRUE(f.fill(view, page));
+      const u64 tables = f.o.tables;
+      ASSERT_TRUE(f.unmap({0, 2 * GiB}));
+      if (!is_root) {
+        EXPECT_LT(f.o.tables, tables) << "nobody keeps it any more";
+      }
+    }
+}
+
 TEST_F(Attach, SaysThatALargerLeafStandsThere)
 {
   ASSERT_TRUE(f.populate({0, 2 * MiB}, rights_rw, 1));
