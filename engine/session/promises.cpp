@@ -220,25 +220,20 @@ void Promises::follow_section(const JournalRecord& r)
 
 void Promises::follow_leaves(const JournalRecord& r)
 {
+  const auto point = static_cast<SyncPoint>(r.point);
+  const bool takes_out = point == SyncPoint::reserve || point == SyncPoint::invalidate;
+  if (r.tree == primary_tree || !(takes_out || point == SyncPoint::publish || point == SyncPoint::flush)) return;
   const FormatInfo* const format = format_of(r);
-  if (r.tree == primary_tree || !format || !format->break_before_make || r.level >= format->levels.size()) return;
+  if (!format || !format->break_before_make || r.level >= format->levels.size()) return;
   Outdated& outdated = outdated_[{r.object_id, r.tree}];
-  switch (static_cast<SyncPoint>(r.point)) {
-    case SyncPoint::reserve:
-    case SyncPoint::invalidate:
-      if (is_write(r) && format->kind(r.before, r.level) == EntryKind::leaf)
-        outdated.leaves.taken_out(r.object_offset,
-                                  {span_of(r).end, format->address(r.before, r.level).value, r.level, r.sequence});
-      break;
-    case SyncPoint::publish:
-      if (is_write(r) && format->kind(r.after, r.level) == EntryKind::leaf) published(outdated, r, *format);
-      break;
-    case SyncPoint::flush:
-      if (r.fault_action != MORSEL_FAULT_NONE) outdated.fault = r.sequence;
-      if (is_done(r)) outdated.leaves.flushed({r.before, r.after});
-      break;
-    default: break;
-  }
+  if (takes_out && is_write(r) && format->kind(r.before, r.level) == EntryKind::leaf)
+    outdated.leaves.taken_out(r.object_offset,
+                              {span_of(r).end, format->address(r.before, r.level).value, r.level, r.sequence});
+  if (point == SyncPoint::publish && is_write(r) && format->kind(r.after, r.level) == EntryKind::leaf)
+    published(outdated, r, *format);
+  if (point != SyncPoint::flush) return;
+  if (r.fault_action != MORSEL_FAULT_NONE) outdated.fault = r.sequence;
+  if (is_done(r)) outdated.leaves.flushed({r.before, r.after});
 }
 
 void Promises::published(Outdated& outdated, const JournalRecord& r, const FormatInfo& format)

@@ -100,7 +100,10 @@ void Recorder::sync(Target& target)
     append(reader_ ? reader_->take() : std::vector{source_of(target).read()}, target);
   } catch (const std::bad_alloc&) {
     end("there is no memory for more records");
-    source_of(target).record(false);
+    try {
+      source_of(target).record(false);
+    } catch (const Failure&) {  // whoever is gone records nothing
+    }
   } catch (const std::exception& failure) {
     end(failure.what());
   }
